@@ -9,3 +9,4 @@ pub mod background;
 pub mod chats;
 pub mod openai;
 pub mod service;
+pub mod sharing;

@@ -6,6 +6,7 @@ mod imports;
 mod invocations;
 mod keys;
 mod metrics;
+mod model_calls;
 mod secrets;
 mod traces;
 mod trail;

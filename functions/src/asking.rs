@@ -74,6 +74,7 @@ impl HandlerState for CompletionApp {
 /// | the format of all other failures, as in the endpoint's row | [`FAILURES`](Self::FAILURES) |
 /// | a word that no other dialect uses, for idempotency keys | [`FORM`](Self::FORM) |
 /// | the headers with credentials, unless only `Authorization` has one | [`caller`](Self::caller) |
+/// | the headers that change the answer, if there are any | [`read_headers`](Self::read_headers) |
 ///
 /// Dialects don't need to handle credits.
 pub(crate) trait Dialect: Send + Sized + 'static {
@@ -104,6 +105,9 @@ pub(crate) trait Dialect: Send + Sized + 'static {
     /// # Errors
     /// Returns [`Error::Invalid`] with each invalid field.
     fn read(body: Self::Body, message_limit: usize) -> Result<(Asked, Self)>;
+
+    /// Adds what a request's headers ask for to the prompt. By default, headers don't change it.
+    fn read_headers(_req: &Request, _prompt: &mut Prompt) {}
 
     /// Returns the reply that contains a stored answer.
     fn reply(&self, chat: &Chat) -> Reply;
@@ -148,7 +152,8 @@ pub(crate) fn failures() -> Vec<Failure> {
 pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let (caller, body) = read::<D>(&app, &req).await?;
-    let (asked, dialect) = D::read(body, app.config.message_limit)?;
+    let (mut asked, dialect) = D::read(body, app.config.message_limit)?;
+    D::read_headers(&req, &mut asked.prompt);
     let (streamed, silence) = (asked.streamed, app.ai.config.silence);
     match begin::<D>(&app, &req, &caller, key.as_ref(), asked).await? {
         BeginOutcome::Replayed(chat) if streamed => {
@@ -229,7 +234,8 @@ async fn begin<D: Dialect>(
     let model = model.and_then(|model| model.ai.check(&prompt).map(|()| model));
     let key = RequestKey::of_program(app, req, caller, key, D::FORM).await?;
     let context = Context::Given(Box::new(prompt));
-    let asked = NewChat { message, context, key, model, max_cost: None };
+    let (attachments, temporary) = (Vec::new(), false);
+    let asked = NewChat { message, attachments, context, temporary, key, model, max_cost: None };
     Charge::begin(app, req, caller, asked).await.map_err(|error| match error {
         error if D::FAILURES.is_openai() => as_openai(app, error),
         Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },

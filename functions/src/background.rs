@@ -7,7 +7,7 @@ pub mod payments_check;
 pub mod sweep;
 
 use shared::App;
-use shared::app::{MailApp, PaymentsApp, UsesSettings};
+use shared::app::{CensusApp, MailApp, PaymentsApp, UsesSettings};
 use shared::config::Names;
 
 use crate::lambda::Lambda;
@@ -42,6 +42,6 @@ rows! {
     sweep(App);
     erase(App);
     mail(MailApp);
-    census(App);
+    census(CensusApp);
     payments_check(PaymentsApp);
 }

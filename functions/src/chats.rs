@@ -1,4 +1,4 @@
-//! Endpoints for messages to the AI and for conversations.
+//! Endpoints for messages to the AI, for conversations, and for folders of conversations.
 
 pub mod chat;
 pub mod chat_delete;
@@ -9,25 +9,44 @@ pub mod chat_stream;
 pub mod conversation;
 pub mod conversation_delete;
 pub mod conversation_rename;
+pub mod conversation_title;
 pub mod conversations;
+pub mod file_read;
+pub mod folder_change;
+pub mod folder_create;
+pub mod folder_delete;
+pub mod folders;
 pub mod model_list;
 
-use shared::http::{FailureFormat, Route};
+use shared::http::{BodyLimit, FailureFormat, Route};
 
 endpoints! {
-    Route::without_path(FailureFormat::Problem) => {
+    Route { body_limit: BodyLimit::Files, ..Route::without_path(FailureFormat::Problem) } => {
         chat_stream: POST "/api/chat/stream";
+    }
+    Route::without_path(FailureFormat::Problem) => {
         chat_stop: POST "/api/chat/stop";
         chat_read: GET "/api/chat/{id}";
         chat_delete: DELETE "/api/chat/{id}";
         model_list: GET "/api/models";
+        file_read: GET "/api/files/{id}";
         conversations: GET "/api/conversations";
         conversation: GET "/api/conversations/{id}";
         conversation_rename: PATCH "/api/conversations/{id}";
         conversation_delete: DELETE "/api/conversations/{id}";
+        conversation_title: POST "/api/conversations/{id}/title";
+        folders: GET "/api/folders";
+        folder_create: POST "/api/folders";
+        folder_change: PATCH "/api/folders/{id}";
+        folder_delete: DELETE "/api/folders/{id}";
+    }
+    Route {
+        body_limit: BodyLimit::Files,
+        ..Route::without_path(FailureFormat::SimplejwtGuarded)
+    } => {
+        chat: POST "/api/chat", POST "/api/chat_msg";
     }
     Route::without_path(FailureFormat::SimplejwtGuarded) => {
-        chat: POST "/api/chat", POST "/api/chat_msg";
         chat_history: GET "/api/chat";
     }
 }

@@ -23,6 +23,7 @@ pub mod chats;
 pub mod openai;
 pub mod pages;
 pub mod service;
+pub mod sharing;
 
 use shared::http::Route;
 use utoipa::OpenApi;
@@ -35,6 +36,7 @@ pub const ENDPOINTS: &[Endpoint] = &concat::<_, { length(ENDPOINTS_OF_ROOMS) }>(
 const ENDPOINTS_OF_ROOMS: &[&[Endpoint]] = &[
     auth::ENDPOINTS,
     chats::ENDPOINTS,
+    sharing::ENDPOINTS,
     account::ENDPOINTS,
     openai::ENDPOINTS,
     anthropic::ENDPOINTS,
@@ -50,6 +52,7 @@ pub const ROUTES: &[Route] = &concat::<_, { length(ROUTES_OF_ROOMS) }>(ROUTES_OF
 const ROUTES_OF_ROOMS: &[&[Route]] = &[
     auth::ROUTES,
     chats::ROUTES,
+    sharing::ROUTES,
     account::ROUTES,
     openai::ROUTES,
     anthropic::ROUTES,
@@ -62,6 +65,7 @@ const ROUTES_OF_ROOMS: &[&[Route]] = &[
 pub(crate) fn described() -> utoipa::openapi::OpenApi {
     auth::RoomPaths::openapi()
         .merge_from(chats::RoomPaths::openapi())
+        .merge_from(sharing::RoomPaths::openapi())
         .merge_from(account::RoomPaths::openapi())
         .merge_from(openai::RoomPaths::openapi())
         .merge_from(anthropic::RoomPaths::openapi())

@@ -1,6 +1,7 @@
-//! The pages for browsers, and the 404 reply for unknown paths. The OpenAPI document doesn't list
-//! the pages.
+//! The pages for browsers, the brand's files, and the 404 reply for unknown paths. The OpenAPI
+//! document doesn't list the pages.
 
+pub mod brand;
 pub mod not_found;
 pub mod site;
 
@@ -19,9 +20,11 @@ rows! {
             GET "/",
             GET "/admin",
             GET "/docs",
+            GET "/s/{link}",
             GET "/assets/{version}/{file+}",
             GET "/verify-email",
             GET "/reset-password";
+        brand: GET "/brand/{version}/{file}";
         not_found: ANY "/{proxy+}";
     }
 }

@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
         let again = Email::parse(email.key()).expect("the key of an address is an address");
         assert_eq!(again.key(), email.key());
     }
-    if let Ok(message) = Message::parse(text.to_owned(), 8000) {
+    if let Ok(message) = Message::parse(text.to_owned(), 32_000) {
         assert_eq!(message.text(), text);
     }
     let _ = NewPassword::parse(text, &["ann"]);

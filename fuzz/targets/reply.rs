@@ -30,8 +30,7 @@ fuzz_target!(|input: &[u8]| {
         rest = after;
     }
     pieces.push(rest);
-    let tool =
-        Tool { name: "f".into(), description: None, parameters: None, strict: None, cache: None };
+    let tool = Tool { name: "f".into(), ..Tool::default() };
     for given in [false, true] {
         let tools = vec![tool.clone()];
         let prompt = Prompt { tools, given, ..Prompt::after(Vec::new(), "hi") };

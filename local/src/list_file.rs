@@ -24,13 +24,14 @@ pub fn read<L: VersionedList>(file: &Path) -> Result<L, String> {
     })
 }
 
-/// Sets or removes a list, regardless of the current version.
+/// Sets or removes a list, regardless of the current version. Also replaces a list that this
+/// release can't read.
 ///
 /// # Errors
 /// Fails like [`Store::set_list`](shared::store::Store::set_list).
 pub async fn set<L: VersionedList>(app: &App, list: Option<&L>) -> Result<SetListOutcome<L>> {
-    let seen = app.store.current_list::<L>().await?;
-    let seen = seen.as_ref().map(|seen| seen.of.version.as_str());
+    let seen = app.store.current_version::<L>().await?;
+    let seen = seen.as_ref().map(|(seen, _)| seen.version.as_str());
     app.store.set_list(None, list, seen, &app.clock).await
 }
 

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod audit;
+mod brand;
 mod credentials;
 pub mod import;
 mod keys;
@@ -16,7 +17,7 @@ pub mod vouchers;
 
 use std::fmt::Display;
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -67,6 +68,8 @@ enum Command {
     #[command(subcommand, arg_required_else_help = false)]
     Models(prices::Command),
     #[command(subcommand, arg_required_else_help = false)]
+    Brand(brand::Command),
+    #[command(subcommand, arg_required_else_help = false)]
     Vouchers(vouchers::Command),
     #[command(subcommand, arg_required_else_help = false)]
     Till(till::Command),
@@ -100,6 +103,7 @@ impl Command {
             Self::Reapply(command) => command.run(target).await,
             Self::Reconcile(command) => command.run(target).await,
             Self::Models(command) => command.run(target).await,
+            Self::Brand(command) => command.run(target).await,
             Self::Vouchers(command) => command.run(target).await,
             Self::Till(command) => command.run(target).await,
             Self::Import(command) => command.run(target).await,
@@ -111,10 +115,11 @@ impl Command {
 /// Releases every hold whose lease has ended, as the scheduled function does.
 async fn settle(Opened { app, .. }: &Opened) -> Result<String, String> {
     let swept = app.store.sweep(app.clock.seconds()).await.map_err(sentence)?;
+    app.store.sweep_files(app.clock.seconds()).await.map_err(sentence)?;
     Ok(format!("{} holds of {} accounts were released.", swept.released, swept.accounts))
 }
 
-/// The maximum duration of an erasure that an operator starts.
+/// The maximum duration of work that an operator starts.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Erases the data of deleted accounts, as the scheduled function does, until all of it is erased.
@@ -126,11 +131,15 @@ async fn erase(Opened { app, .. }: &Opened) -> Result<String, String> {
     Ok(format!("{items} of {accounts} erased, {gone} free again"))
 }
 
-/// Counts the accounts and sorts them, as the scheduled function does.
+/// Counts the accounts and sorts them, and computes what messages usually use, as the scheduled
+/// function does.
 async fn census(Opened { app, .. }: &Opened) -> Result<String, String> {
     let imports = app.imports.current().await.map_err(sentence)?;
     let census = app.store.take_census(app.clock.millis(), imports.as_deref()).await;
     let census = census.map_err(sentence)?;
+    let period = app.data_period().await.map_err(sentence)?;
+    let until = Instant::now() + A_DAY;
+    app.store.note_usual_usage(period, until).await.map_err(sentence)?;
     Ok(format!("{} with {} tokens", counted(census.users, "account"), census.tokens))
 }
 

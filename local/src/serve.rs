@@ -7,6 +7,7 @@ use emulator::dynamo::Data;
 use shared::aws::ServiceUrl;
 use shared::clock::Clock;
 use shared::config::variable;
+use shared::telemetry::model_calls;
 
 use crate::say;
 use crate::server::Server;
@@ -83,6 +84,8 @@ impl Serve {
         let default = |name: &str| pages.clone().filter(|_| name == "MAIL_URL");
         let environment = |name: &str| variable(name).or_else(|| default(name));
         let servers = model_ports.servers();
+        // There is no CloudWatch here, so the statistics read the calls to AI models from memory.
+        model_calls::keep();
         let mut server =
             Server::start_with_model_servers(&servers, port, &data, Clock::default(), environment)
                 .await?;

@@ -12,11 +12,12 @@ use std::path::Path;
 use functions::{ENDPOINTS, Function};
 use futures_util::future::try_join_all;
 use shared::App;
-use shared::app::{MailApp, PaymentsApp, Scheduled};
+use shared::app::{CensusApp, MailApp, PaymentsApp, Scheduled};
 use shared::aws::ServiceUrl;
 use shared::clock::Clock;
 use shared::config::{ConfigError, Settings};
 use shared::store::SetPricesOutcome;
+use shared::telemetry::model_calls::CallSource;
 use shared::values::{Packs, PriceList};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -25,7 +26,7 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::list_file;
 use crate::server::model_servers::{Answering, ModelServer, PATIENCE};
 use crate::server::outbox::{OutboxWorker, SentMails};
-use crate::server::scheduled::on_schedule;
+use crate::server::scheduled::{keep_calls, on_schedule};
 
 use emulator::checkout::Checkout;
 use emulator::dynamo::{Data, Dynamo, port_sentence};
@@ -194,6 +195,13 @@ impl Background {
         };
         let (sweep, erase) = (connect("sweep").await?, connect("erase").await?);
         let census = connect("census").await?;
+        // The calls of this process don't belong to tables on AWS.
+        let endpoint = census.config.dynamodb_endpoint.as_ref();
+        let calls = match endpoint.is_some_and(ServiceUrl::is_emulator) {
+            true => CallSource::Memory,
+            false => CallSource::Disabled,
+        };
+        let census = CensusApp { app: census, calls };
         let payments = PaymentsApp::connect(&settings("payments_check")?, clock.clone()).await;
         let mut payments = payments.map_err(sentence)?;
         payments.app = dynamo.direct(payments.app);
@@ -203,7 +211,7 @@ impl Background {
         let apps = [
             ("sweep", sweep.clone()),
             ("erase", erase.clone()),
-            ("census", census.clone()),
+            ("census", census.app.clone()),
             ("payments_check", payments.app.clone()),
             ("mail", mailing.app.clone()),
         ];
@@ -212,6 +220,7 @@ impl Background {
         let mut tasks = vec![
             tokio::spawn(on_schedule("sweep", sweep, functions::background::sweep::work)),
             tokio::spawn(on_schedule("erase", erase, functions::background::erase::work)),
+            tokio::spawn(keep_calls(census.clone())),
             tokio::spawn(on_schedule("census", census, functions::background::census::work)),
             tokio::spawn(on_schedule(
                 "payments_check",

@@ -44,17 +44,19 @@ use crate::clock::Clock;
 use crate::config::{AiConfig, ConfigError};
 use crate::error::TooLong;
 use crate::telemetry::metrics::{self, Metric};
+use crate::telemetry::model_calls::ModelCall;
 use crate::telemetry::trace;
-use crate::values::{CacheWrites, Model, PriceList, Via};
+use crate::values::{CacheWrites, Model, ModelKind, PriceList, Via};
 use crate::{Error, Result};
 
 pub use crate::ai::answer::Answer;
 pub use crate::ai::answer_builder::{Listener, Piece, ReasoningPiece};
+pub use crate::ai::anthropic::{BETA_HEADER, known_betas};
 pub use crate::ai::bound::OF_TURN;
 pub use crate::ai::embeddings::{
     EmbeddingInput, EmbeddingRequest, Embeddings, MOST_DIMENSIONS, vector_in_base64,
 };
-pub use crate::ai::options::{Display, Effort, Options, Thinking, Verbosity};
+pub use crate::ai::options::{Display, Effort, LEAST_BUDGET, Options, Thinking, Verbosity};
 pub use crate::ai::prompt::{Prompt, instructions_bound};
 pub use crate::ai::schema::JsonSchema;
 pub use crate::ai::tools::{AnswerSchema, CallPiece, Format, Tool, ToolChoice};
@@ -71,6 +73,8 @@ const OPENING: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Ai {
     providers: Arc<[Provider]>,
+    /// The model's name in the price list. `None` if the settings select the model.
+    listed: Option<Arc<str>>,
     /// The maximum number of model tokens in an answer.
     most: u32,
     /// The model's maximum size of a prompt, in bytes. `None` if `PROMPT_LIMIT` applies, which only
@@ -99,6 +103,7 @@ impl Ai {
         }
         Ok(Self {
             providers: providers.into(),
+            listed: None,
             most: config.max_tokens,
             prompt_limit: None,
             answer_limit: config.answer_limit,
@@ -120,6 +125,7 @@ impl Ai {
         let setting = self.config.system_prompt.as_deref();
         Self {
             providers: model.via.iter().filter_map(provider).collect(),
+            listed: Some(model.name.as_str().into()),
             most: model.most.unwrap_or(self.config.max_tokens),
             prompt_limit: bytes(model.prompt_limit),
             answer_limit: bytes(model.answer_limit).unwrap_or(self.config.answer_limit),
@@ -127,6 +133,20 @@ impl Ai {
             system_prompt: list.system_prompt(model, setting).map(Arc::from),
             config: self.config.clone(),
         }
+    }
+
+    /// Returns a copy with this system prompt for a model that no user chooses: a model of the price
+    /// list, or otherwise a model of the first provider.
+    #[must_use]
+    pub fn through_own(&self, list: Option<&PriceList>, name: &str, system_prompt: &str) -> Self {
+        let listed = list.and_then(|list| {
+            list.chosen(name, ModelKind::Chat).map(|(_, model)| self.through(list, model))
+        });
+        let ai = listed.unwrap_or_else(|| {
+            let first = self.providers.first().map(|provider| provider.with_model(Some(name)));
+            Self { providers: first.into_iter().collect(), listed: None, ..self.clone() }
+        });
+        Self { system_prompt: Some(system_prompt.into()), ..ai }
     }
 
     /// Returns true if there is no provider to call.
@@ -186,6 +206,19 @@ impl Ai {
     /// Returns [`Error::PromptTooLong`] if the message alone exceeds the model's limit.
     pub fn check_message(&self, bytes: usize) -> Result<()> {
         within(bytes, self.prompt_limit.unwrap_or(usize::MAX))
+    }
+
+    /// Checks the size of a message with all files that the AI gets, in bytes.
+    ///
+    /// # Errors
+    /// Returns [`Error::PromptTooLong`] if they exceed the model's limit.
+    pub fn check_files(&self, bytes: usize) -> Result<()> {
+        within(bytes, self.prompt_limit.unwrap_or(self.config.prompt_limit))
+    }
+
+    /// Returns true if prompts may contain pictures.
+    pub fn takes_pictures(&self) -> bool {
+        self.takes_pictures
     }
 
     /// Returns how many bytes of earlier messages and instructions fit into a prompt with a message
@@ -260,21 +293,21 @@ impl Ai {
             }
             match outcome {
                 Ok(answer) if answer.stopped => {
-                    metrics::record_by(&provider.name, &[(Metric::AiFailures, 0)]);
+                    self.call(provider).record();
                     return Ok(answer);
                 }
                 Ok(answer) => {
-                    record_latency(provider, asked);
+                    self.record_answer(provider, asked, progress.begun());
                     return Ok(answer);
                 }
                 Err(Unanswered { failure: failure @ Failure::Stopped, worked: work }) => {
-                    metrics::record_by(&provider.name, &[(Metric::AiFailures, 0)]);
+                    self.call(provider).record();
                     worked.extend(work);
                     return Err(AnswerFailure { failure, worked });
                 }
                 Err(Unanswered { failure, worked: work }) => {
                     worked.extend(work);
-                    record_failure(provider, &failure);
+                    self.record_failure(provider, &failure);
                     if replaces(&failure, last.as_ref()) {
                         last = Some(failure);
                     }
@@ -287,6 +320,34 @@ impl Ai {
         }
         let failure = last.unwrap_or(Failure::TimedOut);
         Err(AnswerFailure { failure, worked })
+    }
+
+    /// Returns a call to a provider that has neither failed nor completed an answer. The model's
+    /// name comes from the price list or the settings, even if a request contains another name.
+    fn call<'c>(&'c self, provider: &'c Provider) -> ModelCall<'c> {
+        let model = self.listed.as_deref().unwrap_or(&provider.model);
+        let provider = &provider.name;
+        ModelCall { provider, model, has_failed: false, first_token: None, answer: None }
+    }
+
+    /// Records how long a provider took to answer, and to begin a streamed answer.
+    fn record_answer(&self, provider: &Provider, asked: Instant, begun: Option<Instant>) {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let first_token = begun.map(|begun| ms(begun.saturating_duration_since(asked)));
+        let answer = Some(ms(asked.elapsed()));
+        ModelCall { first_token, answer, ..self.call(provider) }.record();
+    }
+
+    /// Records a provider's failure.
+    fn record_failure(&self, provider: &Provider, failure: &Failure) {
+        // A refusal doesn't count as the provider's failure, because the request is the cause. A
+        // refusal for an unknown reason does count, because a wrong setting may be the cause.
+        ModelCall { has_failed: !failure.is_refusal(), ..self.call(provider) }.record();
+        if *failure == Failure::Unfunded {
+            metrics::record_by(&provider.name, &[(Metric::AiUnfunded, 1)]);
+        }
+        let cause = failure.cause();
+        tracing::warn!(provider = provider.name, cause, "the AI has not answered");
     }
 }
 
@@ -335,29 +396,17 @@ fn bytes(limit: Option<u32>) -> Option<usize> {
     limit.and_then(|bytes| usize::try_from(bytes).ok())
 }
 
-/// Records how long a provider took to answer.
-fn record_latency(provider: &Provider, asked: Instant) {
-    let ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
-    metrics::record_by(&provider.name, &[(Metric::AiLatency, ms), (Metric::AiFailures, 0)]);
-}
-
-/// Records a provider's failure.
-fn record_failure(provider: &Provider, failure: &Failure) {
-    // A refusal doesn't count as the provider's failure, because the request is the cause. A
-    // refusal for an unknown reason does count, because a wrong setting may be the cause.
-    let failed = u64::from(!failure.is_refusal());
-    metrics::record_by(&provider.name, &[(Metric::AiFailures, failed)]);
-    if *failure == Failure::Unfunded {
-        metrics::record_by(&provider.name, &[(Metric::AiUnfunded, 1)]);
-    }
-    tracing::warn!(provider = provider.name, cause = failure.cause(), "the AI has not answered");
-}
-
 /// Returns true if the client gets this failure rather than an earlier provider's. A refusal
-/// doesn't replace an earlier failure, because a busy provider may support a prompt that its backup
-/// refuses.
+/// doesn't replace an earlier failure that may pass, because a busy provider may support a prompt
+/// that its backup refuses. A refusal with a known reason doesn't replace one without, because the
+/// reason may not be the other provider's.
 fn replaces(failure: &Failure, earlier: Option<&Failure>) -> bool {
-    !failure.is_refusal() || earlier.is_none_or(Failure::is_refusal)
+    let rank = |failure: &Failure| match failure {
+        Failure::Refused(_) => 0,
+        Failure::Denied(_) => 1,
+        _ => 2,
+    };
+    earlier.is_none_or(|earlier| rank(failure) >= rank(earlier))
 }
 
 /// Reads a recorded reply in the format of OpenAI's chat completions, from the pieces in which it

@@ -7,7 +7,7 @@
 //! | [`UsesSettings`] | the settings that it reads | all types |
 //! | [`HasApp`] | where its [`App`] is | all types, mostly through [`extends!`](crate::extends) |
 //! | [`HandlerState`] | how it starts before the first request | types of endpoints |
-//! | [`Scheduled`] | how it connects for scheduled work | [`App`] and [`PaymentsApp`] |
+//! | [`Scheduled`] | how it connects for scheduled work | [`App`], [`CensusApp`] and [`PaymentsApp`] |
 //!
 //! [`extends!`](crate::extends) also dereferences a type to its [`App`]. [`MailApp`] has its own
 //! function for connecting, because that function must be inlined.
@@ -17,19 +17,20 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 
 use crate::ai::Ai;
-use crate::aws;
-use crate::cache::{Cached, Prices, is_unusable};
+use crate::aws::{self, ServiceUrl};
+use crate::cache::{Cached, CurrentBrand, Prices, is_unusable};
 use crate::clock::{Clock, Day, FIRST_DAY};
 use crate::config::{
-    AccountConfig, AiConfig, ClientStatuses, Config, ConfigError, EdgeConfig, MailConfig, Names,
-    Settings, StripeConfig, StripeMode, TraceConfig, rows,
+    AccountConfig, AiConfig, ClientStatuses, Config, ConfigError, EdgeConfig, LogConfig,
+    MailConfig, Names, Settings, StripeConfig, StripeMode, TraceConfig, rows,
 };
 use crate::keys::{Keyring, Signer};
 use crate::mail::MailTransport;
 use crate::passwords::Passwords;
 use crate::secrets::CachedSecret;
-use crate::store::{DataPeriod, Store};
+use crate::store::{DataPeriod, Store, UsualUsage};
 use crate::stripe::{Secrets, Stripe};
+use crate::telemetry::model_calls::{CallSource, CloudWatch};
 use crate::telemetry::trace::Traces;
 use crate::values::Imports;
 
@@ -110,6 +111,10 @@ pub struct App {
     pub keyring: Keyring,
     /// The price list.
     pub prices: Prices,
+    /// The operator's brand.
+    pub brand: CurrentBrand,
+    /// How many model tokens messages usually use.
+    pub usual: Cached<UsualUsage>,
     /// The record of imports.
     pub imports: Cached<Imports>,
     /// Hashes and checks passwords.
@@ -149,17 +154,30 @@ impl App {
         }
     }
 
+    /// Returns the period for which the store may contain data.
+    ///
+    /// # Errors
+    /// Returns the same errors as [`Cached::current`].
+    pub async fn data_period(&self) -> crate::Result<DataPeriod> {
+        let imports = self.imports.current().await?;
+        let first = imports.map_or(FIRST_DAY, |imports| Day::from_number(imports.first_day));
+        Ok(DataPeriod { first: first.min(FIRST_DAY), now: self.clock.millis() })
+    }
+
     /// Creates an `App` from these parts. Nothing is read yet.
     pub fn from_parts(config: Config, clock: Clock, store: Store) -> Self {
         let keyring = Keyring::new(store.clone(), clock.clone());
         let prices = Prices::new(store.clone(), clock.clone());
+        let brand = Cached::new(store.clone(), clock.clone());
+        let usual = Cached::new(store.clone(), clock.clone());
         let imports = Cached::new(store.clone(), clock.clone());
         let passwords = Passwords::new();
         let traces = config.traces.as_ref().and_then(|traces| {
             let TraceConfig { endpoint, service, share } = traces;
             Traces::for_endpoint(endpoint, service, *share)
         });
-        Self { config: Arc::new(config), clock, store, keyring, prices, imports, passwords, traces }
+        let config = Arc::new(config);
+        Self { config, clock, store, keyring, prices, brand, usual, imports, passwords, traces }
     }
 }
 
@@ -209,6 +227,26 @@ macro_rules! extends {
     };
 }
 
+/// An [`App`] that shows the brand to everyone, and doesn't verify JWTs.
+#[derive(Clone)]
+pub struct BrandApp {
+    /// The settings and connections that all endpoints with a store share.
+    pub app: App,
+}
+
+extends!(BrandApp, app: App);
+
+impl UsesSettings for BrandApp {}
+
+impl HandlerState for BrandApp {
+    /// Connects and reads the brand.
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let app = App::connect(settings, clock).await?;
+        app.brand.read_at_start().await;
+        Ok(Self { app })
+    }
+}
+
 /// An [`App`] that lists the data of all users, sorted by time.
 #[derive(Clone)]
 pub struct HistoryApp {
@@ -217,18 +255,6 @@ pub struct HistoryApp {
 }
 
 extends!(HistoryApp, app: App);
-
-impl HistoryApp {
-    /// Returns the period for which the store may contain data.
-    ///
-    /// # Errors
-    /// Returns the same errors as [`Cached::current`].
-    pub async fn data_period(&self) -> crate::Result<DataPeriod> {
-        let imports = self.app.imports.current().await?;
-        let first = imports.map_or(FIRST_DAY, |imports| Day::from_number(imports.first_day));
-        Ok(DataPeriod { first: first.min(FIRST_DAY), now: self.app.clock.millis() })
-    }
-}
 
 impl UsesSettings for HistoryApp {}
 
@@ -466,6 +492,37 @@ impl Scheduled for PaymentsApp {
         let config = StripeConfig::read(settings)?;
         let stripe = Stripe::connect(&config, clock.clone()).await?;
         Ok(Self { app: App::connect(settings, clock).await?, stripe })
+    }
+}
+
+/// An [`App`] that also reads the calls to AI models from the metrics, for the `census` function.
+#[derive(Clone)]
+pub struct CensusApp {
+    /// The settings and connections that all functions with a store share.
+    pub app: App,
+    /// Where the calls to AI models are read.
+    pub calls: CallSource,
+}
+
+extends!(CensusApp, app: App);
+
+impl UsesSettings for CensusApp {}
+
+impl Scheduled for CensusApp {
+    // The documentation of `crate::mail` explains why this function is inlined.
+    #[inline]
+    async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let namespace = LogConfig::read(settings)?.metrics;
+        let (app, aws) = App::connect_with_aws(settings, clock).await?;
+        let is_emulated =
+            app.config.dynamodb_endpoint.as_ref().is_some_and(ServiceUrl::is_emulator);
+        let calls = match namespace {
+            Some(namespace) if !is_emulated => {
+                CallSource::CloudWatch(CloudWatch::new(&aws::patient(aws), namespace))
+            }
+            _ => CallSource::Disabled,
+        };
+        Ok(Self { app, calls })
     }
 }
 

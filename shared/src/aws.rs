@@ -171,8 +171,8 @@ pub(crate) fn credentials(endpoint: &ServiceUrl) -> Option<SharedCredentialsProv
     Some(SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "endpoint")))
 }
 
-/// Returns `aws` with a one-minute time-out. Use this configuration for terminal commands, which
-/// can wait longer than functions.
+/// Returns `aws` with a one-minute time-out. Use this configuration for terminal commands and daily
+/// work, which can wait longer than requests.
 pub fn patient(aws: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
     aws.into_builder().timeout_config(timeouts).build()

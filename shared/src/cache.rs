@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::Result;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::store::{self, Store, StoredPrices};
+use crate::store::{self, Store, StoredBrand, StoredPrices, UsualUsage};
 use crate::values::Imports;
 
 /// The maximum age of a value, in seconds. Lambda may freeze a function for hours between two
@@ -29,6 +29,22 @@ impl Cacheable for StoredPrices {
     }
 }
 
+impl Cacheable for StoredBrand {
+    const NAME: &'static str = "brand";
+
+    async fn read(store: &Store) -> store::Result<Option<Self>> {
+        store.brand().await
+    }
+}
+
+impl Cacheable for UsualUsage {
+    const NAME: &'static str = "usual usage";
+
+    async fn read(store: &Store) -> store::Result<Option<Self>> {
+        store.usual_usage().await
+    }
+}
+
 impl Cacheable for Imports {
     const NAME: &'static str = "record of imports";
 
@@ -46,6 +62,9 @@ pub struct Cached<V> {
 
 /// The current price list.
 pub type Prices = Cached<StoredPrices>;
+
+/// The operator's brand.
+pub type CurrentBrand = Cached<StoredBrand>;
 
 /// A value, and when it was read, in seconds since 1970.
 struct Known<V> {
@@ -86,7 +105,7 @@ impl<V: Cacheable> Cached<V> {
     }
 
     /// Reads the value when a function starts. If that fails, the first request reads it.
-    pub(crate) async fn read_at_start(&self) {
+    pub async fn read_at_start(&self) {
         if let Err(error) = self.read().await {
             tracing::warn!(
                 cause = error.cause(),
@@ -114,6 +133,22 @@ impl<V: Cacheable> Cached<V> {
             })),
             None => self.read().await,
         }
+    }
+
+    /// Returns the value like [`Cached::current`], but `None` for a value that this release can't
+    /// read. Use this function for values that only decide how something looks.
+    ///
+    /// # Errors
+    /// Returns [`Error::Unavailable`] if the store doesn't answer and the value has never been
+    /// read.
+    pub async fn usable(&self) -> Result<Option<Arc<V>>> {
+        self.current().await.or_else(|error| match is_unusable(&error) {
+            true => {
+                tracing::error!(cause = error.cause(), "the {} can't be used", V::NAME);
+                Ok(None)
+            }
+            false => Err(error),
+        })
     }
 
     fn last(&self) -> Option<(Option<Arc<V>>, u64)> {

@@ -6,8 +6,10 @@ mod begin;
 mod chosen_model;
 mod context;
 mod embeddings;
+mod files;
 mod request;
 
+use std::collections::HashSet;
 use std::mem;
 use std::pin::pin;
 use std::time::Duration;
@@ -23,18 +25,19 @@ use uuid::Uuid;
 use crate::ai::{Answer, Listener, Piece, Prompt};
 use crate::app::AiApp;
 use crate::error::Failure;
-use crate::store::{self, ChatLimits, Hold, Refund, SettleOutcome, chat_month};
+use crate::store::{self, ChatLimits, Hold, Refund, SettleOutcome, chat_month, temporary_chats};
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace;
-use crate::values::{Chat, Limit, Message, ParentChat, Quote, StoredApiKey, Usage};
+use crate::values::{Chat, FileInfo, Limit, Message, ParentChat, Quote, StoredApiKey, Usage};
 use crate::{Credits, Error, Result};
 
 pub use self::begin::{BeginOutcome, LEASE_AFTER};
 pub use self::chosen_model::{ChosenModel, prompt_overhead};
 pub use self::context::Context;
 pub use self::embeddings::{EMBEDDING_FAILURES, NewEmbeddings, PaidEmbeddings, embed};
+pub use self::files::PRICED_PICTURE;
 pub use self::request::{
-    AnswerForm, Body, NewChat, RequestKey, conversation_id, read, read_of_old_client,
+    AnswerForm, Body, NewChat, RequestKey, conversation_id, folder_id, read, read_of_old_client,
 };
 
 /// How long a finished answer may be delayed while the last use of its API key is recorded, or
@@ -62,6 +65,7 @@ pub const FAILURES: &[Failure] = &[
     Failure::PromptTooLong,
     Failure::Filtered,
     Failure::AiFailed,
+    Failure::AiDenied,
     Failure::AiFailedTokensHeld,
     Failure::AiOverloaded,
     Failure::AiTimedOut,
@@ -75,9 +79,17 @@ pub struct Charge {
     chat_id: Uuid,
     message: Message,
     conversation: Option<String>,
+    /// When the chat is deleted, in seconds since 1970, if it is temporary.
+    expires_at: Option<u64>,
+    /// The id of the folder of a new conversation.
+    new_folder: Option<String>,
     /// The chat's parent. `None` if the chat continues the main line.
     after: Option<ParentChat>,
     prompt: Prompt,
+    /// The message's files, which are stored.
+    files: Vec<FileInfo>,
+    /// The ids of the conversation's pictures that the AI no longer gets.
+    over: HashSet<String>,
     model: ChosenModel,
     /// True if the maximum length of the answer was reduced to fit the hold.
     shortened: bool,
@@ -140,6 +152,10 @@ impl Charge {
             };
             self.hold.add_free_work(price.max(least));
         }
+        if !self.files.is_empty() {
+            // The store has written the files, and the sweep deletes them.
+            self.hold.add_free_work(self.limits.of_cut());
+        }
         Err(refund(&self.app, &self.hold, self.limits, Refund::Counted, unanswered.into()).await)
     }
 
@@ -161,9 +177,15 @@ impl Charge {
         let (user_id, chat_id) = (self.hold.user_id(), self.chat_id.to_string());
         Chat {
             user_id: user_id.to_owned(),
-            month: chat_month(user_id, &chat_id),
+            month: match self.expires_at {
+                None => chat_month(user_id, &chat_id),
+                Some(_) => temporary_chats(user_id),
+            },
+            expires_at: self.expires_at,
+            folder: self.new_folder.clone(),
             chat_id,
             message: self.message.text().to_owned(),
+            files: self.files.clone(),
             response: answer.text,
             refused: answer.refused,
             reasoning: answer.reasoning,
@@ -201,11 +223,17 @@ impl Charge {
                 SettleOutcome::Stored => {
                     let this_minute =
                         settled_now(&self.app, &self.hold, &chat, self.limits, now).await;
+                    self.forget_old_pictures(&chat).await;
                     return Ok(ChargedChat { chat, this_minute });
                 }
                 // The AI has answered, so deleting the conversation must not make the answer free.
                 SettleOutcome::NoConversation => {
                     self.hold = self.hold.with_new_settle_token();
+                    // Without a conversation, nothing erases a temporary chat's files in time. If
+                    // the chat lists none, the sweep deletes them.
+                    if chat.is_temporary() {
+                        chat.files.clear();
+                    }
                     chat = chat.of(None, None);
                 }
                 // The client has already received the answer, so it is charged.
@@ -219,6 +247,20 @@ impl Charge {
                 }
             }
         }
+    }
+}
+
+impl Charge {
+    /// Removes the pictures from the conversation's list that the AI no longer gets. If this fails,
+    /// the conversation's next message with pictures removes them.
+    async fn forget_old_pictures(&self, chat: &Chat) {
+        let Some(conversation) = chat.conversation.as_deref() else { return };
+        if self.over.is_empty() || chat.files.is_empty() {
+            return;
+        }
+        let is_over = |file: &FileInfo| self.over.contains(&file.id);
+        let leaving = self.app.store.leave_context(&chat.user_id, conversation, is_over);
+        by_the_way("the list of a conversation's pictures", leaving).await;
     }
 }
 

@@ -11,6 +11,7 @@ mod secret;
 pub mod setting;
 pub mod rows;
 mod settings;
+mod titles;
 mod top_up;
 mod traces;
 
@@ -24,12 +25,13 @@ use crate::aws::{self, ServiceUrl};
 use crate::values::Allowances;
 
 pub use ai::{AiConfig, AiProvider, AiServer, CatalogConfig, STOP_PACE};
-pub use choices::{ChatAccess, EmptyBalance, StripeMode, UnknownModels, Unsupported};
+pub use choices::{ChatAccess, EmptyBalance, Sharing, StripeMode, UnknownModels, Unsupported};
 pub use client_statuses::ClientStatuses;
 pub use payments::StripeConfig;
 pub use secret::Secret;
 pub(crate) use settings::checked_secret;
 pub use settings::{Settings, variable};
+pub use titles::TitleConfig;
 pub use top_up::TopUp;
 pub use traces::TraceConfig;
 
@@ -73,7 +75,7 @@ pub(crate) const HEADER_LIMIT: usize = 8192;
 /// local server uses the template's defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The names of the five tables.
+    /// The names of the six tables.
     pub tables: Tables,
     /// `DYNAMODB_ENDPOINT`: DynamoDB's URL, or `None` for the AWS endpoint.
     pub dynamodb_endpoint: Option<ServiceUrl>,
@@ -152,6 +154,19 @@ impl ChatAccess {
     }
 }
 
+impl Sharing {
+    /// The names of the settings.
+    pub const SETTINGS: Names = &[rows::SHARING.name];
+
+    /// Reads `SHARING`: `on` or `off`.
+    ///
+    /// # Errors
+    /// Returns an error for any other value.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        settings.choice(rows::SHARING)
+    }
+}
+
 impl EmptyBalance {
     /// The names of the settings.
     pub const SETTINGS: Names = &[rows::EMPTY_BALANCE_STATUS.name];
@@ -209,8 +224,8 @@ pub fn currency(settings: &Settings<'_>) -> Result<String, ConfigError> {
 /// The default of `CURRENCY`.
 pub const DEFAULT_CURRENCY: &str = rows::CURRENCY.default;
 
-/// The names of the five tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE` and
-/// `LEDGER_TABLE`.
+/// The names of the six tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE`,
+/// `LEDGER_TABLE` and `FILES_TABLE`.
 #[derive(Clone, Debug)]
 pub struct Tables {
     /// Accounts, and their claims to e-mail addresses.
@@ -223,6 +238,8 @@ pub struct Tables {
     pub chats: String,
     /// Ledger entries: the immutable rows that explain every balance.
     pub ledger: String,
+    /// The pictures and texts that users attach to messages.
+    pub files: String,
 }
 
 /// An error for a missing or invalid setting. The message contains the setting's name.
@@ -289,6 +306,7 @@ impl Config {
         rows::KEYS_TABLE.name,
         rows::CHATS_TABLE.name,
         rows::LEDGER_TABLE.name,
+        rows::FILES_TABLE.name,
         rows::DYNAMODB_ENDPOINT.name,
         rows::TOKEN_ISSUER.name,
         rows::SESSION_SECONDS.name,
@@ -332,6 +350,7 @@ impl Config {
                 keys: settings.required(rows::KEYS_TABLE)?,
                 chats: settings.required(rows::CHATS_TABLE)?,
                 ledger: settings.required(rows::LEDGER_TABLE)?,
+                files: settings.required(rows::FILES_TABLE)?,
             },
             dynamodb_endpoint: settings.endpoint(rows::DYNAMODB_ENDPOINT)?,
             issuer: settings.text(rows::TOKEN_ISSUER),
@@ -431,7 +450,7 @@ mod tests {
 
     /// Returns the error from the one reader that fails with these settings.
     fn complaint(settings: &Settings<'_>) -> ConfigError {
-        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 12] = [
+        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 13] = [
             |settings| LogConfig::read(settings).err(),
             |settings| EdgeConfig::read(settings).err(),
             |settings| Config::read(settings).err(),
@@ -439,6 +458,7 @@ mod tests {
             |settings| AiConfig::read(settings).err(),
             |settings| MailConfig::read(settings).err(),
             |settings| ChatAccess::read(settings).err(),
+            |settings| Sharing::read(settings).err(),
             |settings| EmptyBalance::read(settings).err(),
             |settings| UnknownModels::read(settings).err(),
             |settings| Unsupported::read(settings).err(),

@@ -14,14 +14,15 @@ use utoipa::openapi::{RefOr, Required};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::clock::Day;
-use crate::http::{LARGEST_PAGE, PAGE};
+use crate::http::{LARGEST_PAGE, PAGE, SEARCH_LENGTH};
 use crate::passwords::{self, NewPassword};
 use crate::values::REASON_LENGTH;
 use crate::values::api_key::{self, KeyName, Retries};
+use crate::values::brand::{self, BrandAddress, BrandName, BrandUrl};
 use crate::values::chat::TITLE_LENGTH;
 use crate::values::{
-    Act, EMAIL_LENGTH, Email, EntryKind, GivenName, LimitPeriod, NAME_LENGTH, Reason, Role, Title,
-    Username, idempotency,
+    Act, EMAIL_LENGTH, Email, EntryKind, FOLDER_NAME_LENGTH, FolderName, GivenName, LimitPeriod,
+    NAME_LENGTH, Reason, Role, Title, Username, idempotency,
 };
 use crate::{BalanceChange, Credits};
 
@@ -124,6 +125,8 @@ text!(NewPassword, {
 
 text!(GivenName, line("A first or last name; empty if it is missing.", "Ann", 0, NAME_LENGTH));
 
+text!(FolderName, line("The name of a folder.", "Travel", 1, FOLDER_NAME_LENGTH));
+
 text!(Title, line("The title of a conversation.", "Fares", 1, TITLE_LENGTH));
 
 text!(
@@ -146,6 +149,21 @@ text!(Retries, {
     let about = "`equal_bodies`: a request with an equal body within a minute is a retry.";
     let words = [Retries::EqualBodies].map(|retries| retries.word().to_owned());
     Object::builder().description(Some(about)).enum_values(Some(words))
+});
+
+text!(BrandName, line("The name of a brand.", "Acme Chat", 1, brand::NAME));
+
+text!(BrandAddress, {
+    let about = "Lines without control characters.";
+    text(about, "Acme Ltd\n1 Main Street\nSpringfield")
+        .max_length(Some(brand::ADDRESS))
+        .pattern(Some(format!("^([\\t\\n\\r]|[^{CONTROL}])*$")))
+});
+
+text!(BrandUrl, {
+    text("A URL that begins with `https://`, or an empty text.", "https://www.example.com/terms")
+        .max_length(Some(brand::URL))
+        .pattern(Some(r"^(https://[0-9A-Za-z\[][!#-;=?-\[\]-_a-~]*)?$"))
 });
 
 text!(Reason, line("The reason.", "a mistake", 1, REASON_LENGTH));
@@ -355,6 +373,30 @@ impl IntoParams for Days {
     }
 }
 
+/// Describes the `model` query parameter of a list of messages.
+pub fn of_model() -> Parameter {
+    filter_by_model("Only messages that this model answered.")
+}
+
+/// Describes the `model` query parameter of a list.
+fn filter_by_model(about: &str) -> Parameter {
+    let name = Object::builder().schema_type(Type::String).max_length(Some(SEARCH_LENGTH));
+    parameter("model", ParameterIn::Query, about, name)
+}
+
+/// The `model` and `key` query parameters of a statement.
+#[derive(Debug)]
+pub struct ModelAndKey;
+
+impl IntoParams for ModelAndKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let about_model =
+            "Only rows for which this model was paid. Without a price list, rows have no model.";
+        let about_key = "Only rows of messages that the API key with this id sent, even if the key was revoked.";
+        vec![filter_by_model(about_model), parameter("key", ParameterIn::Query, about_key, id())]
+    }
+}
+
 /// The `{id}` path parameter.
 #[derive(Debug)]
 pub struct PathId;
@@ -365,6 +407,22 @@ impl IntoParams for PathId {
             "id",
             "The id, as lists show it.",
             id().examples(["01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"]),
+        )]
+    }
+}
+
+/// The `{id}` path parameter of a file.
+#[derive(Debug)]
+pub struct FileId;
+
+impl IntoParams for FileId {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![of_path(
+            "id",
+            "The file's id, as its message lists it.",
+            Object::builder()
+                .schema_type(Type::String)
+                .examples(["01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342.0"]),
         )]
     }
 }
@@ -381,21 +439,20 @@ pub fn of_path(name: &str, about: &str, schema: ObjectBuilder) -> Parameter {
     parameter
 }
 
-/// Describes an optional parameter. A query parameter may be empty.
+/// Describes an optional parameter.
 pub fn parameter(
     name: &str,
     place: ParameterIn,
     about: &str,
     schema: impl Into<RefOr<Schema>>,
 ) -> Parameter {
-    let empty = (place == ParameterIn::Query)
-        .then(|| [("allowEmptyValue".to_owned(), json!(true))].into_iter().collect::<Extensions>());
-    let parameter = ParameterBuilder::new()
+    ParameterBuilder::new()
         .name(name)
         .parameter_in(place)
         .required(Required::False)
-        .description(Some(about));
-    parameter.schema(Some(schema)).extensions(empty).build()
+        .description(Some(about))
+        .schema(Some(schema))
+        .build()
 }
 
 /// Describes an event in a stream: its name, if any, and its data. The data is JSON that conforms

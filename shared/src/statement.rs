@@ -1,6 +1,7 @@
 //! Statements: the entries in an account's ledger, newest first, and totals per month. Each row
-//! shows the balance after its entry, computed backwards from the newest balance. Administrators
-//! also see each row's actor.
+//! shows the balance after its entry, computed backwards from the newest balance. A filter selects
+//! rows after they are read, because the balances depend on all rows. Administrators also see each
+//! row's actor.
 
 mod months;
 
@@ -12,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::clock::{Day, least_id};
 use crate::http::{self, Paging, ProvenPage, Reply, Request};
-use crate::values::{AccessToken, Account, Entry};
+use crate::values::{AccessToken, Account, Entry, money};
 use crate::view::LedgerRow;
 use crate::{App, Error, Result};
 
@@ -24,6 +25,9 @@ const READINGS: usize = 10;
 
 /// The maximum number of rows that a request reads just to compute a balance or totals.
 const COMPUTED: usize = 2000;
+
+/// The maximum number of rows that a request reads to find the rows of a model or an API key.
+const SEARCHED: usize = 500;
 
 /// A row of a statement.
 #[derive(Serialize, ToSchema)]
@@ -46,6 +50,11 @@ pub struct StatementRow<'a> {
     /// revoked.
     #[schema(required, examples("a program"))]
     key_name: Option<&'a str>,
+    /// The id of the API key that sent the message, even if the key was revoked. Missing if no API
+    /// key sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "uuid", examples("01a1f7d1-6e09-7b31-8c55-2a9d41f0e6b7"))]
+    key_id: Option<&'a str>,
 }
 
 /// The maximum length of a message's excerpt, in characters.
@@ -74,17 +83,27 @@ pub enum StatementOwner<'a> {
 
 /// The days that a statement shows.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Period {
+struct Period {
     from: Option<Day>,
     to: Option<Day>,
 }
 
-/// A page of a statement: ledger entries, and the balance after the first entry.
+/// The rows that a statement shows. The default shows all rows.
+#[derive(Clone, Debug, Default)]
+pub struct StatementFilter {
+    period: Period,
+    /// Shows only rows for which this model was paid, by its name in the price list.
+    model: Option<String>,
+    /// Shows only rows of messages that were sent with the API key with this id.
+    key: Option<String>,
+}
+
+/// A page of a statement.
 pub struct Statement {
     /// The account. It was read together with the entries.
     pub account: Account,
-    balance: i64,
-    entries: Vec<Entry>,
+    /// The ledger entries, each with the balance after it.
+    entries: Vec<(Entry, i64)>,
     /// The entries' messages, by chat id.
     messages: HashMap<String, String>,
     /// The names of the entries' API keys, by id.
@@ -130,16 +149,13 @@ impl StatementOwner<'_> {
 
 impl Period {
     /// Reads the `from` and `to` query parameters, the first and last day in UTC.
-    ///
-    /// # Errors
-    /// Returns [`Error::Invalid`].
-    pub fn from_query(req: &Request) -> Result<Self> {
+    fn from_query(req: &Request) -> Result<Self> {
         let (from, to) = http::query_days(req)?;
         Ok(Self { from, to })
     }
 
     /// Returns the cursor scope of a list for these days.
-    pub fn scope(self, list: &str) -> String {
+    fn scope(self, list: &str) -> String {
         let text = |day: Option<Day>| day.map(|day| day.to_string()).unwrap_or_default();
         match self {
             Self { from: None, to: None } => list.to_owned(),
@@ -162,6 +178,48 @@ impl Period {
     fn is_past(self, before: Option<&str>, now: u64) -> bool {
         let is_past = |end: String| least_id(now) >= end && before.is_none_or(|id| id > &*end);
         self.end().is_some_and(is_past)
+    }
+}
+
+impl StatementFilter {
+    /// The query parameters of a filter.
+    pub const PARAMETERS: &[&str] = &["from", "to", "model", "key"];
+
+    /// Reads the query parameters of a filter.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`].
+    pub fn from_query(req: &Request) -> Result<Self> {
+        let (period, model) = (Period::from_query(req)?, http::query_model(req)?);
+        let key = http::query(req, "key").map(|key| {
+            http::id(key).ok_or_else(|| Error::field("key", "This must be the id of an API key."))
+        });
+        Ok(Self { period, model, key: key.transpose()? })
+    }
+
+    /// Returns the cursor scope of a list with this filter.
+    pub fn scope(&self, list: &str) -> String {
+        let scope = self.period.scope(list);
+        if !self.selects() {
+            return scope;
+        }
+        // The model is last, because its name may contain any characters.
+        let [key, model] =
+            [&self.key, &self.model].map(|given| given.as_deref().unwrap_or_default());
+        format!("{scope}&key={key}&model={model}")
+    }
+
+    /// Returns true if the filter may refuse any row from its days, so that more rows must be read
+    /// than are shown.
+    fn selects(&self) -> bool {
+        self.model.is_some() || self.key.is_some()
+    }
+
+    /// Returns true if the filter accepts this entry, which must be from the filter's days.
+    fn accepts(&self, entry: &Entry) -> bool {
+        let model = entry.receipt.as_ref().map(|receipt| &receipt.model);
+        (self.model.is_none() || self.model.as_ref() == model)
+            && (self.key.is_none() || self.key == entry.key_id)
     }
 }
 
@@ -227,16 +285,32 @@ fn place(position: &str) -> Result<(&str, i64, &str)> {
     }
 }
 
+/// Returns the position of the page that follows this row, in the form that [`place`] parses.
+/// `balance` is the balance before the row.
+fn position_after(entry: &Entry, balance: i64) -> String {
+    format!("{} {balance}", entry.entry_id)
+}
+
+/// Returns the entries, each with the balance after it, given the balance after the first one.
+fn with_balances(entries: Vec<Entry>, mut balance: i64) -> Vec<(Entry, i64)> {
+    let with_balance = |entry: Entry| {
+        let after = balance;
+        balance = balance.saturating_sub(entry.amount);
+        (entry, after)
+    };
+    entries.into_iter().map(with_balance).collect()
+}
+
 /// Returns the balance before the last row in `entries`, given the balance after the first one.
 fn before(entries: &[Entry], balance: i64) -> i64 {
     entries.iter().fold(balance, |balance, entry| balance.saturating_sub(entry.amount))
 }
 
 impl Statement {
-    /// Reads the statement page that `paging` describes. The cursor may still be forged. Rows that
-    /// are newer than `period` are read only to compute the balance. If one request can't read all
-    /// of these newer rows, the page is empty, but a next page follows. Reads the rows' messages
-    /// only if `with_messages` is true.
+    /// Reads the page of rows that `filter` accepts, starting where `paging` says. The cursor may
+    /// still be forged. Rows that the filter refuses are read only to compute the balance. A
+    /// request reads a limited number of rows, so the page may be short or empty even if another
+    /// page follows. Reads the rows' messages only if `with_messages` is true.
     ///
     /// # Errors
     /// Returns an error if the account can't be read, [`Error::InvalidCursor`], or
@@ -245,13 +319,20 @@ impl Statement {
         app: &App,
         owner: StatementOwner<'_>,
         paging: &Paging<'_>,
-        period: Period,
+        filter: &StatementFilter,
         with_messages: bool,
     ) -> Result<Self> {
+        let period = filter.period;
         let place = paging.position().map(place).transpose()?;
         let after = place.map(|(before, balance, _)| (before, balance));
         let is_past = period.is_past(after.map(|(before, _)| before), app.clock.millis());
-        let count = if is_past { COMPUTED } else { paging.limit() + 1 };
+        let count = if is_past {
+            COMPUTED
+        } else if filter.selects() {
+            SEARCHED
+        } else {
+            paging.limit() + 1
+        };
         let Rows { account, balance, entries: mut newer, more } =
             Rows::read(app, owner, after, count).await?;
 
@@ -264,13 +345,20 @@ impl Statement {
         let read = entries.len();
         let older = entries.iter().position(is_older);
         entries.truncate(older.unwrap_or(read));
-        let (entries, more) = paging.cut(entries, more && older.is_none());
+        let more = more && older.is_none();
 
-        let last = entries.last().or(newer.last()).filter(|_| more);
-        let next = last.map(|last| format!("{} {}", last.entry_id, before(&entries, balance)));
+        let (entries, next) = paging.found(
+            with_balances(entries, balance),
+            more,
+            |(entry, _)| filter.accepts(entry),
+            |(entry, after)| position_after(entry, after.saturating_sub(entry.amount)),
+        );
+        // If all rows are newer than the period, the next page begins after the last of them.
+        let last_newer = newer.last().filter(|_| more);
+        let next = next.or_else(|| last_newer.map(|last| position_after(last, balance)));
         let (messages, key_names) =
             messages_and_key_names(app, &account, &entries, with_messages).await?;
-        Ok(Self { account, balance, entries, messages, key_names, next })
+        Ok(Self { account, entries, messages, key_names, next })
     }
 
     /// Returns the page as JSON or CSV, as the client prefers. If `actors` is true, the rows
@@ -286,19 +374,17 @@ impl Statement {
 
     /// Returns the rows, newest first.
     fn rows(&self, actors: bool) -> Vec<StatementRow<'_>> {
-        let mut balance = self.balance;
-        let rows = self.entries.iter().map(|entry| {
-            let after = balance;
-            balance = balance.saturating_sub(entry.amount);
+        let rows = self.entries.iter().map(|(entry, balance)| {
             let actor = actors.then_some(entry.actor.as_str());
             let message = entry.chat_id.as_ref().and_then(|id| self.messages.get(id));
             let key_name = entry.key_id.as_ref().and_then(|id| self.key_names.get(id));
             StatementRow {
                 row: LedgerRow::of(entry),
-                balance: after,
+                balance: *balance,
                 actor,
                 excerpt: message.map(|message| excerpt(message)),
                 key_name: key_name.map(String::as_str),
+                key_id: entry.key_id.as_deref(),
             }
         });
         rows.collect()
@@ -310,12 +396,12 @@ impl Statement {
 async fn messages_and_key_names(
     app: &App,
     account: &Account,
-    entries: &[Entry],
+    entries: &[(Entry, i64)],
     with_messages: bool,
 ) -> Result<(HashMap<String, String>, HashMap<String, String>)> {
     let chats = entries.iter().filter(|_| with_messages);
-    let chats = chats.filter_map(|entry| entry.chat_id.as_deref());
-    let keys = entries.iter().filter_map(|entry| entry.key_id.as_deref());
+    let chats = chats.filter_map(|(entry, _)| entry.chat_id.as_deref());
+    let keys = entries.iter().filter_map(|(entry, _)| entry.key_id.as_deref());
     Ok(tokio::try_join!(
         app.store.messages(&account.id, chats),
         app.store.names_of_keys(&account.id, keys)
@@ -326,12 +412,14 @@ fn csv(rows: &[StatementRow<'_>], actors: bool) -> Reply {
     let header = ["id", "timestamp", "kind", "amount", "reason", "chat_id", "balance"]
         .into_iter()
         .chain(actors.then_some("actor"))
-        .chain(["excerpt", "key_name"]);
+        .chain(["excerpt", "key_name", "model"])
+        .chain(["prompt_tokens", "cached_tokens", "completion_tokens", "written_tokens"])
+        .chain(["money", "currency"]);
     http::csv([header.map(Cow::from).collect()].into_iter().chain(rows.iter().map(cells)))
 }
 
 fn cells<'r>(row: &'r StatementRow<'_>) -> Vec<Cow<'r, str>> {
-    let StatementRow { row, balance, actor, excerpt, key_name } = row;
+    let StatementRow { row, balance, actor, excerpt, key_name, key_id: _ } = row;
     let cells = [
         row.id.into(),
         row.timestamp.as_str().into(),
@@ -341,8 +429,21 @@ fn cells<'r>(row: &'r StatementRow<'_>) -> Vec<Cow<'r, str>> {
         row.chat_id.unwrap_or_default().into(),
         balance.to_string().into(),
     ];
-    let about = [excerpt.as_deref(), *key_name].map(|text| Cow::from(text.unwrap_or_default()));
-    cells.into_iter().chain(actor.map(Cow::from)).chain(about).collect()
+    let about = [excerpt.as_deref(), *key_name, row.model];
+    let about = about.map(|text| Cow::from(text.unwrap_or_default()));
+    let usage = row.usage.map(|usage| {
+        let written = usage.written_tokens;
+        [usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, written]
+            .map(|count| Cow::from(count.to_string()))
+    });
+    let usage = usage.unwrap_or_default();
+    let paid = row.purchase.as_ref().map(|purchase| {
+        let sign = if purchase.money < 0 { "-" } else { "" };
+        let amount = money::in_units(purchase.money.unsigned_abs(), purchase.currency);
+        [Cow::from(format!("{sign}{amount}")), Cow::from(purchase.currency)]
+    });
+    let paid = paid.unwrap_or_default();
+    cells.into_iter().chain(actor.map(Cow::from)).chain(about).chain(usage).chain(paid).collect()
 }
 
 #[cfg(test)]

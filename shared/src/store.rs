@@ -15,16 +15,19 @@ mod chats;
 mod client;
 mod credentials;
 mod error;
+mod files;
 mod imports;
 mod item;
 mod ledger;
 mod lists;
+mod model_calls;
 mod orders;
 mod periods;
 mod read;
 mod requests;
 mod schema;
 mod send_counter;
+mod shares;
 mod sources;
 mod timeline;
 mod traced;
@@ -41,32 +44,36 @@ pub use balance::{
     AdjustOutcome, Adjustment, ChatLimits, FreeWork, Hold, Refund, ReserveOutcome, SettleOutcome,
     Shortage, StopOutcome,
 };
-pub use chats::{Branch, CHATS, ChatFilter, ChatKey, ChatRun, Conversation, ConversationChange};
+pub use chats::{
+    Branch, CHATS, ChatFilter, ChatKey, ChatRun, Conversation, ConversationChange, in_context,
+};
 pub use client::Store;
 pub use credentials::{Ending, Link, OutgoingEmail, PublicKey, Purpose, Rotation};
 pub use error::{Result, StoreError};
+pub use files::FILES;
 pub use imports::{HashCounts, ImportOutcome};
 pub use ledger::{
     ActFilter, CostLine, Costs, Figures, PlannedIntervention, Spender, Spenders, TrailEntry,
-    is_closed,
+    UsualUsage, is_closed,
 };
 pub use lists::{CENSUS_AT_ONCE, Census, Label, UserFilter, UserOrder, UserSource};
 pub use orders::{Order, OrderPages};
 pub use requests::{Attempt, Quota, Record, UnkeyedRequest, registered_from};
-pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
+pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month, temporary_chats};
+pub use shares::{NewShare, Share, ShareReport};
 pub use timeline::{DataPeriod, PageStart, Span};
 pub use upkeep::{
     AuditReport, Difference, NewerTables, ReapplyInput, ReapplyReport, ReconcileReport, SweepReport,
 };
 pub use versioned_lists::{
-    SetListOutcome, SetPricesOutcome, StoredList, StoredPrices, VersionedList,
+    SetListOutcome, SetPricesOutcome, StoredBrand, StoredList, StoredPrices, VersionedList,
 };
 pub use vouchers::{
-    CreateVouchersOutcome, Guess, VOUCHER_CODES, VOUCHER_USES, Voucher, VoucherBatch,
+    CreateVouchersOutcome, Guess, Redemption, VOUCHER_CODES, VOUCHER_USES, Voucher, VoucherBatch,
 };
 
 use backoff::Backoff;
-use item::{Item, flag, from_item, is_id, n, no_entries, s, text, to_item};
+use item::{Item, files_of, flag, from_item, is_id, n, no_entries, s, text, to_item};
 use transaction::{Refusals, Transaction};
 use versioned_lists::PriceVersions;
 use write::{NEW, Outcome, Write};

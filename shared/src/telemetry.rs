@@ -1,4 +1,5 @@
 //! Metrics and traces for operators.
 
 pub mod metrics;
+pub mod model_calls;
 pub mod trace;

@@ -4,9 +4,12 @@
 mod client_names;
 mod listed;
 mod purchase;
+mod share;
 
 use std::borrow::Cow;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,14 +17,16 @@ use crate::clock::Day;
 use crate::store::FreeWork;
 use crate::values::api_key::{KeyName, Retries};
 use crate::values::{
-    self, Account, Allowances, Entry, Fare, FinishReason, GivenName, Instructions, KeyLimit,
-    LimitPeriod, Restrictions, Role, StoredFare, Usage, Username, chat,
+    self, Account, Allowances, Entry, Fare, FileContent, FileInfo, FinishReason, FolderName,
+    GivenName, Instructions, KeyLimit, LimitPeriod, Restrictions, Role, StoredFare, Usage,
+    Username, chat,
 };
 use crate::{Credits, clock, store};
 
 pub use self::client_names::{Balance, BalanceOfCaller, PaidChat, SentChat, UserOfSession};
 pub use self::listed::ListedUser;
 pub use self::purchase::Purchase;
+pub use self::share::{ExportedShare, OwnShare, SharedChat};
 
 /// A confirmation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -449,6 +454,24 @@ pub struct Conversation<'a> {
     /// The instructions that the AI gets with each message in the conversation.
     #[schema(value_type = Instructions)]
     instructions: &'a str,
+    /// The tokens that the conversation's messages were charged, including those of deleted
+    /// messages, before any refunds. Null if messages of an earlier release aren't counted yet.
+    /// Reading the conversation itself counts up to 2,000 messages.
+    #[schema(required, examples(200))]
+    charged: Option<Credits>,
+    /// The time at which a temporary conversation and its messages are deleted. Missing if the
+    /// conversation is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "date-time", examples("2026-11-21T07:17:39.000Z"))]
+    expires: Option<String>,
+    /// The id of the folder that contains the conversation. Null if no folder contains it.
+    #[schema(required, format = "uuid", examples("01a1f7d1-6f00-7a31-8d2c-5be2a1f0c9d4"))]
+    folder_id: Option<&'a str>,
+    /// The files that the AI gets with each message in the conversation, oldest first. Missing if
+    /// there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    files: Vec<File>,
 }
 
 impl<'a> Conversation<'a> {
@@ -461,7 +484,88 @@ impl<'a> Conversation<'a> {
             last_used: clock::rfc3339(conversation.used),
             pinned: conversation.is_pinned(),
             instructions: conversation.instructions.as_deref().unwrap_or_default(),
+            charged: conversation.charged(),
+            expires: conversation.expires_at.map(|end| clock::rfc3339(end * 1000)),
+            folder_id: conversation.folder.as_deref(),
+            files: conversation.files().iter().map(File::of).collect(),
         }
+    }
+}
+
+/// A folder of conversations.
+#[derive(Serialize, ToSchema)]
+pub struct Folder<'a> {
+    #[schema(format = "uuid", examples("01a1f7d1-6f00-7a31-8d2c-5be2a1f0c9d4"))]
+    id: &'a str,
+    /// The name.
+    #[schema(value_type = FolderName)]
+    name: &'a str,
+    /// The instructions that the AI gets with each message in the folder's conversations, after the
+    /// account's instructions and before those of the conversation.
+    #[schema(value_type = Instructions)]
+    instructions: &'a str,
+}
+
+impl<'a> Folder<'a> {
+    /// Creates the view of this folder.
+    pub fn of(folder: &'a values::Folder) -> Self {
+        Self { id: &folder.id, name: &folder.name, instructions: &folder.instructions }
+    }
+}
+
+/// A file that was attached to a message.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AttachedFile)]
+pub struct File {
+    /// The message's id, and the file's position in the message.
+    #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342.0"))]
+    id: String,
+    #[schema(examples("notes.txt"))]
+    name: String,
+    /// `image/png`, `image/jpeg`, `image/webp` or `text/plain`. Later releases may add types.
+    #[serde(rename = "type")]
+    #[schema(examples("text/plain"))]
+    kind: String,
+    /// The size of the content.
+    #[schema(examples(11))]
+    bytes: u64,
+    /// The maximum number of model tokens in a text. Null for a picture, because the number depends
+    /// on the model.
+    #[schema(required, examples(23))]
+    tokens: Option<u64>,
+}
+
+impl File {
+    /// Creates the view of this file.
+    pub fn of(file: &FileInfo) -> Self {
+        let FileInfo { id, name, kind, bytes, tokens } = file.clone();
+        Self { id, name, kind, bytes, tokens }
+    }
+}
+
+/// A file with its content. A picture has `data`, and a text has `text`.
+#[derive(Serialize, ToSchema)]
+pub struct FileWithContent {
+    #[serde(flatten)]
+    file: File,
+    /// The bytes of a picture, as Base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, content_encoding = "base64")]
+    data: Option<String>,
+    /// A text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("Hello world"))]
+    text: Option<String>,
+}
+
+impl FileWithContent {
+    /// Creates the view of this file.
+    pub fn of(file: values::File) -> Self {
+        let (data, text) = match file.content {
+            FileContent::Picture(bytes) => (Some(BASE64_STANDARD.encode(bytes)), None),
+            FileContent::Text(text) => (None, Some(text)),
+        };
+        Self { file: File::of(&file.info), data, text }
     }
 }
 
@@ -481,6 +585,10 @@ pub struct Chat<'a> {
     after: Option<&'a str>,
     #[schema(examples("Hello!"))]
     message: &'a str,
+    /// The files that were attached to the message. Missing if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    files: Vec<File>,
     /// The answer. A function call is shown as a line `Calls name(arguments)`.
     #[schema(examples("You said: Hello!"))]
     response: Cow<'a, str>,
@@ -517,6 +625,7 @@ impl<'a> Chat<'a> {
             conversation_id: chat.conversation.as_deref(),
             after: chat.after(),
             message: &chat.message,
+            files: chat.files.iter().map(File::of).collect(),
             response: chat.answer(),
             reasoning: chat.reasoning_text(),
             finish_reason: chat.finish_reason(),
@@ -621,6 +730,11 @@ pub struct LedgerRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) purchase: Option<PurchaseOfRow<'a>>,
+    /// True for the tokens of a voucher. `reason` is then the name of the vouchers. Missing for
+    /// other rows.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub(crate) voucher: bool,
 }
 
 /// The purchase that a ledger entry belongs to.
@@ -631,10 +745,10 @@ pub(crate) struct PurchaseOfRow<'a> {
     id: &'a str,
     /// The money that was paid, in the currency's smallest unit. Negative if it was refunded.
     #[schema(examples(499))]
-    money: i64,
+    pub(crate) money: i64,
     /// The currency, in three capital letters.
     #[schema(examples("EUR"))]
-    currency: &'a str,
+    pub(crate) currency: &'a str,
 }
 
 impl<'a> PurchaseOfRow<'a> {
@@ -658,6 +772,7 @@ impl<'a> LedgerRow<'a> {
             usage: entry.usage,
             fare: entry.receipt.as_ref().map(|receipt| receipt.fare),
             purchase: entry.payment.as_ref().map(PurchaseOfRow::of),
+            voucher: entry.source.as_ref().is_some_and(values::Source::is_voucher),
         }
     }
 }

@@ -1,10 +1,13 @@
 // The packs of tokens on sale, the payment from which the user returns, and all purchases.
 
 import { page, post } from "../session/api.js";
+import { answersInWords } from "../session/fares.js";
+import { models } from "../session/models.js";
 import { learnShop } from "../session/shop.js";
-import { readBalance } from "../session/user.js";
+import { answerPrice, readBalance } from "../session/user.js";
+import { usualPrice } from "../session/usual.js";
 import { busy, button } from "../ui/button.js";
-import { fill, h } from "../ui/dom.js";
+import { fill, focusOn, h } from "../ui/dom.js";
 import { explain, formatTokens, inCurrency, plural, time } from "../ui/format.js";
 import { paged } from "../ui/list.js";
 import { attempt, toast } from "../ui/message.js";
@@ -25,7 +28,11 @@ export async function shop({ query: { order }, signal }) {
   const first = await read(signal);
   const told = h("div", { class: "buy-told", role: "status" });
   const lists = h("div", { class: "buy" });
-  const show = (reply) => fill(lists, owed(reply), packs(reply), purchases(reply, signal));
+  const show = (reply) => {
+    const isFocused = lists.contains(document.activeElement);
+    fill(lists, owed(reply), packs(reply), purchases(reply, signal));
+    if (isFocused) focusOn(lists);
+  };
   show(first);
   if (order) follow(order, first, { told, show, signal });
   return accountPage(
@@ -61,6 +68,14 @@ function packs({ packs: all }) {
   return h("ul", { class: "packs", "aria-label": "Packs" }, all.map(pack));
 }
 
+/** What tokens buy with the default model, at its usual price. "" if that is unknown. */
+function answersFor(tokens) {
+  const model = models().find((model) => model.default);
+  if (!model) return answersInWords(tokens, { message: answerPrice() }, answerPrice());
+  const answers = answersInWords(tokens, model.fare, usualPrice(model));
+  return answers && models().length > 1 ? `${answers} with ${model.name}` : answers;
+}
+
 function pack({ id, name, tokens, price, currency }) {
   const go = button("Buy", {
     kind: "primary",
@@ -68,11 +83,13 @@ function pack({ id, name, tokens, price, currency }) {
     onclick: () => busy(go, () => attempt(() => order(id))),
   });
   const count = formatTokens(tokens);
+  const answers = answersFor(tokens);
   return h(
     "li",
     { class: "card pack" },
     h("h2", {}, name),
     name !== count && h("p", { class: "muted" }, count),
+    answers && h("p", { class: "muted" }, answers),
     h("p", { class: "pack-price" }, formatPrice(price, currency)),
     go,
   );
@@ -133,7 +150,10 @@ async function follow(id, first, { told, show, signal }) {
   }
 
   function again() {
-    const onclick = () => follow(id, reply, { told, show, signal });
+    const onclick = () => {
+      focusOn(told);
+      follow(id, reply, { told, show, signal });
+    };
     return h("div", { class: "note-actions" }, button("Check again", { small: true, onclick }));
   }
 }

@@ -2,13 +2,14 @@
 
 import { readLook } from "../markdown/prose.js";
 import { base, ensureDeleted, get, patch } from "../session/api.js";
-import { allModels, models, textsInWords } from "../session/models.js";
+import { textsInWords } from "../session/fares.js";
+import { allModels, models } from "../session/models.js";
 import { announce } from "../ui/announce.js";
 import { button, copyButton } from "../ui/button.js";
 import { confirm, dialog } from "../ui/dialog.js";
-import { fill, h } from "../ui/dom.js";
-import { field, form } from "../ui/form.js";
-import { inCurrency } from "../ui/format.js";
+import { fill, focusOn, h } from "../ui/dom.js";
+import { field, form, wholeNumber } from "../ui/form.js";
+import { formatNumber, inCurrency } from "../ui/format.js";
 import { keyRow } from "../ui/key.js";
 import { paged } from "../ui/list.js";
 import { toast } from "../ui/message.js";
@@ -21,15 +22,16 @@ export async function apiKeys({ signal }) {
   await readLook();
   const holder = h("div", {});
   const row = (key) => {
-    const renaming = button("Rename", {
+    const changing = button("Change", {
       small: true,
-      "aria-label": `Rename ${key.name}`,
+      "aria-label": `Change ${key.name}`,
       onclick: async () => {
-        const renamed = await rename(key);
-        if (!renamed) return;
-        const changed = row(renamed);
-        element.replaceWith(changed);
-        changed.querySelector("button").focus();
+        const { answer, failed } = await change(key);
+        if (answer) {
+          const changed = row(answer);
+          element.replaceWith(changed);
+          changed.querySelector("button").focus();
+        } else if (failed) loadAgain();
       },
     });
     const revoking = button("Revoke", {
@@ -38,7 +40,7 @@ export async function apiKeys({ signal }) {
       "aria-label": `Revoke ${key.name}`,
       onclick: () => revoke(key),
     });
-    const element = keyRow(key, renaming, revoking);
+    const element = keyRow(key, changing, revoking);
     return element;
   };
   const load = () => {
@@ -60,6 +62,11 @@ export async function apiKeys({ signal }) {
     });
     fill(holder, list);
   };
+  // The button that was pressed disappears, so move the focus.
+  const loadAgain = () => {
+    load();
+    focusOn(document.getElementById("keys"));
+  };
   const revoke = async (key) => {
     const revoked = await confirm(
       `Revoke “${key.name}”?`,
@@ -71,7 +78,7 @@ export async function apiKeys({ signal }) {
       },
     );
     if (!revoked) return;
-    load();
+    loadAgain();
     toast("The key has been revoked.");
   };
   load();
@@ -113,20 +120,65 @@ export async function apiKeys({ signal }) {
   );
 }
 
-/** Asks for a new name for a key. Resolves with the renamed key, if the user has renamed it. */
-function rename({ id, name }) {
-  return dialog("Rename the key", (close) => {
+/**
+ * Asks for another name for a key and, if the key has a limit, for another number of tokens.
+ * Resolves with `answer`, the changed key if the user has changed it, and with `failed`, which is
+ * true if a request failed. The key may then differ from the one in the list.
+ */
+async function change({ id, name, limit }) {
+  let failed = false;
+  const answer = await dialog("Change the key", (close) => {
     const box = field("Name", "name", { value: name, maxLength: 100, autofocus: true });
-    return form([box], {
-      submit: "Rename",
+    const tokens =
+      limit &&
+      field(inCurrency("Token limit"), "limit.tokens", {
+        value: formatNumber(limit.tokens),
+        inputMode: "numeric",
+        autocomplete: "off",
+        optional: true,
+        hint: inCurrency(
+          "Tokens that the key has spent still count. Without a number, the limit is removed, and can't be set again.",
+        ),
+      });
+    const before = tokens?.input.value;
+    return form([box, tokens].filter(Boolean), {
+      submit: "Save",
+      codes: { no_key_limit: "limit.tokens" },
       extra: button("Cancel", { onclick: () => close() }),
       onsubmit: async (values) => {
-        close(await patch(`api/user/api-keys/${id}/`, values));
-        announce("Renamed.");
+        const typed = values["limit.tokens"];
+        // Another tab may have changed the rest.
+        const changes = {};
+        if (values.name !== name) changes.name = values.name;
+        if (typed !== before) changes.limit = limitOf(typed);
+        if (Object.keys(changes).length === 0) {
+          close();
+          return;
+        }
+        if (changes.limit === null && !(await mayRemoveLimit(name))) return;
+        try {
+          close(await patch(`api/user/api-keys/${id}/`, changes));
+        } catch (error) {
+          failed = true;
+          throw error;
+        }
+        announce("Saved.");
       },
     });
   });
+  return { answer, failed };
 }
+
+/** Asks before a limit is removed. Resolves with true if it may be removed. */
+const mayRemoveLimit = (name) =>
+  confirm(
+    `Remove the limit of “${name}”?`,
+    "Programs that use this key can then spend the whole balance. This can't be undone.",
+    { action: "Remove", danger: true },
+  );
+
+/** The limit in a request. Without a typed number, null. */
+const limitOf = (typed) => (typed.trim() === "" ? null : { tokens: wholeNumber(typed) });
 
 /** The names of models that a program can send. */
 function choice() {

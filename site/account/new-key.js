@@ -80,11 +80,17 @@ function limitFields() {
   const element = h(
     "details",
     { class: "key-limits" },
-    h("summary", {}, "Limits"),
+    h("summary", {}, "Limits, which can't be added later"),
     h(
       "div",
       { class: "key-limits-fields" },
-      h("p", { class: "hint" }, "You can't change the limits later."),
+      h(
+        "p",
+        { class: "hint" },
+        inCurrency(
+          "Of these limits, only the token limit can be changed or removed later. A key without a token limit can't get one later.",
+        ),
+      ),
       expires,
       choice,
       h("div", { class: "fields" }, tokens, per),

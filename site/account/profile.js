@@ -1,7 +1,7 @@
 // The profile: name, instructions for the AI, e-mail address and password.
 
 import { changePassword, get, patch, post } from "../session/api.js";
-import { instructionsCost } from "../session/bounds.js";
+import { instructionsCost } from "../session/instructions.js";
 import { learnProfile, profile, watchProfile } from "../session/user.js";
 import { busy, button } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
@@ -9,6 +9,7 @@ import { field, form } from "../ui/form.js";
 import { time } from "../ui/format.js";
 import { toast } from "../ui/message.js";
 import { note } from "../ui/note.js";
+import { legal } from "./door.js";
 import { accountPage } from "./tabs.js";
 
 /** `#/account` */
@@ -51,6 +52,7 @@ export async function profilePage({ signal }) {
       h("h2", { id: "password" }, "Password"),
       passwordForm(),
     ),
+    legal(),
   );
 }
 

@@ -2,9 +2,10 @@
 
 import { ensureDeleted, page, signOut as endSession } from "../session/api.js";
 import { button } from "../ui/button.js";
+import { device } from "../ui/device.js";
 import { confirm } from "../ui/dialog.js";
 import { h } from "../ui/dom.js";
-import { device, formatAgo, time } from "../ui/format.js";
+import { formatAgo, time } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { paged } from "../ui/list.js";
 import { toast } from "../ui/message.js";
@@ -13,9 +14,9 @@ import { accountPage } from "./tabs.js";
 
 /**
  * `#/account/sessions`. `signOut` ends the session of this tab; `goodbye` runs after all sessions
- * have ended.
+ * have ended. Before that, `mayLeave` asks about unsent text. Pages of earlier releases lack it.
  */
-export function sessions({ signal }, signOut, goodbye) {
+export function sessions({ signal }, signOut, goodbye, mayLeave = async () => true) {
   const row = (session) => {
     const element = h(
       "li",
@@ -64,6 +65,7 @@ export function sessions({ signal }, signOut, goodbye) {
     return element;
   };
   const everywhere = async () => {
+    if (!(await mayLeave())) return;
     const ended = await confirm(
       "Log out everywhere?",
       "You will be logged out on all of your devices, including this one. API keys keep working.",

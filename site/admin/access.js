@@ -2,8 +2,9 @@
 
 import { del, ensureDeleted, post } from "../session/api.js";
 import { button } from "../ui/button.js";
+import { device } from "../ui/device.js";
 import { focusOn, h } from "../ui/dom.js";
-import { device, formatAgo, inCurrency, time } from "../ui/format.js";
+import { formatAgo, inCurrency, time } from "../ui/format.js";
 import { attempt, toast } from "../ui/message.js";
 import { askWhy } from "./reason.js";
 import { offerToVoid } from "./vouchers.js";

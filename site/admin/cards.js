@@ -1,8 +1,11 @@
 // The cards of a form that edits a list. Each card is an item that can be moved and removed. Also
-// the note for an editor whose list another person has changed.
+// the editors that are kept, the note for an editor whose list another person has changed, and the
+// questions before an editor's changes are lost.
 
+import { isSignedIn } from "../session/api.js";
 import { announce } from "../ui/announce.js";
 import { busy, button } from "../ui/button.js";
+import { confirm } from "../ui/dialog.js";
 import { fill, focusOn, h } from "../ui/dom.js";
 import { time } from "../ui/format.js";
 import { attempt } from "../ui/message.js";
@@ -100,6 +103,58 @@ function toolsOf({ move, remove }) {
     },
   };
 }
+
+/** The names and texts of a form's fields. They show whether the form was changed. */
+export const typed = (fields) =>
+  JSON.stringify(fields.map(({ input }) => [input.name, input.value]));
+
+/**
+ * The editors, `{from, content, isChanged}`, by the name of what they edit. An editor with unsaved changes
+ * is kept when the administrator leaves its view.
+ */
+export const editors = new Map();
+
+/**
+ * The view with the editor of `what`: the kept one, or else the one that `make()` resolves with. If
+ * the kept editor has unsaved changes and began `from` another version, asks before it is replaced.
+ */
+export async function keptEditor(what, make, from) {
+  const kept = editors.get(what);
+  if (kept?.isChanged() && (kept.from === from || !(await mayDiscard(what))))
+    return { content: kept.content };
+  const { content, isChanged } = await make();
+  editors.set(what, { from, content, isChanged });
+  return { content };
+}
+
+// Asks before the page is closed or left, if unsaved changes would be lost. A page whose session has
+// ended doesn't ask, because the next user may be another person.
+addEventListener("beforeunload", (event) => {
+  const isChanged = [...editors.values()].some((editor) => editor.isChanged());
+  if (isSignedIn() && isChanged) event.preventDefault();
+});
+
+/** A sentence for the question before an act that discards unsaved changes, or "". */
+export const lossOf = (what) =>
+  editors.get(what)?.isChanged() ? ` Your unsaved changes to the ${what} are lost.` : "";
+
+const listed = new Intl.ListFormat("en");
+
+/** Asks before a log-out, if unsaved changes would be lost. Resolves with true if they may be. */
+export async function mayLogOut() {
+  const changed = [...editors].filter(([, { isChanged }]) => isChanged());
+  const all = listed.format(changed.map(([what]) => `the ${what}`));
+  const text = `Your unsaved changes to ${all} are lost when you log out.`;
+  const how = { action: "Log out", danger: true };
+  return changed.length === 0 || confirm("Discard the changes?", text, how);
+}
+
+/** Asks before changes, such as changed `prices`, are lost. Resolves with true if they may be. */
+export const mayDiscard = (what) =>
+  confirm("Discard the changes?", `The ${what} that you have changed aren't saved.`, {
+    action: "Discard",
+    danger: true,
+  });
 
 /** Returns true if two values are the same JSON, except for the order of fields. */
 export const isSame = (one, other) => sorted(one) === sorted(other);

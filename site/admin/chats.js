@@ -2,7 +2,7 @@
 
 import { showAnswer } from "../markdown/prose.js";
 import { page } from "../session/api.js";
-import { usageInWords } from "../session/models.js";
+import { isFlat, usageInWords } from "../session/models.js";
 import { h } from "../ui/dom.js";
 import { field } from "../ui/form.js";
 import { formatAgo, formatTokens, time } from "../ui/format.js";
@@ -14,7 +14,7 @@ import { userLink } from "./people.js";
 /** The maximum length of a message's preview in characters. */
 const PREVIEW = 160;
 
-/** `#/chats?q=tram&from=2026-11-01&to=2026-11-20` */
+/** `#/chats?q=tram&from=2026-11-01&to=2026-11-20&model=quick` */
 export function chatsView({ query, signal, title }) {
   const search = field("Search", "q", {
     type: "search",
@@ -25,7 +25,7 @@ export function chatsView({ query, signal, title }) {
   const { element } = filters({
     place: "#/chats",
     label: "Filter messages",
-    fields: [search, ...dayFields()],
+    fields: [search, ...dayFields(), field("Model", "model", { maxLength: 200 })],
     query,
     signal,
     show: (chosen, own) => chats({ chosen, signal: own }),
@@ -59,6 +59,7 @@ export function chats({ userId, chosen = {}, signal }) {
 }
 
 function row(chat, named, isOpen) {
+  const { receipt, usage } = chat;
   const answer = h("dd", { class: "prose", dir: "auto" });
   const details = h(
     "details",
@@ -89,7 +90,7 @@ function row(chat, named, isOpen) {
       time(chat.timestamp, formatAgo),
       h("span", {}, chat.model),
       h("span", {}, formatTokens(chat.tokens_deducted)),
-      chat.receipt && chat.usage && h("span", {}, usageInWords(chat.usage)),
+      receipt && usage && !isFlat(receipt.fare) && h("span", {}, usageInWords(usage)),
     ),
     details,
   );

@@ -1,4 +1,5 @@
-// Daily figures: new users, messages, and tokens granted and spent. Also the most active users.
+// Daily figures: new users, messages, tokens granted and spent, money, and calls to AI models. Also
+// the most active users.
 
 import { ApiError, get } from "../session/api.js";
 import { announce } from "../ui/announce.js";
@@ -9,12 +10,15 @@ import { explain, formatNumber, formatUtcDay, inCurrency, time } from "../ui/for
 import { icon } from "../ui/icons.js";
 import { stackedTable, table } from "../ui/list.js";
 import { emptyState, note, skeleton } from "../ui/note.js";
-import { formatPrice } from "../ui/purchase.js";
+import { formatPrice, formatUnits, inUnits } from "../ui/purchase.js";
 import { go } from "../ui/router.js";
+import { callsToModels } from "./calls.js";
 import { dayBefore, daysIn, isDay, rangeInWords } from "./filters.js";
-import { formatMargin, formatMoney, moneyOf } from "./money.js";
+import { currenciesOf, marginNumbers, marginPlots, withMargins } from "./margins.js";
+import { forAll, formatMargin, formatMoney, moneyMark, moneyOf } from "./money.js";
 import { userLink } from "./people.js";
-import { plot } from "./plot.js";
+import { plotCard } from "./plot.js";
+import { PATH as PRICES } from "./prices.js";
 
 const RANGES = [7, 30, 90];
 const MOST_DAYS = 366;
@@ -56,16 +60,55 @@ const TOTALS = [
  * The numbers in a view, each `[name, read, format]`. They include one for each currency in which
  * purchases were made.
  */
-function numbersOf({ revenue = {} }) {
+function numbersOf(totals) {
   const all = TOTALS.map(([key, name]) => [inCurrency(name), (one) => one[key], formatNumber]);
-  const currencies = Object.keys(revenue).toSorted();
-  const money = currencies.map((currency) => [
-    currencies.length > 1 ? `Revenue in ${currency}` : "Revenue",
+  const money = revenuesOf(totals).map(([currency, name]) => [
+    name,
     (one) => one.revenue?.[currency] ?? 0,
     (sum) => formatPrice(sum, currency),
   ]);
   return [...all, ...money];
 }
+
+/** The currencies in which purchases were made, each with a name for its revenue. */
+function revenuesOf({ revenue = {} }) {
+  const currencies = Object.keys(revenue).toSorted();
+  const name = (currency) => (currencies.length > 1 ? `Revenue in ${currency}` : "Revenue");
+  return currencies.map((currency) => [currency, name(currency)]);
+}
+
+/**
+ * The plots of a view: one for each currency in which purchases were made, and two for each currency
+ * in which models are priced.
+ */
+function plotsOf(totals, currencies) {
+  const money = revenuesOf(totals).map(([currency, title]) => ({
+    title,
+    mark: moneyMark(currency),
+    series: [
+      {
+        key: `revenue in ${currency}`,
+        name: "Revenue",
+        shape: "bars",
+        format: (units) => formatUnits(units, currency),
+      },
+    ],
+  }));
+  const tokens = PLOTS.at(-1);
+  return [...PLOTS.slice(0, -1), ...money, ...marginPlots(currencies), tokens];
+}
+
+/** The days with the revenue in each currency's unit, for plots. */
+const withRevenue = (days, totals) =>
+  days.map((day) => ({
+    ...day,
+    ...Object.fromEntries(
+      revenuesOf(totals).map(([currency]) => [
+        `revenue in ${currency}`,
+        inUnits(day.revenue?.[currency] ?? 0, currency),
+      ]),
+    ),
+  }));
 
 /** The view that is shown. A new range changes the view in place, so that the focus is kept. */
 let open = null;
@@ -200,8 +243,12 @@ function build(title) {
 async function counted({ from, to, by }, signal, waiting) {
   for (let requests = 1; ; requests += 1) {
     try {
-      const asked = { from, to, accounts: true, top: by, models: true };
-      return await get("api/admin/figures/", asked, { signal });
+      const asked = { from, to, accounts: true, top: by, models: true, calls: true };
+      const [figures, prices] = await Promise.all([
+        get("api/admin/figures/", asked, { signal }),
+        get(PRICES, null, { signal }),
+      ]);
+      return { ...figures, prices: prices.list };
     } catch (error) {
       if (error.status !== 503 || requests === MOST_REQUESTS) throw error;
       waiting();
@@ -221,8 +268,10 @@ function faulty({ from, to }) {
   return null;
 }
 
-function shown({ days, totals, accounts, costs }, { from, to }) {
-  const counting = days.some(({ closed }) => closed === false);
+function shown({ days: counted, totals, accounts, costs, prices }, { from, to }) {
+  const counting = counted.some(({ closed }) => closed === false);
+  const currencies = currenciesOf(counted);
+  const days = withMargins(withRevenue(counted, totals), currencies);
   return [
     h(
       "p",
@@ -243,14 +292,17 @@ function shown({ days, totals, accounts, costs }, { from, to }) {
         ),
       ),
     ),
-    sums(accounts),
+    sums(accounts, prices),
     costs?.models.length > 0 && byModel(costs.models),
+    costs?.users.length > 0 && byUser(costs.users),
     days.length === 0
       ? emptyState("chart", "No statistics for these days.")
       : h(
           "div",
           { class: "admin-plots" },
-          PLOTS.map((one) => figure({ ...one, title: inCurrency(one.title) }, days, from, to)),
+          plotsOf(totals, currencies).map((one) =>
+            plotCard({ ...one, title: inCurrency(one.title) }, days, from, to),
+          ),
         ),
     h(
       "section",
@@ -259,14 +311,33 @@ function shown({ days, totals, accounts, costs }, { from, to }) {
         "details",
         {},
         h("summary", {}, h("h2", {}, "The same numbers as a table")),
-        dayTable(days, totals),
+        dayTable(days, [...numbersOf(totals), ...marginNumbers(currencies)]),
       ),
     ),
+    callsToModels(days, from, to),
   ];
 }
 
+/**
+ * The tokens that users can still spend, including those that are held for unfinished messages, and
+ * their value at the price that users pay for them now.
+ */
+function outstanding({ granted, spent }, prices) {
+  const tokens = granted - spent;
+  const each = moneyOf(prices?.million_tokens);
+  const worth =
+    each !== null && `, worth ${formatMoney(forAll(tokens, each), prices.currency)} at list price`;
+  return h(
+    "p",
+    {},
+    h("strong", {}, inCurrency(`${formatNumber(tokens)} tokens outstanding`)),
+    worth,
+    inCurrency(". Users can still spend them, whether they bought or were given these tokens."),
+  );
+}
+
 /** The totals of all accounts, or a note that they haven't been counted yet. */
-function sums(accounts) {
+function sums(accounts, prices) {
   const heading = h("h2", {}, "All accounts");
   if (!accounts)
     return h(
@@ -284,6 +355,7 @@ function sums(accounts) {
     { class: "card", "aria-label": "All accounts" },
     heading,
     h("p", { class: "muted" }, "As of ", time(accounts.counted), "."),
+    outstanding(accounts, prices),
     h(
       "dl",
       { class: "facts admin-accounts" },
@@ -310,23 +382,16 @@ function byModel(models) {
     { text: "Value at list price", class: number },
     { text: "Margin", class: number },
   ]);
-  const money = (amount, currency) => (amount === null ? "unknown" : formatMoney(amount, currency));
-  const cells = ({ currency, ...one }) => {
-    const [cost, income] = [moneyOf(one.cost), moneyOf(one.income)];
-    const isKnown = cost !== null && income !== null;
-    return [
-      one.model,
-      formatNumber(one.chats),
-      formatNumber(one.tokens),
-      formatNumber(one.prompt_tokens),
-      formatNumber(one.cached_tokens),
-      formatNumber(one.written_tokens ?? 0),
-      formatNumber(one.completion_tokens),
-      money(cost, currency),
-      money(income, currency),
-      isKnown ? formatMargin(income, cost, currency) : "unknown",
-    ];
-  };
+  const cells = (one) => [
+    one.model,
+    formatNumber(one.chats),
+    formatNumber(one.tokens),
+    formatNumber(one.prompt_tokens),
+    formatNumber(one.cached_tokens),
+    formatNumber(one.written_tokens ?? 0),
+    formatNumber(one.completion_tokens),
+    ...moneyCells(one),
+  ];
   fill(
     body,
     models.map((one) => row(cells(one))),
@@ -342,6 +407,51 @@ function byModel(models) {
     ),
     element,
   );
+}
+
+/** What the users who spent the most cost and were worth. */
+function byUser(users) {
+  const number = "number labelled";
+  const { element, body, row } = stackedTable("Cost and value of each user", [
+    { text: "User", head: true },
+    { text: "Messages", class: number },
+    { text: inCurrency("Tokens"), class: number },
+    { text: "Cost", class: number },
+    { text: "Value at list price", class: number },
+    { text: "Margin", class: number },
+  ]);
+  fill(
+    body,
+    users.map((one) =>
+      row([
+        userLink(one.user_id, one.username ?? "deleted account"),
+        formatNumber(one.chats),
+        formatNumber(one.tokens),
+        ...moneyCells(one),
+      ]),
+    ),
+  );
+  return h(
+    "section",
+    { class: "card admin-by-model", "aria-label": "Users by cost" },
+    h("h2", {}, "Users by cost"),
+    h(
+      "p",
+      { class: "muted" },
+      inCurrency(
+        "The users who spent the most tokens on models of the price list, at most 20. For each day, only the 250 users who spent the most are stored.",
+      ),
+    ),
+    element,
+  );
+}
+
+/** The cost, the value at list price, and the margin. */
+function moneyCells({ cost, income, currency }) {
+  const money = (amount) => (amount === null ? "unknown" : formatMoney(amount, currency));
+  const [spent, worth] = [moneyOf(cost), moneyOf(income)];
+  const isKnown = spent !== null && worth !== null;
+  return [money(spent), money(worth), isKnown ? formatMargin(worth, spent, currency) : "unknown"];
 }
 
 /** The most active users, or a note that no messages were sent. */
@@ -372,28 +482,8 @@ function topUsers({ users, complete }) {
   return [element, !complete && h("p", { class: "muted" }, partly)];
 }
 
-function figure({ title, series }, days, from, to) {
-  const legend =
-    series.length > 1 &&
-    h(
-      "ul",
-      { class: "admin-legend" },
-      series.map(({ name }, place) =>
-        h("li", {}, h("span", { class: `swatch series-${place}` }), name),
-      ),
-    );
-  const label = `${title} by day, ${rangeInWords(from, to)}`;
-  return h(
-    "section",
-    { class: "card", "aria-label": title },
-    h("div", { class: "card-head" }, h("h2", {}, title), legend),
-    plot({ label, days, series }),
-  );
-}
-
-/** A table with headings that sort it. */
-function dayTable(days, totals) {
-  const numbers = numbersOf(totals);
+/** A table of these numbers, with headings that sort it. */
+function dayTable(days, numbers) {
   const columns = [["Day", ({ day }) => day], ...numbers];
   const { element, body, row } = stackedTable("Statistics day by day", [
     { text: "Day", class: "nowrap", head: true },
@@ -415,7 +505,8 @@ function dayTable(days, totals) {
   function sort(by) {
     order = { by, down: order.by === by ? !order.down : true };
     const sign = order.down ? -1 : 1;
-    const [, read] = columns[by];
+    // Unknown amounts are the lowest.
+    const read = (day) => columns[by][1](day) ?? -Infinity;
     const compare = (one, other) => (one < other ? -1 : Number(one > other));
     const rows = days.toSorted(
       (a, b) => sign * compare(read(a), read(b)) || (a.day < b.day ? 1 : -1),

@@ -47,14 +47,18 @@ export function filters({ place, label, fields, more = [], kept = {}, query, sig
     fill(results, shown);
     return { shown, own };
   };
+  let here = pathInAddress();
   const refresh = async () => {
     clearTimeout(resting);
+    // A link has changed the address, and its view isn't shown yet.
+    if (pathInAddress() !== here) return;
     if (reversed(all, values())) return;
     const search = addressed();
     if (search === asked) return;
     // Replace the address, because not every change should become an entry in the browser's
     // history.
     history.replaceState(null, "", search ? `${place}?${search}` : place);
+    here = pathInAddress();
     const { shown, own } = list();
     await shown.ready;
     if (!own.aborted) announce(`${plural(rowsOf(shown), "row")} found.`);
@@ -78,7 +82,9 @@ export function filters({ place, label, fields, more = [], kept = {}, query, sig
   );
   form.addEventListener("change", refresh);
   form.addEventListener("input", ({ target }) => {
-    if (!["search", "text"].includes(target.type)) return;
+    // A number applies while it is typed. If it applied when the focus leaves, the press on a button
+    // of the list would replace the list with its button.
+    if (!["search", "text", "number"].includes(target.type)) return;
     clearTimeout(resting);
     resting = setTimeout(refresh, REST);
   });
@@ -86,6 +92,8 @@ export function filters({ place, label, fields, more = [], kept = {}, query, sig
   list();
   return { element: h("div", {}, h("search", {}, form), results), values };
 }
+
+const pathInAddress = () => location.hash.split("?")[0];
 
 /** Returns true if the last day is before the first day, and shows an error in the field. */
 function reversed(fields, chosen) {

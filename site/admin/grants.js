@@ -13,7 +13,7 @@ import { field, form } from "../ui/form.js";
 import { explain, formatNumber, formatSigned, inCurrency, plural, time } from "../ui/format.js";
 import { stackedTable } from "../ui/list.js";
 import { note } from "../ui/note.js";
-import { standingBadge, userLink } from "./people.js";
+import { emailAddress, standingBadge, userLink } from "./people.js";
 import { reasonField } from "./reason.js";
 import { grantsOf } from "./sheet.js";
 
@@ -30,7 +30,7 @@ const OUTCOMES = {
   made_before: ["Already done", "badge badge-good"],
   granted_before: ["Already granted", "badge badge-good"],
   own_account: ["Your own account: ask another administrator", "badge badge-bad"],
-  other_made: ["Already got a different grant from this file", "badge badge-bad"],
+  other_made: ["Already got a different grant from this preview", "badge badge-bad"],
   no_such_user: ["No such user", "badge badge-bad"],
   ambiguous: ["Two users have this name or address", "badge badge-bad"],
   repeated: ["Listed more than once", "badge badge-bad"],
@@ -57,15 +57,7 @@ export function grantsView({ signal, title }) {
     onsubmit: async (values) => {
       fill(results);
       const sheet = await read(file.input.files[0], values.reason.trim());
-      try {
-        fill(results, await previewOf(sheet, results, signal));
-      } catch (error) {
-        fill(results);
-        throw error;
-      }
-      const heading = results.querySelector("h2");
-      focusOn(heading);
-      announce(heading.textContent);
+      await showPreview(sheet, results, signal);
     },
   });
   const content = h(
@@ -85,6 +77,22 @@ export function grantsView({ signal, title }) {
   return { content };
 }
 
+/**
+ * Shows the preview of a sheet in `results`, and focuses it. Leaves `results` empty if it fails. The
+ * sheet's `grants` have the `line` of a file, or `chosen`, a user from the list of users.
+ */
+export async function showPreview(sheet, results, signal) {
+  try {
+    fill(results, await previewOf(sheet, results, signal));
+  } catch (error) {
+    fill(results);
+    throw error;
+  }
+  const heading = results.querySelector("h2");
+  focusOn(heading);
+  announce(heading.textContent);
+}
+
 /** The grants in a file, with their reason. */
 async function read(file, reason) {
   const text = await file.text();
@@ -101,25 +109,26 @@ async function read(file, reason) {
   return { grants, reason };
 }
 
-/** The preview of the grants, with the button that makes them. */
-async function previewOf({ grants, reason }, results, signal) {
+/**
+ * The preview of the grants, with the button that makes them. `finished` is called when all ready
+ * grants have been made.
+ */
+async function previewOf({ grants, reason, finished }, results, signal) {
   const rows = [];
+  const noun = grants[0].chosen ? "user" : "row";
   const users = new Set();
   let id;
   for (const part of parts(grants)) {
-    fill(results, progress("Checking the file", rows.length, grants.length));
-    const body = { reason, grants: part.map(({ line, ...grant }) => grant) };
+    fill(results, progress("Checking the grants", rows.length, grants.length));
+    const body = { reason, grants: part.map(({ line, chosen, ...grant }) => grant) };
     const reply = await sent(body, signal);
     id ??= reply.id;
     for (const [index, row] of reply.grants.entries()) {
       // The server finds repeated users only within a request, so the page finds the others.
       const isRepeated = row.user_id && users.has(row.user_id);
       users.add(row.user_id);
-      rows.push({
-        ...row,
-        line: part[index].line,
-        outcome: isRepeated ? "repeated" : row.outcome,
-      });
+      const { line, chosen } = part[index];
+      rows.push({ ...row, line, chosen, outcome: isRepeated ? "repeated" : row.outcome });
     }
   }
 
@@ -127,7 +136,7 @@ async function previewOf({ grants, reason }, results, signal) {
   const before = rows.filter(({ outcome }) => outcome === "granted_before").length;
   const sum = ready.reduce((sum, { amount }) => sum + amount, 0);
   const count = formatNumber(ready.length);
-  const heading = h("h2", {}, `${count} of ${plural(rows.length, "row")} ready`);
+  const heading = h("h2", {}, `${count} of ${plural(rows.length, noun)} ready`);
   const listed = h("div", {}, tableOf(rows));
   const state = h("div", { class: "admin-export-state" });
   const granted = inCurrency(`${formatSigned(sum)} tokens`);
@@ -152,7 +161,7 @@ async function previewOf({ grants, reason }, results, signal) {
     }
     fill(listed, tableOf(rows));
     const done = rows.filter(({ outcome }) => DONE.includes(outcome)).length;
-    const said = `${formatNumber(done)} of ${plural(rows.length, "row")} done.`;
+    const said = `${formatNumber(done)} of ${plural(rows.length, noun)} done.`;
     heading.textContent = said;
     if (failure) {
       const again = inCurrency("You can safely continue: no user is granted tokens twice.");
@@ -160,6 +169,9 @@ async function previewOf({ grants, reason }, results, signal) {
       fill(state, note("bad", h("p", {}, explain(failure)), h("p", {}, `${said} ${again}`)));
       return;
     }
+    finished?.();
+    // The next view has its own focus and announcements.
+    if (signal.aborted) return;
     go.remove();
     fill(state, note(done === rows.length ? "good" : "warn", h("p", {}, said)));
     focusOn(heading);
@@ -170,24 +182,27 @@ async function previewOf({ grants, reason }, results, signal) {
     "section",
     { class: "card admin-grants", "aria-label": "Preview" },
     heading,
-    before > 0 &&
-      note(
-        "info",
-        h(
-          "p",
-          {},
-          `${plural(before, "row")} of this file ${before === 1 ? "was" : "were"} granted before, with the same reason, and ${before === 1 ? "isn't" : "aren't"} granted again. To grant the same again, enter another reason.`,
-        ),
-      ),
+    before > 0 && note("info", h("p", {}, grantedBefore(before, noun))),
     listed,
     state,
     ready.length > 0 && h("div", { class: "form-actions" }, go),
   );
 }
 
+/** `2 rows were granted before, with the same reason, and aren't granted again. ..` */
+function grantedBefore(count, noun) {
+  const isOne = count === 1;
+  const said =
+    noun === "row"
+      ? `${isOne ? "was" : "were"} granted before, with the same reason, and ${isOne ? "isn't" : "aren't"} granted again`
+      : `got this grant before, with the same reason, and ${isOne ? "doesn't" : "don't"} get it again`;
+  return `${plural(count, noun)} ${said}. To grant the same again, enter another reason.`;
+}
+
 function tableOf(rows) {
-  const { element, body, row } = stackedTable("Grants in this file", [
-    { text: "Line", class: "number" },
+  const isFile = !rows[0].chosen;
+  const { element, body, row } = stackedTable("Preview of the grants", [
+    ...(isFile ? [{ text: "Line", class: "number" }] : []),
     { text: "User", head: true },
     { text: inCurrency("Tokens"), class: "number" },
     { text: "Balance before", class: "number" },
@@ -198,7 +213,7 @@ function tableOf(rows) {
     body,
     rows.map((grant) =>
       row([
-        formatNumber(grant.line),
+        ...(isFile ? [formatNumber(grant.line)] : []),
         userOf(grant),
         formatSigned(grant.amount),
         grant.tokens === null ? "" : formatNumber(grant.tokens),
@@ -210,13 +225,14 @@ function tableOf(rows) {
   return element;
 }
 
-/** The account in a row, with notes about its state. */
-function userOf({ user, user_id: id, username, active, email_verified: isVerified }) {
-  if (!id) return h("span", {}, user);
+/** The account in a row, with its address if it is known, and notes about its state. */
+function userOf({ chosen, user, user_id: id, username, active, email_verified: isVerified }) {
+  if (!id) return h("span", {}, chosen?.username ?? user);
   const isByAddress = user.includes("@") && user !== username;
+  const address = isByAddress ? user : chosen?.email;
   return [
     userLink(id, username),
-    isByAddress && h("span", { class: "muted" }, ` ${user}`),
+    address && address !== username && h("span", { class: "muted" }, " ", emailAddress(address)),
     isByAddress && !isVerified && h("span", { class: "badge badge-bad" }, "Unverified address"),
     !active && standingBadge(false),
   ];
@@ -233,7 +249,7 @@ function resultOf({ outcome, earlier }) {
   return [badge, " ", h("span", { class: "muted" }, "on ", time(earlier.timestamp), by)];
 }
 
-function progress(what, value, max) {
+export function progress(what, value, max) {
   const text = `${what}: ${formatNumber(value)} of ${formatNumber(max)}`;
   return h(
     "div",
@@ -250,10 +266,13 @@ function parts(rows) {
 }
 
 /** Sends some rows. Idempotent, so rows with an unknown outcome are sent again. */
-async function sent(body, signal) {
+const sent = (body, signal) => patiently(() => post("api/admin/grants/", body, { signal }), signal);
+
+/** Sends an idempotent request, and sends it again if it fails for a reason that passes. */
+export async function patiently(send, signal) {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await post("api/admin/grants/", body, { signal });
+      return await send();
     } catch (error) {
       if (!error.passing || tries === MOST_TRIES) throw error;
       await new Promise((done) => setTimeout(done, 1000 * Math.min(error.retryAfter ?? 2, 10)));

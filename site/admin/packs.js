@@ -7,18 +7,35 @@ import { fill, focusOn, h, newId } from "../ui/dom.js";
 import { field, form, wholeNumber } from "../ui/form.js";
 import { explain, inCurrency, time } from "../ui/format.js";
 import { attempt, toast } from "../ui/message.js";
-import { formatPrice } from "../ui/purchase.js";
-import { cards, isSame, showConflict } from "./cards.js";
+import { digitsOf, formatPrice, typedAmount, unitsToType } from "../ui/purchase.js";
+import { go } from "../ui/router.js";
+import {
+  cards,
+  editors,
+  isSame,
+  keptEditor,
+  lossOf,
+  mayDiscard,
+  showConflict,
+  typed,
+} from "./cards.js";
 import { author } from "./people.js";
 
 const PATH = "api/admin/packs/";
 export const PACKS_PLACE = "#/purchases/packs";
 
+/** The highest price of a pack, in the currency's smallest unit. */
+const MOST = 99_999_999;
+
 const TEXT = { autocomplete: "off", autocapitalize: "none", spellcheck: "false" };
 
 /** `#/purchases/packs` */
-export async function packsView({ signal, title }, me, reload) {
-  const read = await get(PATH, null, { signal });
+export const packsView = ({ signal, title }, me, reload) =>
+  keptEditor("packs", async () => page(await get(PATH, null, { signal }), title, me, reload));
+
+/** The view of the stored packs: `{content, isChanged}`. */
+function page(read, title, me, reload) {
+  const { element, isChanged } = editor(read, me, reload);
   const tools = [
     linkButton("History", "#/trail?act=packs", { kind: "quiet", icon: "history" }),
     read.packs &&
@@ -38,9 +55,9 @@ export async function packsView({ signal, title }, me, reload) {
       h("div", { class: "toolbar admin-head" }, tools),
     ),
     h("p", { class: "lead" }, about(read, me)),
-    editor(read, me, reload),
+    element,
   );
-  return { content };
+  return { content, isChanged };
 }
 
 /** Who set the packs, and when. */
@@ -55,7 +72,7 @@ async function stop(version, reload) {
   const stopped = await confirm(
     "Stop selling?",
     inCurrency(
-      "Users can't buy tokens any more. Payments already under way will still be credited.",
+      `Users can't buy tokens any more. Payments already under way will still be credited.${lossOf("packs")}`,
     ),
     {
       action: "Stop selling",
@@ -68,11 +85,14 @@ async function stop(version, reload) {
     },
   );
   if (!stopped) return;
+  editors.delete("packs");
   await attempt(reload);
   toast("Sales have been stopped.");
 }
 
-/** The form with the packs. Saving it replaces the version that was read. */
+/**
+ * The form with the packs: `{element, isChanged}`. Saving it replaces the version that was read.
+ */
 function editor(read, me, reload) {
   let { version } = read;
   const list = cards({
@@ -80,11 +100,26 @@ function editor(read, me, reload) {
     fresh: () => fresh(list.rows.at(-1)?.currency()),
     make: packCard,
   });
+  const fields = () => list.rows.flatMap((row) => row.fields());
   const conflict = h("div", { class: "admin-conflict" });
-  list.load(read.packs ?? [fresh()]);
+  let loaded;
+
+  function load(packs) {
+    list.load(packs ?? [fresh()]);
+    loaded = typed(fields());
+  }
+
+  const isChanged = () => typed(fields()) !== loaded;
+
+  /** Leaves the form. Asks first if changes would be lost. */
+  async function cancel() {
+    if (isChanged() && !(await mayDiscard("packs"))) return;
+    editors.delete("packs");
+    go("#/purchases");
+  }
 
   /**
-   * Returns the packs in the form. Throws an error that names the fields without a whole number.
+   * Returns the packs in the form. Throws an error that names the fields without a number.
    */
   function written() {
     const errors = {};
@@ -93,7 +128,7 @@ function editor(read, me, reload) {
       throw new ApiError({ status: 400, code: "invalid_fields", detail, errors });
     };
     if (packs.length === 0) refuse("Add a pack, or stop selling.");
-    if (Object.keys(errors).length > 0) refuse("Enter whole numbers.");
+    if (Object.keys(errors).length > 0) refuse("Enter numbers.");
     return packs;
   }
 
@@ -112,6 +147,7 @@ function editor(read, me, reload) {
         return;
       }
     }
+    editors.delete("packs");
     // Reload the view. Otherwise the API would refuse the next change, because it would be based on
     // old packs.
     await attempt(reload);
@@ -121,18 +157,21 @@ function editor(read, me, reload) {
   async function loadNewer() {
     const newer = await get(PATH);
     version = newer.version;
-    list.load(newer.packs ?? [fresh()]);
+    load(newer.packs);
     fill(conflict);
     focusOn(list.rows[0].heading);
     toast("The newer packs have been loaded.");
   }
 
-  return form([list.element, h("div", {}, list.add), conflict], {
+  load(read.packs);
+  const element = form([list.element, h("div", {}, list.add), conflict], {
     submit: "Save the packs",
+    extra: [button("Cancel", { onclick: cancel })],
     "aria-label": "Packs",
-    fields: () => list.rows.flatMap((row) => row.fields()),
+    fields,
     onsubmit: save,
   });
+  return { element, isChanged };
 }
 
 /** A new pack, in the same currency as the previous pack. */
@@ -163,8 +202,8 @@ function packCard(pack, tools) {
     }),
     price: field("Price", "price", {
       ...TEXT,
-      inputMode: "numeric",
-      value: pack.price,
+      inputMode: "decimal",
+      value: pack.price === "" ? "" : unitsToType(pack.price, pack.currency),
       hint: " ",
     }),
     currency: field("Currency", "currency", {
@@ -182,15 +221,24 @@ function packCard(pack, tools) {
     h("div", { class: "fields" }, Object.values(parts)),
   );
   const text = (key) => parts[key].input.value.trim();
+  const price = () => typedAmount(text("price"), text("currency"));
+  /** `4.99`, or `499` in a currency without decimals */
+  const example = () => unitsToType(499, text("currency"));
 
   /** Shows the name in the heading, and the price as users read it. */
   function show() {
     heading.textContent = text("name") || "New pack";
     tools.name(text("name") || "the new pack");
-    const price = wholeNumber(text("price"));
-    const isKnown = price !== null && /^[A-Z]{3}$/.test(text("currency"));
-    const worth = isKnown ? ` This is ${formatPrice(price, text("currency"))}.` : "";
-    parts.price.querySelector(".hint").textContent = `In the smallest unit, such as cents.${worth}`;
+    const isKnown = price() !== null && /^[A-Z]{3}$/.test(text("currency"));
+    const worth = isKnown ? `Users pay ${formatPrice(price(), text("currency"))}.` : "";
+    parts.price.querySelector(".hint").textContent = worth || `Such as ${example()}.`;
+  }
+
+  /** How to write a price in the pack's currency. */
+  function priceRule() {
+    const digits = digitsOf(text("currency"));
+    const most = digits === 0 ? "without decimals" : `with at most ${digits} decimals`;
+    return `Enter an amount above 0 ${most}, such as ${example()}.`;
   }
 
   element.addEventListener("input", show);
@@ -204,18 +252,18 @@ function packCard(pack, tools) {
     },
     currency: () => text("currency"),
     written(errors) {
-      const whole = (key) => {
-        const number = wholeNumber(text(key));
-        if (number === null)
-          errors[parts[key].input.name] = ["Enter a whole number, such as 1000."];
-        return number;
-      };
+      const refuse = (key, reason) => (errors[parts[key].input.name] = [reason]);
+      const tokens = wholeNumber(text("tokens"));
+      if (tokens === null) refuse("tokens", "Enter a whole number, such as 1000.");
+      if (!price()) refuse("price", priceRule());
+      else if (price() > MOST)
+        refuse("price", `The highest price is ${unitsToType(MOST, text("currency"))}.`);
       return {
         ...pack,
         id: text("id"),
         name: text("name"),
-        tokens: whole("tokens"),
-        price: whole("price"),
+        tokens,
+        price: price(),
         currency: text("currency"),
       };
     },

@@ -3,6 +3,7 @@
 
 import { base, get, isSignedIn, onSessionEnded, resume, signIn, signOut } from "../session/api.js";
 import { readModels } from "../session/models.js";
+import { brandLink } from "../ui/brand.js";
 import { busy, button, linkButton } from "../ui/button.js";
 import { fill, focusOn, h, showCurrent } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
@@ -11,6 +12,9 @@ import { attempt } from "../ui/message.js";
 import { note } from "../ui/note.js";
 import { router } from "../ui/router.js";
 import { themeSwitch } from "../ui/theme-switch.js";
+import { brandView } from "./brand.js";
+import { bulkView } from "./bulk.js";
+import { mayLogOut } from "./cards.js";
 import { chatsView } from "./chats.js";
 import { exportView } from "./export.js";
 import { figuresView } from "./figures.js";
@@ -19,6 +23,8 @@ import { packsView } from "./packs.js";
 import { pricesView } from "./prices.js";
 import { purchasesView } from "./purchases.js";
 import { pricesEditor } from "./rates.js";
+import { redemptionsView } from "./redemptions.js";
+import { sharesView } from "./shares.js";
 import { trailView } from "./trail.js";
 import { userViews } from "./user.js";
 import { usersView } from "./users.js";
@@ -32,19 +38,28 @@ import { vouchersView } from "./vouchers.js";
 const VIEWS = [
   { path: "users", title: "Users", icon: "users", view: usersView },
   { path: "users/grants", title: "Bulk grants", view: grantsView },
+  { path: "users/bulk", view: bulkView },
   ...userViews,
   { path: "chats", title: "Messages", icon: "chat", view: chatsView },
   { path: "figures", title: "Statistics", icon: "chart", view: figuresView },
   { path: "prices", title: "Prices", icon: "tag", view: pricesView },
   { path: "prices/edit", title: "Edit the prices", view: pricesEditor },
   { path: "vouchers", title: "Vouchers", icon: "coin", view: vouchersView, act: "vouchers" },
+  { path: "vouchers/:id", view: redemptionsView },
   { path: "purchases", title: "Purchases", icon: "receipt", view: purchasesView },
   { path: "purchases/packs", title: "Packs", view: packsView, act: "packs" },
+  { path: "shares", title: "Shared chats", icon: "alert", view: sharesView },
+  { path: "brand", title: "Brand", icon: "palette", view: brandView, act: "brand" },
   {
     path: "trail",
     title: "Audit log",
     icon: "history",
-    view: (place, me) => trailView(place, me, VIEWS.filter((row) => row.act)),
+    view: (place, me) =>
+      trailView(
+        place,
+        me,
+        VIEWS.filter((row) => row.act),
+      ),
   },
   { path: "export", title: "Export", icon: "download", view: exportView },
 ];
@@ -53,6 +68,8 @@ const CHAT_PAGE = base.href;
 
 /** The account of this session, or null if there is no session. */
 let me = null;
+/** The id of the last account. The page keeps its unsaved forms and selected users. */
+let owner = null;
 let asked = false;
 let ended = false;
 
@@ -75,17 +92,7 @@ const out = button("Log out", {
 
 fill(
   frame,
-  h(
-    "a",
-    { class: "brand", href: "#/users" },
-    h("img", {
-      class: "brand-mark",
-      src: new URL("../ui/favicon.svg", import.meta.url).href,
-      alt: "Farebox",
-    }),
-    h("span", { class: "brand-word" }),
-    h("span", { class: "badge badge-coin" }, "Admin"),
-  ),
+  brandLink("#/users", h("span", { class: "badge badge-coin" }, "Admin")),
   nav,
   h(
     "div",
@@ -100,9 +107,15 @@ fill(
   ),
 );
 
+// The links in the bar have several lines in most windows. In a narrow window, the bar scrolls away.
+new ResizeObserver(() => {
+  const isSticky = getComputedStyle(frame).position === "sticky";
+  document.documentElement.style.setProperty("--bar", `${isSticky ? frame.offsetHeight : 0}px`);
+}).observe(frame);
+
 const place = router({
   outlet: main,
-  name: "Farebox administration",
+  name: "administration",
   start: "Go to the users",
   before: ({ path }) => (path === "" ? "#/users" : null),
   views: VIEWS.map((row) => ({ ...row, view: admitted(row.view) })),
@@ -149,7 +162,8 @@ async function account() {
 /** The account of this session. Also reads the operator's word for tokens. */
 async function readAccount() {
   const [own] = await Promise.all([get("api/user/profile/"), readModels().catch(() => {})]);
-  return own;
+  owner ??= own.id;
+  return own.id === owner ? own : forgetAll();
 }
 
 function showFrame(path) {
@@ -166,6 +180,8 @@ function showFrame(path) {
 
 function logInForm() {
   me = null;
+  // The brand comes with the models. A new browser doesn't know it yet.
+  readModels(get("api/models", null, { open: true })).catch(() => {});
   const name = field("Username or e-mail address", "username", {
     autocomplete: "username",
     autocapitalize: "none",
@@ -198,7 +214,7 @@ function logInForm() {
       }),
     ),
   );
-  return { title: "Log in", content, focus: ended ? name.input : undefined };
+  return { title: "Log in", content, focus: name.input };
 }
 
 function stranger() {
@@ -231,9 +247,13 @@ function stranger() {
 }
 
 async function leaveForGood() {
+  if (!(await mayLogOut())) return;
   await signOut();
-  me = null;
-  asked = true;
-  ended = false;
-  await place.show();
+  await forgetAll();
+}
+
+/** Reloads the page, because the next user may be another person. Never resolves. */
+function forgetAll() {
+  location.reload();
+  return new Promise(() => {});
 }

@@ -3,13 +3,14 @@
 
 import { h } from "../ui/dom.js";
 import { formatNumber } from "../ui/format.js";
+import { rangeInWords } from "./filters.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { top: 12, right: 10, bottom: 26 };
 /** The minimum distance between two day labels, in pixels. */
 const LABEL_WIDTH = 64;
 
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
 const longDay = new Intl.DateTimeFormat("en-GB", {
   weekday: "short",
   day: "numeric",
@@ -29,21 +30,24 @@ const shortDay = new Intl.DateTimeFormat("en-GB", {
  * @param {object} options
  * @param {string} options.label the plot's name for screen readers
  * @param {Array<object>} options.days the days, oldest first: `day` ("2026-11-20"), `closed`, and a
- *   number per series
- * @param {Array<{key: string, name: string, shape: "bars" | "line"}>} options.series the plotted
- *   numbers; the classes .series-0 and .series-1 style them by their index
+ *   number per series, or null if the number is unknown
+ * @param {Array<{key: string, name: string, shape: "bars" | "line", format?: (value: number) =>
+ *   string}>} options.series the plotted numbers; the classes .series-0 and .series-1 style them by
+ *   their index
+ * @param {number} [options.step] the smallest step between two marks of the axis
+ * @param {(value: number) => string} [options.mark] formats the marks
  * @param {number} [options.height] in pixels
  */
-export function plot({ label, days, series, height = 200 }) {
+export function plot({ label, days, series, step = 1, mark: named = short.format, height = 200 }) {
   const area = h("div", { class: "plot" });
   const tip = h("div", { class: "plot-tip", "aria-hidden": "true", hidden: true });
   const canvas = svg("svg", { "aria-hidden": "true", height });
   area.append(canvas, tip);
 
-  const values = series.flatMap(({ key }) => days.map((day) => day[key]));
-  const marks = ticks(Math.min(0, ...values), Math.max(0, ...values));
+  const values = series.flatMap(({ key }) => days.map((day) => day[key] ?? 0));
+  const marks = ticks(Math.min(0, ...values), Math.max(0, ...values), step);
   const [low, high] = [marks[0], marks.at(-1)];
-  const left = 12 + 7.2 * Math.max(...marks.map((mark) => short.format(mark).length));
+  const left = 12 + 7.2 * Math.max(...marks.map((mark) => named(mark).length));
   const pointer = svg("g", { class: "plot-pointer" });
   let width = 0;
   let shown = days.length - 1;
@@ -73,9 +77,7 @@ export function plot({ label, days, series, height = 200 }) {
   function yMark(mark) {
     return svg("g", { class: mark === 0 ? "plot-mark plot-zero" : "plot-mark" }, [
       svg("line", { x1: left, x2: width - MARGIN.right, y1: crisp(y(mark)), y2: crisp(y(mark)) }),
-      svg("text", { x: left - 8, y: y(mark), dy: "0.32em", "text-anchor": "end" }, [
-        short.format(mark),
-      ]),
+      svg("text", { x: left - 8, y: y(mark), dy: "0.32em", "text-anchor": "end" }, [named(mark)]),
     ]);
   }
 
@@ -111,7 +113,7 @@ export function plot({ label, days, series, height = 200 }) {
     const path = (closed) =>
       days
         .map((day, index) =>
-          day[key] !== 0 && (day.closed !== false) === closed ? bar(day, index) : "",
+          (day[key] ?? 0) !== 0 && (day.closed !== false) === closed ? bar(day, index) : "",
         )
         .join("");
     return [
@@ -120,19 +122,19 @@ export function plot({ label, days, series, height = 200 }) {
     ];
   }
 
+  /** The line of a series. Unknown numbers interrupt it; a number between two of them is a dot. */
   function lineOf({ key }, place) {
-    const points = days.map((day, index) => [x(index), y(day[key])]);
-    const dots =
-      slot() < 9
-        ? []
-        : points.map(([cx, cy], index) => dot(cx, cy, place, days[index].closed === false));
-    return [
-      svg("path", {
-        class: `plot-line series-${place}`,
-        d: `M${points.map((point) => point.join(" ")).join("L")}`,
-      }),
-      ...dots,
-    ];
+    const points = days.map((day, index) => (day[key] === null ? null : [x(index), y(day[key])]));
+    const isAlone = (index) => !points[index - 1] && !points[index + 1];
+    const line = points.map((point, index) =>
+      point ? `${points[index - 1] ? "L" : "M"}${point.join(" ")}` : "",
+    );
+    const dots = points.flatMap((point, index) =>
+      point && (slot() >= 9 || isAlone(index))
+        ? [dot(...point, place, days[index].closed === false)]
+        : [],
+    );
+    return [svg("path", { class: `plot-line series-${place}`, d: line.join("") }), ...dots];
   }
 
   function dot(cx, cy, place, open) {
@@ -168,7 +170,7 @@ export function plot({ label, days, series, height = 200 }) {
     );
     tip.replaceChildren(
       title,
-      ...series.map(({ key, name }, place) => tipRow(name, day[key], place)),
+      ...series.map((one, place) => tipRow(one.name, inWords(one, day), place)),
     );
     tip.hidden = false;
     // Show the values beside the day, on the side with more space.
@@ -181,13 +183,13 @@ export function plot({ label, days, series, height = 200 }) {
       : `${Math.min(width - x(index) + breadth / 2 + 8, width - tip.offsetWidth)}px`;
   }
 
-  function tipRow(name, value, place) {
+  function tipRow(name, words, place) {
     return h(
       "div",
       { class: "plot-tip-row" },
       h("span", { class: `swatch series-${place}` }),
       h("span", {}, name),
-      h("strong", {}, formatNumber(value)),
+      h("strong", {}, words),
     );
   }
 
@@ -196,9 +198,11 @@ export function plot({ label, days, series, height = 200 }) {
     pointer.replaceChildren();
   }
 
+  const inWords = ({ key, format = formatNumber }, day) => format(day[key]);
+
   function spoken(day) {
     const numbers = series
-      .map(({ key, name }) => `${formatNumber(day[key])} ${name.toLowerCase()}`)
+      .map((one) => `${inWords(one, day)} ${one.name.toLowerCase()}`)
       .join(", ");
     return `${longDay.format(time(day.day))}: ${numbers}${day.closed === false ? ", so far" : ""}`;
   }
@@ -252,12 +256,32 @@ export function plot({ label, days, series, height = 200 }) {
   return area;
 }
 
+/** A card with a plot, and with a legend if the plot has several series. */
+export function plotCard({ title, series, step, mark }, days, from, to) {
+  const legend =
+    series.length > 1 &&
+    h(
+      "ul",
+      { class: "admin-legend" },
+      series.map(({ name }, place) =>
+        h("li", {}, h("span", { class: `swatch series-${place}` }), name),
+      ),
+    );
+  const label = `${title} by day, ${rangeInWords(from, to)}`;
+  return h(
+    "section",
+    { class: "card", "aria-label": title },
+    h("div", { class: "card-head" }, h("h2", {}, title), legend),
+    plot({ label, days, series, step, mark }),
+  );
+}
+
 /**
  * Round numbers that cover the range from `least` to `greatest`. The step between them is 1, 2 or 5
- * times a power of ten, and at least 1.
+ * times a power of ten, and at least `smallest`.
  */
-function ticks(least, greatest, steps = 4) {
-  const rough = Math.max((greatest - least) / steps, 1);
+function ticks(least, greatest, smallest, steps = 4) {
+  const rough = Math.max((greatest - least) / steps, smallest);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
   const from = Math.floor(least / step);

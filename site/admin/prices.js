@@ -9,6 +9,8 @@ import { explain, formatNumber, formatTokens, inCurrency, time } from "../ui/for
 import { stackedTable } from "../ui/list.js";
 import { attempt, toast } from "../ui/message.js";
 import { emptyState, note } from "../ui/note.js";
+import { editors } from "./cards.js";
+import { changes } from "./changes.js";
 import { forAll, formatMargin, formatMoney, moneyOf } from "./money.js";
 import { author } from "./people.js";
 
@@ -27,9 +29,19 @@ export const pricesPlace = (version) =>
 
 /** `#/prices`, `#/prices?version=<version>` */
 export async function pricesView({ query, signal, title }, me, reload) {
-  const read = await get(PATH, { version: query.version }, { signal });
-  const isOld = Boolean(query.version);
+  const [current, asked] = await Promise.all([
+    get(PATH, null, { signal }),
+    query.version && get(PATH, { version: query.version }, { signal }),
+  ]);
+  const read = asked || current;
+  const isOld = read.version !== current.version;
   const name = isOld ? "Earlier price list" : title;
+  const changed = h("div", {});
+  if (read.list)
+    // The view doesn't wait for the audit log.
+    changes(read, { path: PATH, isOpen: Boolean(asked), signal })
+      .then((found) => found && changed.append(found))
+      .catch(() => {});
   const content = h(
     "div",
     { class: "page page-wide" },
@@ -39,9 +51,11 @@ export async function pricesView({ query, signal, title }, me, reload) {
       h("h1", {}, name),
       h("div", { class: "toolbar admin-head" }, isOld ? oldTools(read) : tools(read, reload)),
     ),
-    isOld && note("info", "This version may not be in force any more. It can't be changed."),
+    isOld && note("info", "This version isn't in force. It can't be changed."),
+    asked && !isOld && note("info", "This version is in force."),
+    unsaved(),
     read.list
-      ? [about(read, me), pricesTable(read.list), explanation(read.list), prompts(read.list)]
+      ? [about(read, me), pricesTable(read.list), explanation(read.list), changed, prompts(read.list)]
       : await noList(signal),
   );
   return { title: name, content };
@@ -58,6 +72,15 @@ function tools({ list, version }, reload) {
       }),
     list && linkButton("Edit", "#/prices/edit", { kind: "primary", icon: "pencil" }),
   ];
+}
+
+/** A way back to unsaved changes. */
+function unsaved() {
+  const kept = editors.get("prices");
+  if (!kept?.isChanged()) return null;
+  const place = `#/prices/edit${kept.from ? `?from=${encodeURIComponent(kept.from)}` : ""}`;
+  const back = linkButton("Go on editing", place, { small: true, icon: "pencil" });
+  return note("warn", "Your changes to the prices aren't saved. ", back);
 }
 
 function oldTools({ version }) {
@@ -169,13 +192,14 @@ function lines(all) {
 
 /** Explains the numbers in the table. */
 function explanation({ currency, million_tokens: million, models }) {
-  const worth = million && ` A million tokens cost users ${currency} ${million}.`;
+  const each = moneyOf(million);
+  const worth = each !== null && ` A million tokens cost users ${formatMoney(each, currency)}.`;
   const embeddings = models.some(isEmbedding) ? " Models for embeddings get only the prompt." : "";
   return h(
     "p",
     { class: "hint admin-example" },
     inCurrency(
-      `The example is ${EXAMPLE}, of which nothing is cached.${embeddings} Rates are in tokens per million model tokens.${worth ?? ""}`,
+      `The example is ${EXAMPLE}, of which nothing is cached.${embeddings} Rates are in tokens per million model tokens.${worth || ""}`,
     ),
   );
 }

@@ -8,9 +8,13 @@ import { formatNumber, formatTokens, formatWord, inCurrency, time } from "../ui/
 import { paged, stackedTable } from "../ui/list.js";
 import { emptyState } from "../ui/note.js";
 import { formatPrice, stateBadge } from "../ui/purchase.js";
-import { filters } from "./filters.js";
+import { csvButton } from "./csv.js";
+import { dayFields, filters } from "./filters.js";
 import { PACKS_PLACE } from "./packs.js";
 import { userLink } from "./people.js";
+import { purchaseSums } from "./sums.js";
+
+const PATH = "api/admin/purchases/";
 
 /** Why the tokens of a payment weren't granted. */
 const STRANDED = {
@@ -32,7 +36,11 @@ const STATES = {
   wrong_amount: ["Wrong amount", "wrong_amount"],
 };
 
-/** `#/purchases`, `#/purchases?attention=true`, `#/purchases?state=unpaid` */
+/** The address of the purchases of a user with this name. */
+export const purchasesPlace = (username) =>
+  `#/purchases?${new URLSearchParams({ user: username })}`;
+
+/** `#/purchases`, `#/purchases?attention=true`, `#/purchases?user=ann&state=paid&from=2026-11-01` */
 export function purchasesView({ query, signal, title }) {
   const which = field("Show", "attention", {
     type: "select",
@@ -45,10 +53,17 @@ export function purchasesView({ query, signal, title }) {
     type: "select",
     options: Object.entries(STATES).map(([value, [text]]) => [value, text]),
   });
+  const user = field("User", "user", {
+    type: "search",
+    autocomplete: "off",
+    autocapitalize: "none",
+    maxLength: 254,
+    placeholder: "Username or e-mail address",
+  });
   const { element } = filters({
     place: "#/purchases",
     label: "Filter the purchases",
-    fields: [which, states],
+    fields: [user, which, states, ...dayFields()],
     query,
     signal,
     show: list,
@@ -70,12 +85,23 @@ export function purchasesView({ query, signal, title }) {
       "p",
       { class: "lead" },
       inCurrency(
-        "Purchases of packs, newest first. A purchase needs attention if it owes tokens for a refund, or if its tokens couldn't be granted. An unpaid purchase is deleted after a week.",
+        "Purchases of packs, newest first. A purchase needs attention if it is disputed, if it owes tokens for a refund, or if its tokens couldn't be granted. An unpaid purchase is deleted after a week. Days are in UTC.",
       ),
     ),
     element,
   );
   return { content };
+}
+
+/**
+ * The id of the user with exactly this username or e-mail address, or null. A search lists an exact
+ * match before the longer names.
+ */
+async function userNamed(name, signal) {
+  const { items } = await page("api/admin/users/", { q: name, limit: 100 }, { signal });
+  const is = (text) => text?.toLowerCase() === name.toLowerCase();
+  const found = items.find(({ username, email }) => is(username) || is(email));
+  return found?.id ?? null;
 }
 
 function list(chosen, signal) {
@@ -89,10 +115,19 @@ function list(chosen, signal) {
     { text: "Payment", class: "labelled" },
   ]);
   element.classList.add("admin-purchases");
-  const { attention, state: states = "" } = chosen;
-  const asked = { attention, state: STATES[states]?.[1], limit: 25 };
-  return paged({
-    load: (next) => page(next ?? "api/admin/purchases/", next ? null : asked, { signal }),
+  const { attention, user, state: states = "", from, to } = chosen;
+  const asked = { attention, state: STATES[states]?.[1], from, to };
+  // The list and the sums ask for the same user.
+  const buyer = user ? userNamed(user, signal) : Promise.resolve();
+  const load = async (next, limit) => {
+    if (next) return page(next, null, { signal });
+    const id = await buyer;
+    if (id === null) return { items: [], next: null };
+    return page(PATH, { ...asked, user_id: id, limit }, { signal });
+  };
+  const isFiltered = user || states || from || to;
+  const shown = paged({
+    load: (next) => load(next, 25),
     row: (order) =>
       row([
         userLink(order.user_id, order.username ?? "deleted account"),
@@ -107,18 +142,51 @@ function list(chosen, signal) {
           formatNumber(order.tokens_granted),
           order.tokens_owed > 0 && `${formatTokens(order.tokens_owed)} owed`,
         ]),
-        lines([order.session, order.payment].map((id) => id && h("code", {}, id))),
+        lines([order.session && h("code", {}, order.session), payment(order)]),
       ]),
     list: body,
     around: () => element,
-    empty: attention
-      ? emptyState("check", "No purchase needs attention.")
-      : emptyState(
-          "receipt",
-          states ? "There are no such purchases." : "There are no purchases yet.",
-        ),
+    empty: isFiltered
+      ? emptyState("search", "No purchase matches these filters.")
+      : attention
+        ? emptyState("check", "No purchase needs attention.")
+        : emptyState("receipt", "There are no purchases yet."),
     more: "Show more purchases",
   });
+  const [sums, saving] = [h("div", {}), h("div", {})];
+  shown.ready.then(async () => {
+    const id = await buyer.catch(() => null);
+    if (signal.aborted || id === null) return;
+    sums.append(purchaseSums((next) => load(next, 100), signal));
+    const query = () => ({ ...asked, user_id: id });
+    const name = () => ["purchases", user, attention && "attention", states, from && `from-${from}`, to && `to-${to}`];
+    const file = () => name().filter(Boolean).join("-").replace(/[^\w-]+/g, "-");
+    saving.append(csvButton({ path: PATH, query, list: "list", name: file, signal }));
+  });
+  return Object.assign(h("div", {}, sums, shown, saving), { ready: shown.ready });
+}
+
+/** The payment's id, linked to the payment in Stripe's dashboard if its mode is known. */
+function payment({ session, payment: id }) {
+  if (!id) return null;
+  const href = stripePlace(session, id);
+  const code = h("code", {}, id);
+  if (!href) return code;
+  return h(
+    "a",
+    { href, target: "_blank", rel: "noopener noreferrer", "aria-label": `${id} at Stripe` },
+    code,
+  );
+}
+
+/**
+ * The address of a payment in Stripe's dashboard. The id of the payment page tells whether the
+ * payment was made in test mode or in live mode. Null for ids that Stripe didn't make.
+ */
+function stripePlace(session, id) {
+  const [, mode] = /^cs_(test|live)_/.exec(session ?? "") ?? [];
+  if (!mode || !/^pi_\w+$/.test(id)) return null;
+  return `https://dashboard.stripe.com/${mode === "test" ? "test/" : ""}payments/${id}`;
 }
 
 /** The state of a purchase, with details for administrators. */

@@ -1,14 +1,15 @@
 // The form that edits the price list: its models in their order, each with its fare and limits.
 
 import { ApiError, get, request } from "../session/api.js";
-import { button } from "../ui/button.js";
+import { busy, button } from "../ui/button.js";
 import { fill, focusOn, h, newId } from "../ui/dom.js";
 import { field, form, wholeNumber } from "../ui/form.js";
 import { explain, formatTokens, inCurrency } from "../ui/format.js";
-import { toast } from "../ui/message.js";
+import { attempt, toast } from "../ui/message.js";
 import { go } from "../ui/router.js";
-import { cards, isSame, showConflict } from "./cards.js";
+import { cards, editors, isSame, keptEditor, mayDiscard, showConflict, typed } from "./cards.js";
 import { formatMargin, formatMoney } from "./money.js";
+import { previewPrices } from "./preview.js";
 import { EXAMPLE, PATH, example, rateInWords } from "./prices.js";
 
 /** The model in a new row. */
@@ -53,31 +54,31 @@ const TEXT = { autocomplete: "off", autocapitalize: "none", spellcheck: "false" 
 /** An optional text of several lines. */
 const LINES = { type: "textarea", rows: 4, autocomplete: "off", optional: true };
 
-/** The unsaved form. It is kept when the administrator leaves the view. */
-let open = null;
-
 /** `#/prices/edit`, `#/prices/edit?from=<version>` */
-export async function pricesEditor({ query: { from }, signal, title }, me) {
-  if (open?.from !== from) open = null;
-  if (!open) {
+export function pricesEditor({ query: { from }, signal, title }, me) {
+  const make = async () => {
     const [current, old] = await Promise.all([
       get(PATH, null, { signal }),
       from && get(PATH, { version: from }, { signal }),
     ]);
-    open = { from, content: editor(title, current, (old || current).list, me) };
-  }
-  return { content: open.content };
+    return editor(title, current, (old || current).list, me);
+  };
+  return keptEditor("prices", make, from);
 }
 
 function leave() {
-  open = null;
+  editors.delete("prices");
   go("#/prices");
 }
 
-/** The form with the rows of `list`. Saving it replaces the version in `current`. */
+/**
+ * The view with the rows of `list`: `{content, isChanged}`. Saving it replaces the version in
+ * `current`.
+ */
 function editor(title, current, list, me) {
   let { version } = current;
   let more = {};
+  let loaded;
   const currency = field("Currency", "list.currency", {
     ...TEXT,
     optional: true,
@@ -116,6 +117,14 @@ function editor(title, current, list, me) {
     system.input.value = shown?.system ?? "";
     models.load(all);
     fields().forEach((one) => one.fail(""));
+    loaded = typed(fields());
+  }
+
+  const isChanged = () => typed(fields()) !== loaded;
+
+  /** Leaves the form. Asks first if changes would be lost. */
+  async function cancel() {
+    if (!isChanged() || (await mayDiscard("prices"))) leave();
   }
 
   /** Returns the list in the form. Throws an error that names the fields without a whole number. */
@@ -127,6 +136,16 @@ function editor(title, current, list, me) {
       return { ...more, ...given(money()), ...given(prompt), models: all };
     const detail = "Enter whole numbers.";
     throw new ApiError({ status: 400, code: "invalid_fields", detail, errors });
+  }
+
+  /** Returns the list in the form. Throws an error if a model has no name or no price. */
+  function complete() {
+    const shown = written();
+    const isPriced = ({ name, fare }) =>
+      name && Object.values(fare).every((rate) => Number.isInteger(rate));
+    if (shown.models.every(isPriced)) return shown;
+    const detail = "Enter the name and the price of every model first.";
+    throw new ApiError({ status: 400, code: "invalid_fields", detail, errors: {} });
   }
 
   async function save() {
@@ -182,9 +201,12 @@ function editor(title, current, list, me) {
     h("h2", { id: "ai" }, "The AI"),
     h("div", { class: "fields" }, system),
   );
+  const preview = button("Preview", {
+    onclick: () => busy(preview, () => attempt(() => previewPrices(complete(), current.list))),
+  });
   const element = form([models.element, h("div", {}, models.add), general, ai, conflict], {
     submit: "Save the prices",
-    extra: [button("Cancel", { onclick: leave })],
+    extra: [button("Cancel", { onclick: cancel }), preview],
     "aria-label": "Price list",
     fields,
     words: inWords,
@@ -193,13 +215,14 @@ function editor(title, current, list, me) {
   element.addEventListener("input", () => rows.forEach((row) => row.show()));
   load(list);
   const lead = "Users see the models in this order. The first one is the default.";
-  return h(
+  const content = h(
     "div",
     { class: "page page-wide" },
     h("h1", {}, title),
     h("p", { class: "lead" }, lead, ` The example is ${EXAMPLE}.`),
     element,
   );
+  return { content, isChanged };
 }
 
 /**
@@ -211,13 +234,13 @@ function modelRow(model, { isDefault, money, tools }) {
   const count = (label, value, props) =>
     field(label, "whole", { ...TEXT, inputMode: "numeric", value: value ?? "", ...props });
   const limit = (label, value, hint) => count(label, value, { optional: true, hint });
-  const decimal = (label, value) =>
+  const decimal = (label, value, needed = " Required if you set any provider's price.") =>
     field(label, "decimal", {
       ...TEXT,
       inputMode: "decimal",
       optional: true,
       value: value ?? "",
-      hint: "Per million model tokens, such as 1.25.",
+      hint: `Per million model tokens, such as 1.25.${needed}`,
     });
   const parts = {
     name: field("Name", "name", {
@@ -288,7 +311,7 @@ function modelRow(model, { isDefault, money, tools }) {
     }),
     "cost.input": decimal("Provider's price of the prompt", cost.input),
     "cost.cached": decimal("Provider's price, cached", cost.cached),
-    "cost.write": decimal("Provider's price, written to the cache", cost.write),
+    "cost.write": decimal("Provider's price, written to the cache", cost.write, ""),
     "cost.output": decimal("Provider's price of the answer", cost.output),
   };
   const isByUsage = () => parts.fare.input.value === "usage";

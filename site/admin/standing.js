@@ -45,7 +45,7 @@ export function standing(user, me, path, show) {
           ask({
             title: `Deactivate ${user.username}?`,
             text: inCurrency(
-              "All of their sessions end at once. Their tokens, messages and statement stay as they are, and you can reactivate the account.",
+              "All of their sessions end at once, and their API keys stop working. Their tokens, messages and statement stay as they are, and you can reactivate the account.",
             ),
             action: "Deactivate",
             danger: true,

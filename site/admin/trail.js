@@ -8,6 +8,7 @@ import { formatSigned, formatTokens, formatWord, inCurrency, time } from "../ui/
 import { paged, stackedTable } from "../ui/list.js";
 import { emptyState } from "../ui/note.js";
 import { go } from "../ui/router.js";
+import { isVersion } from "./changes.js";
 import { csvButton } from "./csv.js";
 import { dayFields, filters } from "./filters.js";
 import { PACKS_PLACE } from "./packs.js";
@@ -31,11 +32,11 @@ const ACTS = [
   ["password_reset", "Password reset links"],
   ["api_key", "Revocations of an API key"],
   ["api_keys", "Revocations of all API keys"],
+  ["share", "Ends of shared chats"],
+  ["report_dismissal", "Dismissals of reports"],
+  ["addresses", "Exports of addresses"],
   ["prices", "Price lists"],
 ];
-
-/** Matches the id of a version of the price list or of the packs. */
-const VERSION = /^[0-9a-f]{16}$/;
 
 /**
  * `#/trail?act=adjustment&actor=manage&user_id=<id>&from=2026-11-01&to=2026-11-20`. `views` are the
@@ -122,23 +123,23 @@ function list(chosen, me, views, signal) {
  * instead.
  */
 function why({ act, reason }) {
-  if (["prices", "packs"].includes(act) && VERSION.test(reason))
+  if (["prices", "packs"].includes(act) && isVersion(reason))
     return ["Version ", h("code", {}, reason)];
   return reason || h("span", { class: "muted" }, "no reason given");
 }
 
 function sentence({ act, amount, role, reason, user_id: id, username }, views) {
   if (act === "prices") {
-    if (!VERSION.test(reason)) return "Removed the price list";
+    if (!isVersion(reason)) return "Removed the price list";
     return ["Set the ", h("a", { href: pricesPlace(reason) }, "price list")];
   }
   if (act === "packs") {
-    const isSet = VERSION.test(reason);
+    const isSet = isVersion(reason);
     return [isSet ? "Set the " : "Stopped selling ", h("a", { href: PACKS_PLACE }, "packs")];
   }
   const view = views.find((one) => one.act === act);
   if (view) return h("a", { href: `#/${view.path}` }, view.title);
-  // An action from a later release may not concern a user.
+  // A report about an erased chat, or an action from a later release, may not concern a user.
   if (!id) return [formatWord(act), amount ? inCurrency(`: ${formatSigned(amount)} tokens`) : ""];
   const as = role === "admin" ? " as an administrator" : "";
   const granted = amount ? [", with ", formatTokens(amount)] : "";
@@ -164,6 +165,9 @@ function sentence({ act, amount, role, reason, user_id: id, username }, views) {
   if (act === "unlock") return ["Unlocked ", user];
   if (act === "api_key") return ["Revoked an API key of ", user];
   if (act === "api_keys") return ["Revoked all API keys of ", user];
+  if (act === "share") return ["Ended a shared chat of ", user];
+  if (act === "report_dismissal") return ["Dismissed a report about a shared chat of ", user];
+  if (act === "addresses") return ["Exported the address of ", user];
   return [
     formatWord(act),
     ": ",

@@ -13,6 +13,7 @@ import { adjustment } from "./adjust.js";
 import { chats } from "./chats.js";
 import { apiKeys } from "./keys.js";
 import { emailAddress, roleBadge, standingBadge } from "./people.js";
+import { purchasesPlace } from "./purchases.js";
 import { askWhy } from "./reason.js";
 import { standing } from "./standing.js";
 import { statement } from "./statement.js";
@@ -58,6 +59,7 @@ async function userView({ params, query, signal }, me, part) {
       "nav",
       { class: "nav admin-tabs", "aria-label": `About ${user.username}` },
       tabs,
+      h("a", { href: purchasesPlace(user.username) }, "Purchases"),
       h("a", { href: `#/trail?user_id=${encodeURIComponent(user.id)}` }, "Audit log"),
     ),
     body,

@@ -12,6 +12,7 @@ import { go } from "../ui/router.js";
 import { createUser } from "./create.js";
 import { filters } from "./filters.js";
 import { emailAddress, roleBadge, standingBadge, userLink, userPlace } from "./people.js";
+import { selectionBar } from "./selection.js";
 
 /** The list's state when the user left it: filters, number of rows and scroll position. */
 let left = { chosen: "", rows: 1, top: 0 };
@@ -87,8 +88,21 @@ export function usersView({ query, signal, title }) {
     show,
   });
   element.addEventListener("click", () => (left.top = scrollY));
-  // Search results are always ordered by name.
-  const arrange = () => (order.input.disabled = search.input.value.trim() !== "");
+  // Search results are always ordered by name. The box keeps the order for the whole list.
+  const byName = h("option", {}, "By name");
+  const arrange = () => {
+    const { input } = order;
+    const { value } = input;
+    input.disabled = search.input.value.trim() !== "";
+    if (input.disabled) {
+      byName.value = value;
+      input.append(byName);
+      byName.selected = true;
+    } else {
+      byName.remove();
+      input.value = value;
+    }
+  };
   element.addEventListener("input", arrange);
   arrange();
   const content = h(
@@ -133,12 +147,15 @@ function usersList(chosen, signal, atLeast) {
     { text: "Member since", class: "admin-joined" },
   ]);
   const how = chosen.q ? { match: "anywhere", sort: null } : {};
-  const asked = { ...chosen, ...how, details: true, limit: 25 };
-  return paged({
-    load: (next) => page(next ?? "api/admin/users/", next ? null : asked, { signal }),
+  const asked = { ...chosen, ...how, details: true };
+  const bar = selectionBar(asked, signal);
+  bar.element.hidden = true;
+  const shown = paged({
+    load: (next) =>
+      page(next ?? "api/admin/users/", next ? null : { ...asked, limit: 25 }, { signal }),
     row: (user) =>
       row([
-        userLink(user.id, user.username),
+        h("span", { class: "admin-selectable" }, bar.box(user), userLink(user.id, user.username)),
         user.email ? emailAddress(user.email) : h("span", { class: "muted" }, "no address"),
         roleBadge(user.role),
         standingBadge(user.active),
@@ -152,8 +169,13 @@ function usersList(chosen, signal, atLeast) {
     empty: nothing(chosen),
     more: "Show more users",
     atLeast,
-    grown: (rows) => (left.rows = rows),
+    grown: (rows) => {
+      left.rows = rows;
+      bar.show();
+      bar.element.hidden = rows === 0;
+    },
   });
+  return Object.assign(h("div", {}, bar.element, shown), { ready: shown.ready });
 }
 
 function caption({ q, ...others }) {

@@ -15,10 +15,13 @@ import { actor } from "./people.js";
 
 const PATH = "api/admin/vouchers/";
 
+/** The address of the view of a batch's redemptions. */
+const redemptionsPlace = ({ id }) => `#/vouchers/${encodeURIComponent(id)}`;
+
 /** `#/vouchers` */
 export function vouchersView({ signal, title }, me) {
   const holder = h("div", {});
-  const show = () => fill(holder, batches(me, signal, show));
+  const show = () => fill(holder, batches(me, signal));
   const add = button("New vouchers", {
     kind: "primary",
     icon: "plus",
@@ -46,7 +49,7 @@ export function vouchersView({ signal, title }, me) {
 }
 
 /** The list of all batches, newest first. */
-function batches(me, signal, show) {
+function batches(me, signal) {
   const table = stackedTable("Vouchers, newest first", [
     { text: "Name", head: true },
     { text: inCurrency("Tokens"), class: "number labelled" },
@@ -63,7 +66,7 @@ function batches(me, signal, show) {
       batch.uses === 1
         ? formatNumber(batch.count)
         : `${formatNumber(batch.count)} × ${plural(batch.uses, "use")}`,
-      formatNumber(batch.redeemed),
+      redeemed(batch),
       state(batch),
       h("span", {}, time(batch.created), ", by ", actor(batch.creator, null, me)),
       hasEnded(batch)
@@ -72,7 +75,13 @@ function batches(me, signal, show) {
             small: true,
             kind: "danger",
             "aria-label": `Void ${batch.name}`,
-            onclick: async () => (await end(batch)) && show(),
+            onclick: async ({ currentTarget }) => {
+              const old = currentTarget.closest("tr");
+              if (!(await end(batch))) return;
+              const voided = row({ ...batch, voided: true });
+              old.replaceWith(voided);
+              focusOn(voided);
+            },
           }),
     ]);
   return paged({
@@ -82,6 +91,14 @@ function batches(me, signal, show) {
     around: () => table.element,
     empty: emptyState("tag", "No vouchers yet"),
   });
+}
+
+/** How often a batch's codes were used, linked to the users. */
+function redeemed(batch) {
+  const count = formatNumber(batch.redeemed);
+  if (batch.redeemed === 0) return count;
+  const label = `${count}: show who redeemed ${batch.name}`;
+  return h("a", { href: redemptionsPlace(batch), "aria-label": label }, count);
 }
 
 const hasEnded = ({ voided, ends }) => Boolean(voided) || (ends && new Date(ends) <= new Date());
@@ -201,7 +218,10 @@ function create() {
         if (sent?.text !== text) sent = { text, key: newKey() };
         const batch = await post(PATH, body, { key: sent.key });
         created = true;
-        creating.replaceWith(codes(batch, close));
+        const shown = codes(batch, close);
+        creating.replaceWith(shown);
+        // Screen readers read the warning, which precedes the codes.
+        focusOn(shown.querySelector(".note"));
       },
     });
     return creating;

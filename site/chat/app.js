@@ -1,7 +1,7 @@
 // The frame around the views of a session, and the account. Loaded when a session begins.
 
-import { base, get, isSignedIn } from "../session/api.js";
-import { forgetModels, readModels } from "../session/models.js";
+import { base, isSignedIn } from "../session/api.js";
+import { forgetModels, readModels, watchModels } from "../session/models.js";
 import { forgetShop, sells, watchShop } from "../session/shop.js";
 import {
   balanceLink,
@@ -12,16 +12,19 @@ import {
   watchProfile,
 } from "../session/user.js";
 import { forgetCosts } from "../session/usual.js";
+import { brandLink } from "../ui/brand.js";
 import { button, linkButton } from "../ui/button.js";
 import { h } from "../ui/dom.js";
 import { inCurrency } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { menuButton } from "../ui/menu.js";
+import { attempt } from "../ui/message.js";
+import { go } from "../ui/router.js";
 import { themeSwitch } from "../ui/theme-switch.js";
-import { listenToKeys, showShortcuts } from "./shortcuts.js";
-import { sidebar } from "./sidebar.js";
+import { focusSearch, sidebar } from "./sidebar.js";
 import { forgetThreads } from "./thread.js";
-import { sawChat } from "./unfinished.js";
+import { readTurns, turning } from "./turns.js";
+import { sawChat, unfinished } from "./unfinished.js";
 
 export { newThread, oldThread, restoreThreads } from "./thread.js";
 
@@ -33,16 +36,26 @@ document.body.append(h("link", { rel: "stylesheet", media: "print", href: paper 
 
 // --- The account ---
 
-/** Reads the profile with the balance, the time of the newest message, and the models. */
-export async function loadAccount() {
+/**
+ * Uses the replies about the account: the profile with the balance, the newest message, and the
+ * models.
+ */
+export async function loadAccount([asked, newest, list]) {
   const [, chats] = await Promise.all([
-    learnProfile(get("api/user/profile/")),
-    get("api/chat/", { limit: 1 }),
+    learnProfile(asked),
+    newest,
     // Without the models, the page works until the first message, which reads them again.
-    readModels().catch(() => {}),
+    readModels(list).catch(() => {}),
+    // The frame shows messages that wait for their answers since before a reload.
+    unfinished().length > 0 && readTurns(),
   ]);
   chats.forEach(sawChat);
 }
+
+/** Reads what the account's messages cost, once the page is shown, unless this browser knows it. */
+const recall = () =>
+  drawer && import("../session/recall.js").then(({ recallCosts }) => recallCosts()).catch(() => {});
+watchModels(recall);
 
 /** Forgets all data of the account. */
 export function forget() {
@@ -79,7 +92,7 @@ export function frame({ brand, main, leave }) {
     "header",
     { class: "topbar" },
     opener,
-    h("span", { class: "bar-brand" }, brand.cloneNode(true)),
+    h("span", { class: "bar-brand" }, brandLink("#/")),
     h(
       "a",
       { class: "button button-quiet button-icon bar-new", href: "#/", ...fresh },
@@ -96,6 +109,7 @@ export function frame({ brand, main, leave }) {
   );
   const stage = h("div", { class: "stage" }, bar, main);
   drawer = drawerOf({ side, opener, veil, stage });
+  recall();
   return h("div", { class: "app" }, side, veil, stage);
 }
 
@@ -119,7 +133,10 @@ function drawerOf({ side, opener, veil, stage }) {
   });
   veil.addEventListener("click", close);
   side.querySelector(".drawer-closer").addEventListener("click", close);
-  side.addEventListener("keydown", (event) => event.key === "Escape" && close());
+  side.addEventListener("keydown", ({ key }) => {
+    // With an open menu, Escape closes only the menu.
+    if (key === "Escape" && !side.querySelector(":popover-open")) close();
+  });
   matchMedia("(min-width: 60rem)").addEventListener("change", close);
   return { close };
 }
@@ -165,4 +182,91 @@ function accountMenu(leave) {
     class: "button button-quiet account",
   });
   return opener;
+}
+
+// --- Modules that are loaded later ---
+
+/** Modules that views load on demand. */
+const PARTS = [
+  turning.read,
+  () => import("./about.js"),
+  () => import("./versions.js"),
+  () => import("./stop.js"),
+  () => import("./facts.js"),
+  () => import("./refusals.js"),
+  () => import("./dialogs.js"),
+  () => import("./shortcut-list.js"),
+  () => import("./unsent.js"),
+];
+
+let isReadingLater = false;
+
+/**
+ * Loads the modules of the page's views and the remaining ones, so that all views open at once, even
+ * without a connection. Loading them earlier would delay the first view on a slow line.
+ */
+export function readLater(views) {
+  if (isReadingLater) return;
+  isReadingLater = true;
+  const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 2000));
+  const modules = [...views.map((row) => row.read), ...PARTS].filter(Boolean);
+  idle(() => modules.forEach((read) => read().catch(() => {})));
+}
+
+// --- The keyboard shortcuts, which shortcut-list.js lists ---
+
+const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
+
+/** The shortcuts: an action, and a test for the key event. */
+const SHORTCUTS = [
+  [focusSearch, (event) => isCtrl(event, "k")],
+  [begin, (event) => isCtrl(event, "o", true)],
+  [write, ({ key, shiftKey }) => key === "Escape" && shiftKey],
+  [stop, ({ key, shiftKey }) => key === "Escape" && !shiftKey],
+  [showShortcuts, (event) => isCtrl(event, "/") || isAsked(event)],
+];
+
+/** Listens for the shortcuts. They work while `isActive()` returns true. */
+function listenToKeys(isActive) {
+  addEventListener("keydown", (event) => {
+    const isElsewhere = document.querySelector("dialog[open], .menu:popover-open, .sidebar.open");
+    if (event.defaultPrevented || event.isComposing || isElsewhere || !isActive()) return;
+    const [run] = SHORTCUTS.find(([, matches]) => matches(event)) ?? [];
+    if (run?.() !== false && run) event.preventDefault();
+  });
+}
+
+/** Returns true if this key is pressed with Ctrl, or with Command on a Mac. */
+function isCtrl({ key, ctrlKey, metaKey, altKey, shiftKey }, wanted, shift = false) {
+  const isHeld = isMac ? metaKey : ctrlKey;
+  return isHeld && !altKey && shiftKey === shift && key.toLowerCase() === wanted;
+}
+
+/** Returns true for a question mark outside of a field. */
+function isAsked({ key, target }) {
+  return key === "?" && !target.matches?.("input, textarea, select");
+}
+
+function begin() {
+  go("#/", { replace: location.hash === "#/" });
+}
+
+const box = () => document.getElementById("message");
+
+function write() {
+  if (!box()) return false;
+  box().focus();
+  return true;
+}
+
+function stop() {
+  const running = document.querySelector(".composer-stop");
+  if (!running) return false;
+  running.click();
+  return true;
+}
+
+/** Shows the list of the shortcuts. */
+function showShortcuts() {
+  attempt(async () => (await import("./shortcut-list.js")).list(isMac));
 }

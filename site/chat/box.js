@@ -16,7 +16,7 @@ function lengthOf(text) {
   return length;
 }
 
-/** The text's length if it is near the limit, `7,950 of 8,000 characters`; otherwise "". */
+/** The text's length if it is near the limit, `31,950 of 32,000 characters`; otherwise "". */
 export function lengthNear(text) {
   if (text.length < NEAR * limit()) return "";
   const length = lengthOf(text);

@@ -1,29 +1,46 @@
 // The box below a conversation, in which the user writes and sends a message.
 
-import { chooseModel, chosenModel, hasChoice, hasPrices, models } from "../session/models.js";
-import { answerPrice, balance, lowBalance, tooFew } from "../session/user.js";
+import { picker, usualAndMost } from "../account/choice.js";
+import { chosenModel, fileLimits, hasChoice, hasPrices } from "../session/models.js";
+import { answerPrice, lowBalance } from "../session/user.js";
 import { announce } from "../ui/announce.js";
-import { button, linkButton } from "../ui/button.js";
+import { button } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
-import { explain, formatNumber, formatTokens, inCurrency } from "../ui/format.js";
+import { explain, formatNumber, inCurrency } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
+import { lazy } from "../ui/lazy.js";
 import { note } from "../ui/note.js";
 import { enterKey, isTouch, lengthNear, sends, tooLong } from "./box.js";
-import { NEW, keepDraft, readDraft } from "./drafts.js";
-import { offerInWords, usualAndMost } from "./offer.js";
-import { picker } from "./picker.js";
+import { NEW, filesOf, keepDraft, keepKind, readDraft } from "./drafts.js";
+import { offerInWords, timesWith } from "./offer.js";
+import { turning } from "./turns.js";
 
-/** The maximum number of cheaper models that are offered for a refused message. */
-const CHEAPER = 3;
+/** The length above which a pasted text can become a file, in characters. */
+const LONG_PASTE = 4000;
 
-const KEPT = "Nothing was charged, and your message is kept.";
+/** The code for refused messages, which most messages don't need. */
+const refusals = lazy(() => import("./refusals.js"));
 
-const LOST = "The message before yours was deleted. Send yours again to continue from here.";
+/** The code for files. Most messages have none. */
+const tray = lazy(() => import("./tray.js"));
 
 /** The box of a conversation. Its text is kept as a draft until it is sent. */
 export class Composer {
   constructor(thread) {
     this.thread = thread;
+    /** The files that will be sent with the message. */
+    this.parts = [];
+    /** The reason why the files can't be sent, or null. */
+    this.problem = null;
+    this.tray = h("div", { class: "composer-tray" });
+    this.clip = button(null, {
+      kind: "quiet",
+      icon: "clip",
+      label: "Add files",
+      onclick: () => this.withTray((module) => module.choose(this)),
+      onpointerenter: tray.read,
+      onfocus: tray.read,
+    });
     this.notice = h("div", { class: "composer-notice" });
     this.low = h("div", { class: "composer-notice" });
     this.box = h("textarea", {
@@ -41,18 +58,24 @@ export class Composer {
     });
     this.hint = h("p", { class: "composer-hint", id: "composer-hint" });
     this.length = h("span", { class: "composer-length" });
-    this.picker = picker((model) => thread.offer(this.box.value, undefined, model));
+    this.picker = picker((model) => thread.offer(this.box.value, { model, parts: this.parts }));
     this.cost = h("span", { class: "composer-cost", id: "composer-cost" });
     this.bar = h("div", { class: "composer-bar", hidden: true }, this.picker.element, this.cost);
-    const parts = [this.box, this.bar, this.go];
+    const parts = [this.box, this.clip, this.bar, this.go];
     this.form = h("form", { class: "composer-form", noValidate: true }, parts);
-    this.element = h("div", { class: "composer" }, this.low, this.notice, this.form, this.hint);
+    const rows = [this.low, this.notice, this.tray, this.form, this.hint];
+    this.element = h("div", { class: "composer" }, rows);
     this.frame = null;
+    /** Called with the price of an answer after each change, while a message is refused, or null. */
+    this.refused = null;
+    /** Resolves when a message has been sent that waits for code, or null. */
+    this.later = null;
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit();
     });
     this.box.addEventListener("input", () => this.changed());
+    this.box.addEventListener("paste", (event) => this.take(event, event.clipboardData));
     this.box.addEventListener("keydown", (event) => {
       if (event.shiftKey || event.isComposing) return;
       const isUp = event.key === "ArrowUp" && this.box.value === "";
@@ -72,6 +95,7 @@ export class Composer {
   /** Restores the draft. Called when the box is shown. */
   shown() {
     if (this.box.value === "") this.put(readDraft(this.draft) ?? "", false);
+    if (this.parts.length === 0) this.keep(readDraft(filesOf(this.draft)) ?? []);
     this.box.enterKeyHint = enterKey();
     this.measure();
     this.grow();
@@ -89,8 +113,41 @@ export class Composer {
     if (focus) this.focus();
   }
 
+  /** Runs `act` with the code for files. */
+  async withTray(act) {
+    const module = await tray.read();
+    if (module) act(module);
+    else this.refuseText("Files can't be used without a connection. Try again in a minute.");
+  }
+
+  /** Takes files that are pasted or dropped. A long text that is pasted can become a file. */
+  take(event, data) {
+    if (!fileLimits()) return;
+    const text = event.type === "paste" ? data.getData("text/plain") : "";
+    const files = [...data.files];
+    if (text.length > LONG_PASTE) this.withTray((module) => module.offerFile(this, text));
+    if (text || !data.types.includes("Files")) return;
+    event.preventDefault();
+    if (files.length > 0) this.withTray((module) => module.add(this, files));
+  }
+
+  /** Sets the files that will be sent with the message. */
+  keep(parts) {
+    this.parts = parts;
+    keepDraft(filesOf(this.draft), parts.length > 0 ? parts : null);
+    this.keepKind();
+    this.priced();
+  }
+
+  /** Keeps with the draft whether it is for a temporary conversation. */
+  keepKind() {
+    const isEmpty = this.box.value === "" && this.parts.length === 0;
+    keepKind(this.draft, !isEmpty && this.thread.temporary);
+  }
+
   changed(clear = true) {
     keepDraft(this.draft, this.box.value);
+    this.keepKind();
     if (clear) this.clear();
     this.box.removeAttribute("aria-invalid");
     this.measure();
@@ -105,6 +162,7 @@ export class Composer {
 
   /** Removes the note about the last message. */
   clear() {
+    this.refused = null;
     fill(this.notice);
   }
 
@@ -134,127 +192,75 @@ export class Composer {
     }
     const message = this.box.value.toWellFormed?.() ?? this.box.value;
     if (message.trim() === "") {
+      if (this.parts.length > 0) this.refuseText("Write what the AI should do with the files.");
       this.box.focus();
       return;
     }
-    const reason = tooLong(message);
+    const { parts } = this;
+    const reason = tooLong(message) ?? this.problem;
     if (reason) {
       this.refuseText(reason);
       this.box.focus();
       return;
     }
+    if (!turning.module) {
+      this.submitLater();
+      return;
+    }
     keepDraft(this.draft, null);
     this.box.value = "";
+    this.keep([]);
     this.changed();
-    this.thread.send(message);
+    this.thread.send(message, parts);
     // Close the on-screen keyboard, so that the user can read the answer.
     if (isTouch()) this.box.blur();
     else this.box.focus();
   }
 
+  /** Sends the message when the code for turns is loaded, soon after the page is opened. */
+  submitLater() {
+    this.later ??= turning.read().then((module) => {
+      this.later = null;
+      if (!this.box.isConnected) return;
+      if (module) this.submit();
+      else this.refuseText("The message can't be sent without a connection. Try again in a minute.");
+    });
+  }
+
+  /** Shows a note above the box instead of the last one. */
+  notify(shown) {
+    this.clear();
+    fill(this.notice, shown);
+  }
+
   /** Shows a note about a message that has returned to the box. */
   tell(text) {
-    fill(this.notice, note("info", h("p", {}, text)));
+    this.notify(note("info", h("p", {}, text)));
     this.priced();
   }
 
   /** Shows why the text in the box can't be sent. */
   refuseText(reason) {
-    fill(this.notice, note("bad", h("p", {}, reason)));
+    this.notify(note("bad", h("p", {}, reason)));
     this.box.setAttribute("aria-invalid", "true");
     this.priced();
   }
 
   /** Shows why the API refused a turn's message, which has returned to its box. */
-  refuse(error, turn) {
-    const { thread } = this;
-    const isPoor = error.status === 402;
-    const isDear = error.code === "costs_more" || Boolean(error.errors?.model);
-    const isGone = error.status === 404 && thread.id;
-    const words = error.errors?.after ? LOST : isGone ? "This chat was deleted." : explain(error);
-    const text = error.errors?.message?.join(" ") ?? words;
-    const actions = [];
-    if (isGone) {
-      const onclick = () => thread.abandon(this.box.value);
-      actions.push(button("Ask in a new chat", { small: true, kind: "primary", onclick }));
-    }
-    if (isPoor) {
-      const props = { small: true, icon: "receipt" };
-      actions.push(linkButton("See your statement", "#/statement", props));
-    }
-    const kept = h("p", {}, KEPT);
-    const sentences = isPoor
-      ? [tooFew(error.cost), kept]
-      : isDear
-        ? [this.refusal(error, turn), kept]
-        : [h("p", {}, text)];
-    if (isPoor || isDear) actions.unshift(...this.offers(error, turn));
-    const shown = note(
-      isPoor || isDear ? "warn" : "bad",
-      sentences,
-      actions.length > 0 && h("div", { class: "note-actions" }, actions),
-    );
-    shown.setAttribute("role", "alert");
-    fill(this.notice, shown);
-    if (error.errors?.message) this.box.setAttribute("aria-invalid", "true");
-    this.priced();
-  }
-
-  /** The reason why the API refused a turn's price or model. */
-  refusal({ cost, errors }, turn) {
-    const { offer } = turn;
-    const now = turn.offerNow();
-    if (errors?.model)
-      return h("p", {}, `The model ${offer.model} isn't offered any more. Choose another one.`);
-    const isDearer = now?.model === offer.model && now.max_cost > offer.max_cost;
-    const was = offerInWords(offer);
-    if (isDearer)
-      return h(
-        "p",
-        {},
-        `The price has changed. This message costs ${offerInWords(now)} now, not ${was}.`,
-      );
-    const price = cost === null ? "costs more" : `may cost up to ${formatTokens(cost)}`;
-    return h(
-      "p",
-      {},
-      `This message ${price}, but its price was shown as ${was}. Try again in a minute, or shorten it.`,
-    );
-  }
-
-  /**
-   * Buttons that send a refused message again: for the new price if the price has changed, and with
-   * cheaper models that the user can pay for.
-   */
-  offers({ status, cost: least }, turn) {
-    if (!hasPrices() || !turn.offer) return [];
-    const chosen = chosenModel().name;
-    const isDear = status !== 402;
-    const most = Math.min(balance() ?? Infinity, isDear ? turn.offer.max_cost : Infinity);
-    const offers = models().map((model) => turn.offerNow(model));
-    const cheaper = offers
-      .filter(({ model, max_cost: cost }) => model !== chosen && cost <= most)
-      .sort((one, other) => one.max_cost - other.max_cost)
-      .slice(0, CHEAPER);
-    const own = offers.find(({ model }) => model === chosen);
-    const isPayable = own.max_cost >= (least ?? 0) && own.max_cost <= (balance() ?? Infinity);
-    const send = (offer, text, kind) => {
-      const onclick = () => {
-        chooseModel(offer.model);
-        turn.sendAgain();
-      };
-      return button(`${text} ${offerInWords(offer)}`, { small: true, kind, onclick });
-    };
-    return [
-      isDear && isPayable && send(own, "Send for", "primary"),
-      ...cheaper.map((offer) => send(offer, `Send with ${offer.model} for`, "secondary")),
-    ].filter(Boolean);
+  async refuse(error, turn) {
+    if (error.status === 404) this.thread.missed();
+    const module = await refusals.read();
+    if (module) module.refuse(this, error, turn);
+    else this.refuseText(explain(error));
   }
 
   /** Shows the price of an answer, and a warning if the balance is low. */
   priced() {
-    const offer = this.thread.offer(this.box.value);
-    const price = answerPrice();
+    const { thread, parts } = this;
+    const offer = thread.offer(this.box.value, { parts });
+    const times = timesWith([...thread.files, ...parts]);
+    const price = answerPrice() * times;
+    this.refused?.(price);
     const isChoice = Boolean(offer) && hasChoice();
     this.bar.hidden = !isChoice;
     this.form.classList.toggle("composer-priced", isChoice);
@@ -266,8 +272,8 @@ export class Composer {
       this.go.setAttribute("aria-describedby", this.cost.id);
     } else this.go.removeAttribute("aria-describedby");
     const flat = price
-      ? `An answer costs ${formatNumber(price)} tokens`
-      : price === 0
+      ? `An answer costs ${formatNumber(price)} tokens${times > 1 ? " with these files" : ""}`
+      : answerPrice() === 0
         ? "Answers cost nothing"
         : "Only answers cost tokens";
     const keys = [
@@ -283,6 +289,9 @@ export class Composer {
       h("span", {}, isChoice ? chosenModel().about : inCurrency(flat)),
       this.length,
     );
+    this.clip.hidden = !fileLimits();
+    if (thread.files.length + parts.length > 0 || this.tray.hasChildNodes())
+      this.withTray((module) => module.show(this));
     const low = lowBalance(offer);
     fill(this.low, low && !this.notice.hasChildNodes() && note("warn", low));
   }

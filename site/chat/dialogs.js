@@ -1,24 +1,41 @@
 // Changes to a conversation: its pin, and the dialogs that rename it, edit its instructions, and
-// delete the conversation or a message.
+// delete the conversation or a message. If another device has deleted the conversation, `gone` gets
+// it.
 
 import { ensureDeleted, get, patch } from "../session/api.js";
-import { instructionsCost } from "../session/bounds.js";
+import { instructionsCost } from "../session/instructions.js";
+import { canShare } from "../session/models.js";
+import { tellTabs } from "../session/tabs.js";
 import { announce } from "../ui/announce.js";
 import { button } from "../ui/button.js";
 import { confirm, dialog } from "../ui/dialog.js";
 import { field, form } from "../ui/form.js";
 import { toast } from "../ui/message.js";
+import { forget } from "./find.js";
 
 /**
  * Pins a conversation to the top of the list, or unpins it. `done` gets the changed conversation.
  */
-export async function pin({ id, pinned }, done) {
-  done(await patch(`api/conversations/${id}/`, { pinned: !pinned }));
+export async function pin(conversation, done, gone) {
+  const { id, pinned } = conversation;
+  const changed = await unlessGone(patch(`api/conversations/${id}/`, { pinned: !pinned }));
+  if (!changed) {
+    gone(conversation);
+    return;
+  }
+  done(changed);
   announce(pinned ? "Unpinned." : "Pinned.");
 }
 
+/** Resolves with the reply, or with null if the conversation doesn't exist. */
+const unlessGone = (asked) =>
+  asked.catch((error) => {
+    if (error.status !== 404) throw error;
+    return null;
+  });
+
 /** Asks for a new title. `done` gets the renamed conversation. */
-export async function rename(conversation, done) {
+export async function rename(conversation, done, gone) {
   await dialog("Rename the chat", (close) => {
     const title = field("Title", "title", {
       value: conversation.title ?? "",
@@ -30,9 +47,14 @@ export async function rename(conversation, done) {
       submit: "Rename",
       extra: button("Cancel", { onclick: () => close() }),
       onsubmit: async (values) => {
-        const data = await patch(`api/conversations/${conversation.id}/`, { title: values.title });
-        done(data);
+        const path = `api/conversations/${conversation.id}/`;
+        const data = await unlessGone(patch(path, { title: values.title }));
         close();
+        if (!data) {
+          gone(conversation);
+          return;
+        }
+        done(data);
         announce("Renamed.");
       },
     });
@@ -40,9 +62,14 @@ export async function rename(conversation, done) {
 }
 
 /** Asks for a conversation's instructions. `done` gets the changed conversation. */
-export async function instruct(conversation, done) {
+export async function instruct(conversation, done, gone) {
   // The stored instructions may be newer than those in the list.
-  const { instructions } = await get(`api/conversations/${conversation.id}/`);
+  const read = await unlessGone(get(`api/conversations/${conversation.id}/`));
+  if (!read) {
+    gone(conversation);
+    return;
+  }
+  const { instructions } = read;
   await dialog("Instructions for this chat", (close) => {
     const box = field("How should the AI answer in this chat?", "instructions", {
       type: "textarea",
@@ -73,7 +100,7 @@ export async function instruct(conversation, done) {
 export async function remove(conversation, done) {
   const deleted = await confirm(
     "Delete the chat?",
-    `“${conversation.title || "Untitled"}” and all its messages are deleted for good. Their cost stays in your statement.`,
+    `“${conversation.title || "Untitled"}” and all its messages and files are deleted for good. Their cost stays in your statement.${canShare() && !conversation.expires ? " A shared copy stays until you end it in your account, under Data." : ""}`,
     {
       action: "Delete",
       danger: true,
@@ -83,26 +110,45 @@ export async function remove(conversation, done) {
   if (deleted) done(conversation);
 }
 
-const WARNING =
-  "Your message and its answer are deleted for good. Their cost stays in your statement.";
+const warning = (files) =>
+  `Your message${files ? ", its files" : ""} and its answer are deleted for good. Their cost stays in your statement.`;
 
-/**
- * Asks before a message without an answer is removed. If `isOpen`, the message may still be
- * answered.
- */
-export function deleteUnanswered(isOpen) {
-  const late = "If the server still answers the message, you will find it in your history.";
+/** What happens if the server still answers a message that the user deletes. */
+const LATE = "If the server still answers the message, you will find it in your history.";
+const LATE_TEMPORARY =
+  "If the server still answers the message, it is charged, and you won't find its answer.";
+
+/** After a confirmation, removes a `Thread` whose first message has no answer. */
+export async function removeUnanswered(thread) {
+  const { turns, temporary } = thread;
+  const isOpen = turns.waiting.some((turn) => turn.isOpen);
+  const late = temporary ? LATE_TEMPORARY : LATE;
   const text = isOpen ? late : "The message has no answer, and cost nothing.";
-  return confirm("Delete this message?", text, { action: "Delete", danger: true });
+  const deleted = await confirm("Delete this message?", text, { action: "Delete", danger: true });
+  if (!deleted || thread.id || thread.running) return;
+  for (const turn of [...turns.waiting]) turns.remove(turn);
+  thread.discard();
+}
+
+/** Deletes a turn's message after a confirmation. */
+export async function deleteTurn(turn) {
+  const { thread, chat } = turn;
+  if (!(await deleteMessage(chat))) return;
+  thread.hasFiles(thread.files.filter(({ id }) => !id.startsWith(`${chat.id}.`)));
+  thread.turns.remove(turn);
+  tellTabs("chats", thread.id);
+  thread.composer.focus();
 }
 
 /** Deletes a message after a confirmation. Resolves with true if it was deleted. */
-export async function deleteMessage({ id }) {
-  const deleted = await confirm("Delete this message?", WARNING, {
+export async function deleteMessage({ id, files }) {
+  const deleted = await confirm("Delete this message?", warning(files), {
     action: "Delete",
     danger: true,
     run: () => ensureDeleted(`api/chat/${id}/`),
   });
-  if (deleted) toast("The message has been deleted.");
-  return deleted;
+  if (!deleted) return false;
+  forget(`m/${id}`);
+  toast("The message has been deleted.");
+  return true;
 }

@@ -1,26 +1,38 @@
 // The history: all messages with their answers, a search, and a view for one message.
 
+import { chosenIn, dayField, daysInWords, filteredPlace, modelField } from "../account/filters.js";
 import { plainText, readMarkdown, showAnswer } from "../markdown/prose.js";
 import { get, page } from "../session/api.js";
-import { isFlat, usageInWords } from "../session/models.js";
+import { isFlat, models, usageInWords } from "../session/models.js";
 import { tellTabs } from "../session/tabs.js";
 import { button, linkButton } from "../ui/button.js";
-import { h } from "../ui/dom.js";
+import { fill, h } from "../ui/dom.js";
 import { formatTime, formatTokens, time } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
+import { lazy } from "../ui/lazy.js";
 import { paged } from "../ui/list.js";
 import { emptyState } from "../ui/note.js";
 import { go } from "../ui/router.js";
 import { deleteMessage } from "./dialogs.js";
 import { excerpt, marked } from "./excerpt.js";
-import { forgetFound } from "./sidebar.js";
+
+/** The code for messages with files. */
+const shelves = lazy(() => import("./shelf.js"));
 
 /** The notes on incomplete answers, by `finish_reason`. */
 const ENDS = { length: "cut off", content_filter: "cut off", stopped: "stopped" };
 
-/** `#/history?q=..`: all messages and answers, or those that contain `q`, newest first. */
+/** The parameters in the address that select messages. */
+const FILTERS = ["q", "from", "to", "model"];
+
+/**
+ * `#/history?q=..&from=2026-11-01&to=2026-11-20&model=..`: all messages and answers, or those that
+ * contain `q`, are from these days, and were answered by this model, newest first.
+ */
 export function history({ query, signal }) {
-  const q = (query.q ?? "").trim();
+  const given = chosenIn(query, FILTERS);
+  const { q = "" } = given;
+  const isLimited = Object.keys(given).length > 0;
   const input = h("input", {
     class: "input",
     type: "search",
@@ -32,21 +44,28 @@ export function history({ query, signal }) {
   });
   const search = h(
     "form",
-    { class: "toolbar", role: "search" },
+    { class: "toolbar period", role: "search" },
     h("div", { class: "search" }, icon("search"), input),
     h("button", { type: "submit", class: "button button-secondary" }, "Search"),
-    q && linkButton("Show all messages", "#/history", { kind: "quiet" }),
+    isLimited && linkButton("Show all messages", "#/history", { kind: "quiet" }),
+    h("span", { class: "toolbar-break" }),
+    dayField("From", "from", given.from),
+    dayField("To", "to", given.to),
+    modelField(
+      models().map(({ name }) => name),
+      given.model,
+    ),
+    h("p", { class: "hint" }, "Dates are in UTC."),
   );
   search.addEventListener("submit", (event) => {
     event.preventDefault();
-    const text = input.value.trim();
-    go(text === "" ? "#/history" : `#/history?${new URLSearchParams({ q: text })}`);
+    go(filteredPlace("#/history", search, FILTERS));
   });
-  const empty = q
+  const empty = isLimited
     ? emptyState(
         "search",
-        `No results for “${q}”`,
-        h("p", {}, "Try a shorter text or another word."),
+        q ? `No results for “${q}”` : "No messages of these days or this model",
+        h("p", {}, q ? "Try a shorter text or another word." : "Try other days or another model."),
       )
     : emptyState(
         "history",
@@ -55,7 +74,8 @@ export function history({ query, signal }) {
       );
   const list = paged({
     load: async (next) => {
-      const reading = page(next ?? "api/chat/", next ? undefined : { q, limit: 20 }, { signal });
+      const query = next ? undefined : { ...given, limit: 20 };
+      const reading = page(next ?? "api/chat/", query, { signal });
       return (await Promise.all([reading, readMarkdown()]))[0];
     },
     row: (chat) => chatRow(chat, q),
@@ -64,9 +84,7 @@ export function history({ query, signal }) {
     list: h("ul", { class: "list chats" }),
   });
   const title = q ? `Search: ${q}` : "History";
-  const lead = q
-    ? `Messages and answers that contain “${q}”, newest first.`
-    : "All of your messages, newest first.";
+  const lead = isLimited ? leadOf(given) : "All of your messages, newest first.";
   return {
     title,
     focus: "q" in query ? input : undefined,
@@ -79,6 +97,13 @@ export function history({ query, signal }) {
       list,
     ),
   };
+}
+
+/** `Messages and answers that contain “tram”, from 1 Nov 2026 on, by quick, newest first.` */
+function leadOf({ q, model, ...period }) {
+  const days = daysInWords(period);
+  const what = q ? `Messages and answers that contain “${q}”` : "Messages";
+  return [what, days, model && `answered by ${model}`, "newest first."].filter(Boolean).join(", ");
 }
 
 /**
@@ -119,12 +144,15 @@ function chatRow(chat, q) {
     h("summary", { dir: "auto" }, marked(excerpt(plainText(chat.response), q), q)),
     answer,
   );
+  const files = chat.files && h("div", {});
+  if (files) shelves.read().then((module) => module && fill(files, module.shelf(chat.files)));
   const { response, reasoning } = chat;
   details.addEventListener("toggle", () => showAnswer(answer, response, { reasoning }));
   const element = h(
     "li",
     { class: "chat-row" },
     h("h2", { class: "chat-asked", dir: "auto" }, marked(chat.message, q)),
+    files,
     details,
     h(
       "div",
@@ -158,7 +186,6 @@ function chatRow(chat, q) {
   async function remove() {
     if (!(await deleteMessage(chat))) return;
     element.remove();
-    forgetFound(chat.id);
     tellTabs("chats", chat.conversation_id);
   }
   return element;

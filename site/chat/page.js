@@ -1,7 +1,7 @@
 // The chat page: its views by address, the session, and the frame around the views.
 
-import { forgotten, loggingIn, registration } from "../account/log-in.js";
-import { base, interrupted, isSignedIn, onSessionEnded, resume, signOut } from "../session/api.js";
+import { base, interrupted, isSignedIn, onSessionEnded, signOut } from "../session/api.js";
+import { brandLink, currentBrand } from "../ui/brand.js";
 import { button, linkButton } from "../ui/button.js";
 import { fill, h, showCurrent } from "../ui/dom.js";
 import { explain } from "../ui/format.js";
@@ -9,39 +9,14 @@ import { attempt } from "../ui/message.js";
 import { note } from "../ui/note.js";
 import { go, router } from "../ui/router.js";
 import { themeSwitch } from "../ui/theme-switch.js";
-import { forgetDrafts } from "./drafts.js";
+import { beginning, preloadSession, readAccount } from "./ahead.js";
 
-/**
- * Loads the files that only a session needs: the frame around its views, and the conversations.
- * Requests all scripts at once. Otherwise each script would wait for the script that imports it.
- */
+/** Loads the files that only a session needs: the frame around its views, and the conversations. */
 async function readApp() {
-  const [read] = await Promise.all([
-    import("./app.js"),
-    import("../markdown/prose.js"),
-    import("../session/models.js"),
-    import("../session/shop.js"),
-    import("../session/tabs.js"),
-    import("../session/usual.js"),
-    import("../session/user.js"),
-    import("../ui/lazy.js"),
-    import("./box.js"),
-    import("./branches.js"),
-    import("./composer.js"),
-    import("./follow.js"),
-    import("./offer.js"),
-    import("./picker.js"),
-    import("./receipt.js"),
-    import("./shortcuts.js"),
-    import("./sidebar.js"),
-    import("./thread.js"),
-    import("./turn.js"),
-    import("./turns.js"),
-    import("./unfinished.js"),
-  ]).catch(() => {
+  preloadSession();
+  app = await import("./app.js").catch(() => {
     throw interrupted();
   });
-  app = read;
   return app;
 }
 
@@ -55,7 +30,8 @@ const later = (path, read, name, ...more) => ({
   view: async (place) => (await read())[name](place, ...more),
 });
 
-const readLinks = () => import("../account/links.js");
+const readLogIn = () => import("../account/log-in.js");
+const readGuests = () => import("../account/guests.js");
 
 /**
  * The views. `for` says who can open a view without a session: `guests` or `everyone`. An e-mailed
@@ -73,38 +49,41 @@ const VIEWS = [
   later("statement", () => import("../account/statement.js"), "statement"),
   later("buy", () => import("../account/buy.js"), "shop"),
   later("account", () => import("../account/profile.js"), "profilePage"),
-  later("account/sessions", () => import("../account/sessions.js"), "sessions", leave, goodbye),
+  later(
+    "account/sessions",
+    () => import("../account/sessions.js"),
+    "sessions",
+    leave,
+    goodbye,
+    mayLeave,
+  ),
   later("account/api-keys", () => import("../account/keys.js"), "apiKeys"),
   later("account/data", () => import("../account/data.js"), "ownData", goodbye),
-  { path: "log-in", title: "Log in", for: "guests", view: (place) => loggingIn(place, welcome) },
+  { title: "Log in", for: "guests", ...later("log-in", readLogIn, "loggingIn", welcome) },
   // The address of the log-in in 0.17.0, which a tab may still show when it is reloaded.
   { path: "sign-in", for: "guests", view: () => ({ instead: "#/log-in" }) },
   {
-    path: "register",
     title: "Create an account",
     for: "guests",
-    view: (place) => registration(place, welcome),
+    ...later("register", readGuests, "registration", welcome),
   },
-  { path: "forgotten-password", title: "Forgotten password", for: "everyone", view: forgotten },
+  {
+    title: "Forgotten password",
+    for: "everyone",
+    ...later("forgotten-password", readGuests, "forgotten"),
+  },
   {
     title: "Choose a new password",
     for: "everyone",
     isMailed: true,
-    ...later("reset-password", readLinks, "resetting"),
+    ...later("reset-password", readGuests, "resetting"),
   },
   {
     title: "Verify your e-mail address",
     for: "everyone",
     isMailed: true,
-    ...later("verify-email", readLinks, "verifying"),
+    ...later("verify-email", readGuests, "verifying"),
   },
-];
-
-/** Modules that views load on demand. */
-const PARTS = [
-  () => import("./versions.js"),
-  () => import("./stop.js"),
-  () => import("./dialogs.js"),
 ];
 
 const root = document.getElementById("root");
@@ -116,21 +95,6 @@ skipLink.addEventListener("click", (event) => {
   main.focus();
 });
 
-function brand() {
-  return h(
-    "a",
-    { class: "brand", href: "#/", "aria-label": "Farebox" },
-    h("img", {
-      class: "brand-mark",
-      src: new URL("../ui/favicon.svg", import.meta.url).href,
-      alt: "",
-      width: 28,
-      height: 28,
-    }),
-    h("span", { class: "brand-word" }),
-  );
-}
-
 // --- The frames ---
 
 /** The frame around the views without a session. */
@@ -141,7 +105,7 @@ function guestFrame() {
     h(
       "header",
       { class: "topbar guest-bar" },
-      brand(),
+      brandLink("#/"),
       h(
         "div",
         { class: "topbar-rest bar-tools" },
@@ -153,15 +117,26 @@ function guestFrame() {
   );
 }
 
+/** Asks about unsent text. Resolves with true if the user may be logged out. */
+async function mayLeave() {
+  return (await import("./unsent.js")).mayDiscard();
+}
+
 async function leave() {
-  if (await attempt(signOut)) goodbye();
+  let stays = false;
+  const isDone = await attempt(async () => {
+    stays = !(await mayLeave());
+    if (!stays) await signOut();
+  });
+  if (isDone && !stays) goodbye();
 }
 
 /** Forgets drafts after a log-out or deletion, because the next user may be another person. */
-function goodbye() {
-  forgetDrafts();
+async function goodbye() {
   showFrame(false);
   go("#/log-in");
+  // The session has loaded this module.
+  (await import("./drafts.js")).forgetDrafts();
 }
 
 // --- The session ---
@@ -188,14 +163,19 @@ const wanted = (() => {
 /** Shows the frame for a session, or the frame without a session. */
 function showFrame(loggedIn) {
   if (!loggedIn) app?.forget();
-  fill(root, skipLink, loggedIn ? app.frame({ brand: brand(), main, leave }) : guestFrame());
+  fill(
+    root,
+    skipLink,
+    loggedIn ? app.frame({ brand: brandLink("#/"), main, leave }) : guestFrame(),
+  );
   if (loggedIn) app.restoreThreads();
 }
 
 /** Shows the view that the user opened before logging in. */
 async function welcome() {
+  const account = readAccount();
   const { loadAccount } = await readApp();
-  await loadAccount();
+  await loadAccount(account);
   showFrame(true);
   go(wanted.take() ?? "#/");
 }
@@ -226,42 +206,24 @@ function after({ path }, view) {
     else link.removeAttribute("aria-current");
   }
   document.querySelectorAll(".tabs").forEach(showCurrent);
-  if (isSignedIn()) readLater();
-}
-
-let isReadingLater = false;
-
-/**
- * Loads the remaining modules, so that all views open at once, even without a connection. Loading
- * them earlier would delay the log-in form on a slow line.
- */
-function readLater() {
-  if (isReadingLater) return;
-  isReadingLater = true;
-  const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 2000));
-  const modules = [...VIEWS.map((row) => row.read), ...PARTS].filter(Boolean);
-  idle(() => modules.forEach((read) => read().catch(() => {})));
+  if (isSignedIn()) app?.readLater(VIEWS);
 }
 
 async function start() {
-  // Load the frame while the API is asked for a session. A browser without a session usually
-  // notices that at once, and cancels the timer.
-  const reading = setTimeout(() => readApp().catch(() => {}));
   try {
-    const loggedIn = await resume();
-    clearTimeout(reading);
-    if (loggedIn) {
+    const account = await beginning();
+    if (account) {
       const { loadAccount } = await readApp();
-      await loadAccount();
+      await loadAccount(account);
     }
-    showFrame(loggedIn);
+    showFrame(account !== null);
   } catch (error) {
     fill(
       root,
       h(
         "main",
         { class: "page" },
-        h("h1", {}, "Farebox can't be reached"),
+        h("h1", {}, `${currentBrand().name ?? "The server"} can't be reached`),
         note("bad", explain(error)),
         h("p", {}, button("Try again", { kind: "primary", icon: "repeat", onclick: start })),
       ),

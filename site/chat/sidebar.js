@@ -19,6 +19,12 @@ const PAGE = 30;
 /** The search, which is loaded when its field gets the focus. */
 const finding = lazy(() => import("./find.js"));
 
+/** The folders, which are loaded with the list. */
+const folding = lazy(() => import("./folders.js"));
+
+/** The module with the folders, or null while it isn't loaded. */
+export const folders = () => folding.module;
+
 let list = null;
 
 /** The sidebar. `onchoose` is called when the user follows a link in it. */
@@ -89,11 +95,6 @@ function endSearch() {
   finding.module?.end();
 }
 
-/** Removes a deleted message from the results. */
-export function forgetFound(id) {
-  finding.module?.forget(`m/${id}`);
-}
-
 /** Moves the focus to the search. In narrow windows, opens the drawer first. */
 export function focusSearch() {
   const input = document.getElementById("find");
@@ -109,9 +110,10 @@ export function focusSearch() {
 
 /**
  * In all tabs, moves a conversation to the top of the list, or adds it there. `old` is its previous
- * id in the list.
+ * id in the list. Temporary conversations aren't in the list.
  */
 export function putOnTop(conversation, old = conversation.id) {
+  if (isTemporary(conversation)) return;
   list?.put(conversation, old);
   if (conversation.waiting === undefined) tellTabs("used", conversation);
 }
@@ -132,11 +134,13 @@ export function relist(conversation) {
 }
 
 function conversationList() {
+  const shelf = h("div", {});
   const groups = h("div", {});
   const foot = h("div", { class: "sidebar-more" });
   const element = h(
     "nav",
     { class: "sidebar-list", "aria-label": "Chats" },
+    shelf,
     h("h2", { class: "sr-only" }, "Chats"),
     groups,
     foot,
@@ -160,7 +164,7 @@ function conversationList() {
   const takeOff = ({ element: row }) => {
     const group = row.parentElement?.parentElement;
     row.remove();
-    if (group && !group.lastElementChild.hasChildNodes()) group.remove();
+    if (group?.dataset.rank && !group.lastElementChild.hasChildNodes()) group.remove();
   };
   /**
    * Puts a row into its group. Rows are sorted by their last use, but a pinned row is added at the
@@ -170,7 +174,8 @@ function conversationList() {
     const { element: item, conversation } = row;
     const focused = item.contains(document.activeElement) ? document.activeElement : null;
     takeOff(row);
-    const inside = listOf(groupOf(conversation));
+    const ofFolder = !conversation.pinned && folders()?.listOf(conversation.folder_id);
+    const inside = ofFolder || listOf(groupOf(conversation));
     const isOlder = ({ dataset }) => dataset.used < item.dataset.used;
     const isLast = !inside.lastElementChild || !isOlder(inside.lastElementChild);
     if (conversation.pinned) inside[first ? "prepend" : "append"](item);
@@ -185,16 +190,29 @@ function conversationList() {
     return row;
   };
 
+  /** Adds the conversations that aren't in the list yet, and returns their rows. */
+  const add = (items) => {
+    const added = items.filter(({ id }) => !rows.has(id)).map((item) => show(item));
+    added.forEach((row) => place(row));
+    return added;
+  };
+  const arrange = () => {
+    const all = [...rows.values()].filter(({ conversation }) => !conversation.pinned);
+    all.forEach((row) => place(row));
+  };
+  // Without the folders, the list is complete, but shows none.
+  const shelved = folding.read().then((module) => module?.showFolders(shelf, { add, arrange }));
+
   const load = async (pressed = false) => {
     if (isLoading) return;
     isLoading = true;
     if (rows.size === 0) fill(foot, skeleton(4));
     try {
       const query = next ? undefined : { limit: PAGE };
-      const { items, next: later } = await page(next ?? "api/conversations/", query);
+      const reading = page(next ?? "api/conversations/", query);
+      const [{ items, next: later }] = await Promise.all([reading, shelved]);
       // Conversations that were moved to the top during the request are already in the list.
-      const added = items.filter(({ id }) => !rows.has(id)).map((item) => show(item));
-      added.forEach((row) => place(row));
+      const added = add(items);
       if (pressed) added[0]?.link.focus();
       next = later;
       const more = button("Show more", { kind: "quiet", small: true, onclick: () => load(true) });
@@ -218,8 +236,7 @@ function conversationList() {
     timer = setTimeout(turn, untilMidnight());
     if (new Date().toDateString() === today) return;
     today = new Date().toDateString();
-    const all = [...rows.values()].filter(({ conversation }) => !conversation.pinned);
-    all.forEach((row) => place(row));
+    arrange();
   };
   let timer = setTimeout(turn, untilMidnight());
   document.addEventListener("visibilitychange", turn);
@@ -235,18 +252,21 @@ function conversationList() {
       const known = row?.conversation;
       rows.delete(old);
       const pinned = known?.pinned ?? conversation.pinned ?? false;
-      const used = { ...conversation, pinned, last_used: new Date().toISOString() };
+      const last_used = new Date().toISOString();
+      const used = { folder_id: known?.folder_id, ...conversation, pinned, last_used };
       const shown = show(used, row);
       if (!known || !pinned) place(shown);
       foot.querySelector(".sidebar-empty")?.remove();
     },
     change(conversation) {
+      if (isTemporary(conversation)) return;
       const row = rows.get(conversation.id);
-      // Pinning adds an old conversation that the list hasn't read yet.
-      if (!row && !conversation.pinned) return;
-      const was = Boolean(row?.conversation.pinned);
+      // Pinning or moving adds an old conversation that the list hasn't read yet.
+      if (!row && !conversation.pinned && !conversation.folder_id) return;
+      const where = ({ pinned, folder_id: id } = {}) => (pinned ? "pinned" : (id ?? ""));
+      const was = where(row?.conversation);
       const shown = show({ ...row?.conversation, ...conversation }, row);
-      if (Boolean(shown.conversation.pinned) !== was) place(shown, true);
+      if (!row || where(shown.conversation) !== was) place(shown, true);
     },
     remove(id) {
       const row = rows.get(id);
@@ -299,6 +319,9 @@ const isShown = ({ id }) => location.hash.split("?")[0] === `#/c/${id}`;
 /** The title of a conversation. */
 export const named = ({ title }) => title || "Untitled";
 
+/** Returns true for a conversation that is deleted after a day. */
+export const isTemporary = ({ temporary, expires }) => Boolean(temporary || expires);
+
 /** The maximum length of a title from a message, in characters. */
 const LONGEST = 80;
 
@@ -332,12 +355,20 @@ export function conversationChoices(conversation) {
   const change = (how) =>
     attempt(async () => {
       const dialogs = await import("./dialogs.js");
-      await dialogs[how](conversation, how === "remove" ? removeIt : changeIt);
+      await dialogs[how](conversation, how === "remove" ? removeIt : changeIt, removeIt);
     });
+  // Lists show no temporary conversations, neither among the pinned ones nor in a folder.
+  const isKept = !isTemporary(conversation);
+  const pin = {
+    text: conversation.pinned ? "Unpin" : "Pin",
+    icon: "pin",
+    run: () => change("pin"),
+  };
   return [
-    { text: conversation.pinned ? "Unpin" : "Pin", icon: "pin", run: () => change("pin") },
+    isKept && pin,
     { text: "Rename", icon: "pencil", run: () => change("rename") },
     { text: "Instructions", icon: "info", run: () => change("instruct") },
+    ...((isKept && folders()?.choices(conversation, changeIt)) || []),
     { ...deletion, run: () => change("remove") },
   ];
 }
@@ -347,6 +378,9 @@ const changed = new Set();
 export function onChanged(show) {
   changed.add(show);
 }
+
+/** Shows the new title of a conversation in all tabs. */
+export const retitle = (conversation) => changeIt(conversation);
 
 function changeIt(conversation) {
   showChanged(conversation);

@@ -1,34 +1,43 @@
 // The conversations that this page has opened. Each one has a view with its turns and the box for
 // the next message.
 
-import { readMarkdown } from "../markdown/prose.js";
-import { ApiError, isSignedIn, newKey, page } from "../session/api.js";
-import { renewModels } from "../session/models.js";
+import { ApiError, isSignedIn, newKey, page, post } from "../session/api.js";
+import {
+  canShare,
+  chosenModel,
+  continueWith,
+  hasTitles,
+  modelFor,
+  renewModels,
+} from "../session/models.js";
 import { onTold } from "../session/tabs.js";
-import { renewBalance, watchBalance } from "../session/user.js";
+import { readBalance, watchBalance } from "../session/user.js";
+import { showTitle } from "../ui/brand.js";
 import { button, linkButton } from "../ui/button.js";
 import { h } from "../ui/dom.js";
+import { lazy } from "../ui/lazy.js";
 import { menuButton } from "../ui/menu.js";
 import { attempt, toast } from "../ui/message.js";
 import { go } from "../ui/router.js";
 import { isTouch } from "./box.js";
 import { START } from "./branches.js";
 import { Composer } from "./composer.js";
-import { NEW, keepDraft, moveDraft, readDraft } from "./drafts.js";
-import { Follower } from "./follow.js";
+import { NEW, filesOf, isForTemporary, moveDraft, readDraft } from "./drafts.js";
 import { offerOf } from "./offer.js";
 import {
   conversationChoices,
+  folders,
+  isTemporary,
   named,
   onChanged,
   putOnTop,
   readConversation,
   relist,
+  retitle,
   takeOut,
   titleOf,
 } from "./sidebar.js";
-import { Turn } from "./turn.js";
-import { Turns } from "./turns.js";
+import { Turns, turning } from "./turns.js";
 import {
   answers,
   dropUnfinished,
@@ -39,8 +48,14 @@ import {
   unfinished,
 } from "./unfinished.js";
 
+/** The space above a message that was looked for, in pixels. */
+const SPACE = 16;
+
 /** How many messages are read to find the answers to messages sent before a reload. */
 const PAGE = 20;
+
+/** The line below a title, and the switch of temporary chats. */
+const about = lazy(() => import("./about.js"));
 
 /** The opened conversations, by their id, or by a local name while they have no id. */
 const threads = new Map();
@@ -58,9 +73,12 @@ let follower = null;
 
 // --- Views ---
 
-/** `#/`: a new conversation, which begins with the next message. */
-export function newThread() {
-  const thread = new Thread(null);
+/** `#/?folder=<id>`: a new conversation, which begins in the folder with the next message. */
+export function newThread({ query }) {
+  const temporary = isForTemporary(NEW);
+  // No folder contains temporary conversations.
+  const thread = new Thread(null, temporary ? null : query?.folder);
+  thread.temporary = temporary;
   return thread.view("New chat");
 }
 
@@ -104,7 +122,10 @@ async function openThread({ params: { id }, query, signal }) {
     thread = new Thread(id);
     await thread.load(signal);
     threads.set(id, thread);
-  } else if (thread.id && !thread.running) await thread.turns.refresh(signal);
+  } else if (thread.id && !thread.running) {
+    await thread.turns.refresh(signal);
+    thread.recount();
+  }
   const turn = query.chat && thread.id ? await thread.turns.find(query.chat, signal) : null;
   if (query.chat && !turn) toast("This message isn't in the chat any more.", { kind: "info" });
   return thread.view(named(thread.conversation), turn);
@@ -116,12 +137,14 @@ export async function restoreThreads() {
   for (const kept of unfinished().filter(({ conversation }) => !conversation)) {
     if (!begun.has(kept.first)) begun.set(kept.first, new Thread(null));
     const thread = begun.get(kept.first);
+    thread.temporary ||= Boolean(kept.temporary);
     if (!thread.name) thread.wait(kept);
     thread.restore(kept);
   }
   if (begun.size === 0) return;
   const { items } = await page("api/chat/", { limit: PAGE }).catch(() => ({ items: [] }));
-  for (const thread of begun.values()) thread.turns.resume(items);
+  // The history contains no temporary conversations. A message in it with the same text is another.
+  for (const thread of begun.values()) thread.turns.resume(thread.temporary ? [] : items);
 }
 
 /** Forgets all conversations, and stops reading their answers. */
@@ -136,15 +159,29 @@ onLeaving(() => {
   for (const { turns } of threads.values()) turns.waiting.forEach((turn) => turn.keep());
 });
 onReturn(() => threads.forEach((thread) => thread.turns.resume([])));
-onReturn(() => isSignedIn() && renewModels());
-onReturn(() => isSignedIn() && renewBalance());
+onReturn(() => {
+  if (!isSignedIn()) return;
+  renewModels();
+  // An administrator or a payment may have changed the balance.
+  readBalance();
+});
 watchBalance(() => shown?.priced());
+
+for (const how of ["dragover", "drop"])
+  addEventListener(how, (event) => {
+    if (shown?.element.isConnected) shown.composer.take(event, event.dataTransfer);
+  });
 
 onTold("chats", (id) => {
   threads
     .get(id)
     ?.renew()
     .catch(() => {});
+});
+
+addEventListener("folders", () => {
+  shown?.nameIt();
+  shown?.priced();
 });
 
 onChanged((conversation) => {
@@ -159,14 +196,21 @@ onChanged((conversation) => {
 // --- A conversation ---
 
 class Thread {
-  constructor(id) {
+  constructor(id, folder = null) {
     this.id = id;
     this.name = null;
     /** The key of the conversation's first message while the conversation has no id. */
     this.first = null;
-    this.conversation = { id, title: null };
+    /** The name of the model that was chosen when the conversation was last shown, or null. */
+    this.model = null;
+    /** True if the conversation is temporary, or will be when the first message begins it. */
+    this.temporary = false;
+    this.conversation = { id, title: null, folder_id: folder };
     this.turns = new Turns(this);
     this.heading = h("h1", { class: "thread-title", dir: "auto" });
+    this.about = h("p", { class: "thread-about", hidden: true });
+    /** The switch that makes a conversation temporary, before it begins. */
+    this.choice = h("div", { class: "temporary-choice" });
     this.menu = menuButton("More about this chat", () => this.choices());
     this.composer = new Composer(this);
     this.hello = id ? null : ideas((text) => this.composer.put(text));
@@ -178,11 +222,14 @@ class Thread {
       onclick: () => this.toEnd(true),
     });
     this.growth = new ResizeObserver(() => this.toEnd());
-    const head = h("header", { class: "thread-head" }, this.heading, this.menu);
+    const titles = h("div", { class: "thread-titles" }, this.heading, this.about);
+    this.head = h("header", { class: "thread-head" }, titles, this.menu);
     const foot = h("div", { class: "thread-foot" }, this.down, this.composer.element);
     const { earlier, list } = this.turns;
-    this.element = h("div", { class: "thread" }, head, this.hello, earlier, list, foot);
+    const begin = [this.choice, this.hello];
+    this.element = h("div", { class: "thread" }, this.head, begin, earlier, list, foot);
     this.nameIt();
+    turning.read();
   }
 
   /** The turn whose answer is being read. */
@@ -193,6 +240,22 @@ class Thread {
   /** The running turn, or null while it is being stopped: then the next message can be sent. */
   get stoppable() {
     return this.running?.stopping ? null : this.running;
+  }
+
+  /** The model for the next message, even if another conversation is shown. */
+  get chosen() {
+    return shown === this ? chosenModel() : modelFor(this.model ?? this.turns.model);
+  }
+
+  /** The files in the conversation, which the AI gets with each message. */
+  get files() {
+    return this.conversation.files ?? [];
+  }
+
+  /** Shows the files in the conversation. */
+  hasFiles(files) {
+    this.conversation = { ...this.conversation, files };
+    this.priced();
   }
 
   /** True if no message in this conversation has an answer or waits for an answer. */
@@ -210,9 +273,13 @@ class Thread {
       focus: turn?.element ?? (isTouch() ? undefined : this.composer.box),
       shown: () => {
         shown?.growth.disconnect();
+        const isOther = shown !== this;
+        if (shown && isOther) shown.model = chosenModel()?.name ?? null;
         shown = this;
+        if (isOther) continueWith(this.model ?? this.turns.model);
         follower ??= new Follower(main(), () => shown?.moved());
         this.composer.shown();
+        this.nameIt();
         this.priced();
         if (turn) this.showTurn(turn);
         else this.toEnd(true);
@@ -234,19 +301,35 @@ class Thread {
     this.stay();
     turn.element.classList.add("turn-found");
     const above = turn.element.getBoundingClientRect().top - main().getBoundingClientRect().top;
-    main().scrollTop += above;
+    main().scrollTop += above - SPACE;
     this.moved();
   }
 
   nameIt() {
-    const isNamed = this.id || this.name;
+    const isNamed = Boolean(this.id || this.name);
     this.heading.textContent = isNamed ? named(this.conversation) : "What would you like to know?";
     this.heading.className = isNamed ? "thread-title clip" : "hello-title";
     this.menu.hidden = !isNamed || conversationChoices(this.conversation).length === 0;
+    folders()?.label(this);
+    this.choice.hidden = isNamed || Boolean(this.conversation.folder_id);
+    about.read().then((module) => module?.show(this));
+  }
+
+  /** The address of a new conversation in the folder of this one. */
+  get fresh() {
+    const { folder_id: id } = this.conversation;
+    return folders()?.folder(id) ? `#/?folder=${id}` : "#/";
+  }
+
+  /** Notices that this conversation, or the folder in which it should begin, was deleted. */
+  missed() {
+    if (this.id) takeOut(this.id);
+    else this.conversation.folder_id = null;
+    this.nameIt();
   }
 
   titlePage() {
-    document.title = `${named(this.conversation)} · Farebox`;
+    showTitle(named(this.conversation));
   }
 
   /** The choices in the menu. */
@@ -262,6 +345,7 @@ class Thread {
       -1,
       0,
       { text: "Go to the beginning", icon: "up", run: () => attempt(() => this.toBeginning()) },
+      canShare() && !isTemporary(this.conversation) && leaves("Share", "users", "share"),
       leaves("Copy as Markdown", "copy", "copy"),
       leaves("Download as Markdown", "download", "saveMarkdown"),
       leaves("Download as JSON", "download", "saveJson"),
@@ -273,10 +357,11 @@ class Thread {
 
   /** Reads the conversation and its newest turns. */
   async load(signal) {
-    readMarkdown();
+    import("../markdown/prose.js").then(({ readMarkdown }) => readMarkdown()).catch(() => {});
     const reading = readConversation(this.id, { signal });
     const [conversation, chats] = await Promise.all([reading, this.turns.load(signal)]);
     this.conversation = conversation;
+    this.temporary = isTemporary(conversation);
     this.nameIt();
     for (const kept of unfinished().filter((kept) => kept.conversation === this.id)) {
       if (chats.some((chat) => answers(chat, kept))) dropUnfinished(kept);
@@ -288,7 +373,17 @@ class Thread {
   /** Reads the messages that another tab has added, once no answer is being read here. */
   async renew() {
     while (this.running) await this.running.asking;
-    await this.turns.refresh();
+    await Promise.all([this.turns.refresh(), this.recount()]);
+  }
+
+  /** Reads what the conversation has been charged, and the files in it. */
+  async recount() {
+    const read = this.id && (await readConversation(this.id).catch(() => null));
+    if (!read) return;
+    // The API omits an empty list of files.
+    this.conversation = { ...this.conversation, files: [], ...read };
+    this.nameIt();
+    this.priced();
   }
 
   /**
@@ -301,14 +396,15 @@ class Thread {
 
   /** Shows a message that was sent before a reload. */
   restore(kept) {
-    const turn = new Turn(this, { offer: null, ...kept });
+    const parts = readDraft(filesOf(kept.key)) ?? [];
+    const turn = new turning.module.Turn(this, { offer: null, ...kept, parts });
     this.turns.add(turn);
     turn.interrupted();
   }
 
   /** Shows the answer to a turn if the API has stored it. */
   async readAnswerOf(turn) {
-    const { items } = await page("api/chat/", { limit: PAGE });
+    const { items } = await page("api/chat/", { conversation_id: this.id, limit: PAGE });
     const chat = items.find((chat) => answers(chat, turn));
     if (chat) await turn.found(chat);
   }
@@ -316,12 +412,15 @@ class Thread {
   // --- The next message ---
 
   /**
-   * Returns the offer for a message after `parent`, by default after the last message that is
-   * shown.
+   * Returns the offer for a message with the files `parts` after `parent`, by default after the last
+   * message that is shown.
    */
-  offer(message, parent = this.turns.shown.at(-1) ?? START, model = undefined) {
+  offer(message, { parent = this.turns.shown.at(-1) ?? START, model, parts = [] } = {}) {
     const before = (count) => this.turns.leading(parent, count);
-    return offerOf(message, { before, model, instructions: this.conversation.instructions });
+    const files = [...this.files, ...parts];
+    const { instructions, folder_id: id } = this.conversation;
+    const all = [instructions, folders()?.folder(id)?.instructions];
+    return offerOf(message, { before, model: model ?? this.chosen, files, instructions: all });
   }
 
   /** Shows the prices of the next messages. */
@@ -332,19 +431,19 @@ class Thread {
 
   /** Makes a turn for a message that is sent now. */
   turnFor(message, { offer, ...more }) {
-    return new Turn(this, {
+    return new turning.module.Turn(this, {
       key: newKey(),
       message,
       sent: Date.now(),
       after: newestChat(),
-      offer: offer ?? this.offer(message, more.follows || undefined),
+      offer: offer ?? this.offer(message, { parent: more.follows || undefined, parts: more.parts }),
       ...more,
     });
   }
 
-  /** Sends a message that follows the last shown message, and shows it. */
-  send(message) {
-    const turn = this.turnFor(message, { follows: this.turns.shown.at(-1)?.chat?.id });
+  /** Sends a message, with files, that follows the last shown message, and shows it. */
+  send(message, parts = []) {
+    const turn = this.turnFor(message, { parts, follows: this.turns.shown.at(-1)?.chat?.id });
     this.turns.add(turn);
     if (!this.id && !this.name) {
       this.wait(turn);
@@ -357,11 +456,19 @@ class Thread {
   }
 
   /** Lists a new conversation under a local name until its first answer arrives. */
-  wait({ key, first = key, message }) {
+  wait({ key, first = key, message, folder = this.conversation.folder_id }) {
     this.first = first;
     this.name = `new-${first.slice(0, 8)}`;
-    const remove = () => attempt(() => this.remove());
-    this.conversation = { id: this.name, title: titleOf(message), waiting: true, remove };
+    const remove = () => attempt(async () => (await import("./dialogs.js")).removeUnanswered(this));
+    const { temporary } = this;
+    this.conversation = {
+      id: this.name,
+      title: titleOf(message),
+      folder_id: folder,
+      waiting: true,
+      remove,
+      temporary,
+    };
     threads.set(this.name, this);
     putOnTop(this.conversation);
     this.nameIt();
@@ -385,9 +492,9 @@ class Thread {
       turn.wait();
       await before.ask();
     }
-    // The conversation gets its id with its first answer. A message that was stopped before its
-    // answer began brings no id.
-    const first = turns.waiting.find((one) => one === turn || !(one.stopped && one.failed));
+    // The conversation gets its id with its first answer. A message that was refused, or stopped
+    // before its answer began, brings no id. Only the user sends such a message again.
+    const first = turns.waiting.find((one) => one === turn || !one.failed);
     if (this.id || turn === first) return;
     turn.wait();
     await first.ask(first.stopped);
@@ -408,7 +515,8 @@ class Thread {
     this.turns.waiting.forEach((turn) => turn.keep());
     this.turns.arrange();
     if (wasShown) window.history.replaceState(null, "", `#/c/${id}`);
-    this.conversation = { id, title: this.conversation.title };
+    const { title, folder_id, files } = this.conversation;
+    this.conversation = { id, title, folder_id, files, temporary: this.temporary };
     putOnTop(this.conversation, this.name);
     this.nameIt();
     const read = await readConversation(id).catch(() => null);
@@ -417,6 +525,13 @@ class Thread {
     putOnTop(read);
     if (location.hash === `#/c/${id}`) this.titlePage();
     this.nameIt();
+    if (hasTitles() && !this.temporary) this.entitle().catch(() => {});
+  }
+
+  /** Lets a model write the title. If it fails, the title from the first message stays. */
+  async entitle() {
+    const titled = await post(`api/conversations/${this.id}/title/`);
+    if (titled.title !== this.conversation.title) retitle(titled);
   }
 
   // --- Endings ---
@@ -424,40 +539,33 @@ class Thread {
   /** Makes this a new conversation again after its only message was refused. */
   reset() {
     takeOut(this.name);
-    if (location.hash === `#/c/${this.name}`) window.history.replaceState(null, "", "#/");
     threads.delete(this.name);
     // The box also gets the text that was written in another new chat.
-    if (moveDraft(this.name, NEW)) this.composer.put(readDraft(NEW), false);
+    const isKept = moveDraft(this.name, NEW);
+    this.temporary ||= isForTemporary(NEW);
+    if (this.temporary) this.conversation.folder_id = null;
+    if (location.hash === `#/c/${this.name}`) window.history.replaceState(null, "", this.fresh);
+    if (isKept) {
+      this.name = null;
+      this.composer.put(readDraft(NEW), false);
+      this.composer.keep(readDraft(filesOf(NEW)) ?? []);
+    }
     this.name = null;
+    this.conversation = { id: null, title: null, folder_id: this.conversation.folder_id };
     this.nameIt();
   }
 
-  /** Shows a new conversation after the user has taken back the only message to edit it. */
+  /**
+   * Moves what isn't sent to a new conversation, and shows that. The only message of this one was
+   * taken back or deleted, or another device has deleted the conversation.
+   */
   discard() {
-    const wasShown = location.hash === `#/c/${this.name}`;
-    takeOut(this.name);
-    threads.delete(this.name);
-    moveDraft(this.name, NEW);
-    if (wasShown) go("#/", { replace: true });
-  }
-
-  /** After a confirmation, removes this conversation, whose first message has no answer. */
-  async remove() {
-    const { turns } = this;
-    const isOpen = turns.waiting.some((turn) => !turn.failed);
-    const { deleteUnanswered } = await import("./dialogs.js");
-    if (!(await deleteUnanswered(isOpen)) || this.id || this.running) return;
-    for (const turn of [...turns.waiting]) turns.remove(turn);
-    this.discard();
-  }
-
-  /** Moves an unsent message to a new conversation after another device deleted this one. */
-  abandon(text) {
-    keepDraft(this.id, text);
-    moveDraft(this.id, NEW);
-    threads.delete(this.id);
-    takeOut(this.id);
-    go("#/");
+    const name = this.id ?? this.name;
+    const wasShown = location.hash.split("?")[0] === `#/c/${name}`;
+    takeOut(name);
+    threads.delete(name);
+    moveDraft(name, NEW);
+    if (wasShown) go(this.fresh, { replace: true });
   }
 
   // --- Scrolling ---
@@ -496,4 +604,63 @@ function ideas(choose) {
   };
   const list = h("ul", { class: "ideas", "aria-label": "Ideas to begin with" }, IDEAS.map(idea));
   return h("div", { class: "hello" }, list);
+}
+
+// --- The end of a growing text ---
+
+/** The distance from the end, in pixels, within which scrolling down follows the text again. */
+const NEAR = 80;
+
+/**
+ * How long after a gesture away from the end a scroll doesn't count as a return, in milliseconds.
+ */
+const GESTURE = 150;
+
+const UP = new Set(["ArrowUp", "PageUp", "Home"]);
+
+/** Follows the end of the scrolling element `box`. `moved` runs after each scroll. */
+class Follower {
+  constructor(box, moved) {
+    Object.assign(this, { box, follows: true, top: box.scrollTop, left: -GESTURE });
+    let finger = 0;
+    const on = (name, act) => box.addEventListener(name, act, { passive: true });
+    on("wheel", ({ deltaY }) => deltaY < 0 && this.leave());
+    on("touchstart", ({ touches }) => (finger = touches[0].clientY));
+    on("touchmove", ({ touches }) => {
+      if (touches[0].clientY > finger) this.leave();
+      finger = touches[0].clientY;
+    });
+    on("keydown", ({ key, shiftKey, target }) => {
+      const isTyping = target.matches("input, textarea, select");
+      if (!isTyping && (UP.has(key) || (key === " " && shiftKey))) this.leave();
+    });
+    on("scroll", () => {
+      const { scrollTop } = box;
+      const isRecent = performance.now() - this.left < GESTURE;
+      // Text that shrinks also moves the box up, but not away from the end.
+      if (scrollTop < this.top && !this.isAtEnd(2)) this.follows = false;
+      else if (scrollTop > this.top && !isRecent && this.isAtEnd()) this.follows = true;
+      this.top = scrollTop;
+      moved();
+    });
+  }
+
+  /** Called when the reader scrolls towards the beginning. */
+  leave() {
+    if (this.box.scrollTop <= 0) return;
+    this.follows = false;
+    this.left = performance.now();
+  }
+
+  isAtEnd(within = NEAR) {
+    const { scrollHeight, scrollTop, clientHeight } = this.box;
+    return scrollHeight - scrollTop - clientHeight < within;
+  }
+
+  /** Scrolls to the end if the reader follows the text or `surely` is true. */
+  toEnd(surely = false) {
+    if (surely) this.follows = true;
+    if (this.follows) this.box.scrollTop = this.box.scrollHeight;
+    this.top = this.box.scrollTop;
+  }
 }

@@ -1,4 +1,5 @@
-// Copies or saves a chat as Markdown, saves it as JSON, and prints it.
+// Copies or saves a chat as Markdown, saves it as JSON, prints it, and shares a copy of it. A chat
+// with files is saved as a zip file with the Markdown and the files.
 
 import { withoutReasoning } from "../markdown/prose.js";
 import { save } from "../session/files.js";
@@ -6,7 +7,10 @@ import { announce } from "../ui/announce.js";
 import { copyText } from "../ui/button.js";
 import { formatTime } from "../ui/format.js";
 import { toast } from "../ui/message.js";
+import { chargedInWords } from "./about.js";
 import { named } from "./sidebar.js";
+
+export { share } from "./share.js";
 
 /** The maximum length of a file name without its extension, in characters. */
 const LONGEST = 60;
@@ -18,10 +22,37 @@ export async function copy(thread) {
   else announce("The text could not be copied.");
 }
 
-/** Saves the shown branch as Markdown. */
+/** Saves the shown branch as Markdown, with its files. */
 export async function saveMarkdown(thread) {
-  const text = markdownOf(thread, await thread.turns.whole());
-  save(new Blob([text], { type: "text/markdown" }), `${fileName(thread)}.md`);
+  const chats = await thread.turns.whole();
+  const name = fileName(thread);
+  if (chats.some(({ files }) => files)) {
+    save(await zipped(thread, chats, `${name}.md`), `${name}.zip`);
+    return;
+  }
+  save(new Blob([markdownOf(thread, chats)], { type: "text/markdown" }), `${name}.md`);
+}
+
+/** A zip file with the Markdown, and the files of the messages. */
+async function zipped(thread, chats, name) {
+  const [{ zip, safeName }, { contentOf, readStored }] = await Promise.all([
+    import("../files/zip.js"),
+    import("./shelf.js"),
+  ]);
+  const entries = [];
+  const places = new Map();
+  for (const file of chats.flatMap(({ files = [] }) => files)) {
+    const stored = await readStored(file).catch((error) => {
+      if (error.status !== 404) throw error;
+      return null;
+    });
+    if (!stored) continue;
+    const place = `files/${entries.length + 1}-${safeName(file.name)}`;
+    places.set(file.id, place);
+    entries.push([place, contentOf(stored)]);
+  }
+  const text = markdownOf(thread, chats, places);
+  return zip([[name, new TextEncoder().encode(text)], ...entries]);
 }
 
 /** Saves the conversation and the messages of the shown branch, as the API returns them. */
@@ -40,14 +71,30 @@ export async function print(thread) {
   window.print();
 }
 
-function markdownOf({ conversation }, chats) {
-  const turns = chats.flatMap(({ message, response, timestamp, receipt }) => [
+/** The chat as Markdown. `places` contains the relative addresses of its files, by their ids. */
+function markdownOf({ conversation }, chats, places = new Map()) {
+  const turns = chats.flatMap(({ message, files = [], response, timestamp, receipt }) => [
     `## You, ${formatTime(timestamp)}`,
     message,
+    ...files.map((file) => linked(file, places.get(file.id))),
     receipt?.model ? `## AI (${receipt.model})` : "## AI",
     withoutReasoning(response),
   ]);
-  return `${[`# ${named(conversation)}`, ...turns].join("\n\n")}\n`;
+  const cost = conversation.charged > 0 ? [`${chargedInWords(conversation)}, before refunds.`] : [];
+  return `${[`# ${named(conversation)}`, ...cost, ...turns].join("\n\n")}\n`;
+}
+
+/** A file in Markdown: a picture, a link, or only its name if its content is missing. */
+function linked({ name, type }, place) {
+  const text = name.replaceAll(/[\\[\]`*_<>&!]/g, "\\$&");
+  if (!place) return `File: ${text}`;
+  const target = place
+    .split("/")
+    .map(encodeURIComponent)
+    .join("/")
+    .replaceAll("(", "%28")
+    .replaceAll(")", "%29");
+  return `${type.startsWith("image/") ? "!" : ""}[${text}](${target})`;
 }
 
 /** A file name made from the title: letters and digits of any language, and hyphens. */

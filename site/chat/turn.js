@@ -3,24 +3,24 @@
 // A turn keeps its idempotency key until the answer has arrived. After a failure the request is
 // repeated with this key, so the message is answered and charged only once.
 
-import { readMarkdown, showAnswer, withoutReasoning } from "../markdown/prose.js";
-import { interrupted, newKey, problemOf, stream } from "../session/api.js";
-import { learnFare, noticePrices, readModels } from "../session/models.js";
+import { readMarkdown, showAnswer, spokenText, withoutReasoning } from "../markdown/prose.js";
+import { ApiError, get, interrupted, newKey, problemOf, stream } from "../session/api.js";
+import { noticePrices, readModels } from "../session/models.js";
 import { tellTabs } from "../session/tabs.js";
-import { answerPrice, learn, learnPrice, readBalance, tooFew } from "../session/user.js";
+import { learn, learnPrice, readBalance, tooFew } from "../session/user.js";
 import { learnCosts } from "../session/usual.js";
 import { announce } from "../ui/announce.js";
-import { button, copyButton, countDown } from "../ui/button.js";
+import { button, copyButton } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
 import { explain, formatTokens } from "../ui/format.js";
 import { lazy } from "../ui/lazy.js";
 import { menuButton } from "../ui/menu.js";
 import { attempt, toast } from "../ui/message.js";
-import { note, thinking } from "../ui/note.js";
+import { note } from "../ui/note.js";
 import { go } from "../ui/router.js";
-import { newAnswerCosts, offerInWords } from "./offer.js";
+import { newAnswerCosts, priceInWords, timesWith, weights } from "./offer.js";
 import { charged } from "./receipt.js";
-import { forgetFound, named, putOnTop } from "./sidebar.js";
+import { named, putOnTop } from "./sidebar.js";
 import { dropUnfinished, keepUnfinished, mayBeRunning, sawChat } from "./unfinished.js";
 
 /**
@@ -38,6 +38,13 @@ const MOST_TRIES = 40;
 const FEW_TRIES = 2;
 
 /**
+ * The first and the longest pause before a check whether the API can be reached again, in
+ * milliseconds. Each pause is twice as long as the one before.
+ */
+const FIRST_CHECK = 2000;
+const LONGEST_PAUSE = 60_000;
+
+/**
  * The minimum time between two drawings of a growing answer: in milliseconds, and as a multiple of
  * the time that the last drawing took.
  */
@@ -45,11 +52,16 @@ const PACE = 50;
 const REST = 10;
 
 const ONCE = "You can safely retry: the message is only charged once.";
+const RETURNS =
+  "This page asks for the answer again when the server can be reached. The message is only charged once.";
 
 const STILL = "The server is still finishing this message. You won't be charged twice.";
 const APPEARS = "The answer will appear here. You can leave this page and come back.";
 
 const NEVER_BEGAN = "You stopped the message before its answer began. Nothing was charged.";
+
+const LOST_FILES =
+  "This message had files that this page doesn't have any more. Add them again, and send it again.";
 
 /** The notes on incomplete answers, by `finish_reason`. */
 const CUT = {
@@ -60,7 +72,9 @@ const CUT = {
 
 const SHORTENED = "This answer was shortened, because your balance didn't allow a longer one.";
 
+const refusals = lazy(() => import("./refusals.js"));
 const versions = lazy(() => import("./versions.js"));
+const shelves = lazy(() => import("./shelf.js"));
 
 /** The module that stops answers and waits for them. It can't be loaded without a connection. */
 const stops = () =>
@@ -75,9 +89,15 @@ const pause = async (...long) => (await stops()).pause(...long);
 export class Turn {
   constructor(thread, { key = null, message, sent, after = "", ...more }) {
     const { follows, instead = null, offer, failed = false, stopped = false } = more;
-    const { received = "" } = more;
+    const { received = "", parts = [], files = parts.length } = more;
+    const { folder = thread.conversation?.folder_id } = more;
+    this.folder = folder;
     Object.assign(this, { thread, key, message, sent, after, follows, instead, failed, stopped });
     Object.assign(this, { chat: null, received, controller: null, asking: null, pace: PACE });
+    /** The pause before the next check after a lost connection. */
+    this.rest = FIRST_CHECK;
+    /** The files that are sent with the message, and their number. A reload may have lost some. */
+    Object.assign(this, { parts, files });
     /** The reasoning that has arrived. */
     this.reasoning = "";
     /** The shown price. Null without a price list; undefined while the list is unknown. */
@@ -100,6 +120,7 @@ export class Turn {
     this.said = h("div", { class: "said" }, heading, h("p", { dir: "auto" }, message), this.tools);
     this.element = h("li", { class: "turn", tabIndex: -1 }, this.said, this.answer);
     if (received) this.showReceived();
+    if (parts.length > 0) this.showFiles(parts);
   }
 
   /** Makes a turn from a chat that the API returned. */
@@ -107,6 +128,29 @@ export class Turn {
     const turn = new Turn(thread, { message: chat.message });
     turn.finish(chat);
     return turn;
+  }
+
+  /** Shows the files of the message. */
+  async showFiles(files) {
+    const { shelf } = (await shelves.read()) ?? {};
+    if (!shelf) return;
+    const shown = shelf(files, this.parts);
+    this.shelf?.remove();
+    this.shelf = shown;
+    this.tools.before(shown);
+  }
+
+  /** True if a reload has lost files of the message, so that it can't be sent again. */
+  get lacksFiles() {
+    return this.files !== this.parts.length;
+  }
+
+  /**
+   * True if the API may have answered the message. Without its files, the message failed on the
+   * page, and the outcome of an earlier request is unknown.
+   */
+  get isOpen() {
+    return !this.failed || this.lacksFiles;
   }
 
   /** Stores the message, so that it survives a reload, until its answer has arrived. */
@@ -137,11 +181,13 @@ export class Turn {
     this.keep();
     thread.composer.update();
     this.answer.setAttribute("aria-busy", "true");
-    fill(this.state, thinking(stopped ? "Stopping" : "Thinking"));
+    const isAgain = this.state.querySelector(".note");
+    this.showState(thinking(stopped ? "Stopping" : "Thinking"));
     fill(this.deeds);
     thread.waits(true);
     thread.toEnd();
-    announce(stopped ? "Stopping." : "Sent. The answer is on its way.");
+    const sent = isAgain ? "Asking for the answer again." : "Sent. The answer is on its way.";
+    announce(stopped ? "Stopping." : sent);
     try {
       await thread.ready(this);
       const chat = await (stopped ? stoppedChat(this.key, stopping, signal) : this.listen());
@@ -158,9 +204,16 @@ export class Turn {
     }
   }
 
+  /** Shows the answer's progress, or a note. Moves the focus to the turn if its button is gone. */
+  showState(shown) {
+    const isFocused = this.state.contains(document.activeElement);
+    fill(this.state, shown);
+    if (isFocused) this.element.focus({ preventScroll: true });
+  }
+
   /** Shows that the API first answers the previous message. */
   wait() {
-    fill(this.state, thinking("Waiting for the answer above"));
+    this.showState(thinking("Waiting for the answer above"));
   }
 
   /**
@@ -173,13 +226,20 @@ export class Turn {
     // All requests with this key must have the same `after` and `model`.
     if (thread.id) this.follows ??= thread.turns.sentAfter(this);
     if (this.offer === undefined) {
-      await readModels();
+      await Promise.all([readModels(), weights.read()]);
       this.offer = this.offerNow();
     }
     this.keep();
+    if (this.lacksFiles) throw new ApiError({ status: 409, detail: LOST_FILES });
     const after = this.follows || undefined;
     const { model, max_cost } = this.offer ?? {};
-    const body = { message, conversation_id: thread.id ?? undefined, after, model, max_cost };
+    const sent = this.parts.map(({ name, type, data, text }) => ({ name, type, data, text }));
+    const attachments = sent.length > 0 ? sent : undefined;
+    const isNew = !thread.id;
+    const folder_id = (isNew && this.folder) || undefined;
+    const temporary = (isNew && thread.temporary) || undefined;
+    const to = { conversation_id: thread.id ?? undefined, after, folder_id, temporary };
+    const body = { message, attachments, ...to, model, max_cost };
     for (let tries = 0; ; tries += 1) {
       signal.throwIfAborted();
       let isFirst = true;
@@ -201,9 +261,9 @@ export class Turn {
         if (this.stopping && (isRunning || error.status === 0))
           return stoppedChat(key, this.stopping, signal);
         if (!isRunning || tries === MOST_TRIES) throw error;
-        if (tries === 0) fill(this.state, thinking("Waiting for the rest of the answer"));
+        if (tries === 0) this.showState(thinking("Waiting for the rest of the answer"));
         if (tries === FEW_TRIES) {
-          fill(this.state, thinking(`${STILL} ${APPEARS}`));
+          this.showState(thinking(`${STILL} ${APPEARS}`));
           announce(STILL);
         }
         const stopped = new Promise((wake) => (this.wake = wake));
@@ -222,8 +282,7 @@ export class Turn {
     const isAnswer = event === "delta";
     const begins = (isAnswer ? this.received : this.reasoning) === "";
     if (begins && !this.stopping)
-      fill(
-        this.state,
+      this.showState(
         isAnswer ? thinking("The answer is being written", true) : thinking("Thinking"),
       );
     if (isAnswer) this.received += text;
@@ -255,7 +314,7 @@ export class Turn {
     this.stopped = true;
     this.keep();
     this.stopping = requestStop(this.key, signal);
-    fill(this.state, thinking("Stopping"));
+    this.showState(thinking("Stopping"));
     announce("Stopping.");
     this.thread.composer.update();
     this.wake?.();
@@ -277,19 +336,21 @@ export class Turn {
   /** Shows the complete answer. */
   finish(chat) {
     this.chat = chat;
+    if (chat.files) this.showFiles(chat.files);
     showAnswer(this.text, chat.response, { reasoning: chat.reasoning });
-    fill(this.state, this.cut());
+    this.showState(this.cut());
     const copy = copyButton(() => withoutReasoning(chat.response), {
       class: "button button-quiet button-small copy",
       "aria-label": "Copy the answer",
     });
-    const run = () => attempt(() => this.delete());
+    const run = () => attempt(async () => (await import("./dialogs.js")).deleteTurn(this));
     const menu = menuButton("More about this message", [
       { text: "Delete this message", icon: "trash", danger: true, run },
     ]);
     // The button opens a menu, so that an accidental press costs nothing.
     const again = () => {
-      const offer = this.thread.offer(this.message, this.thread.turns.branches.parent(chat.id));
+      const parent = this.thread.turns.branches.parent(chat.id);
+      const offer = this.thread.offer(this.message, { parent });
       const run = () => attempt(() => this.regenerate(offer));
       return [{ text: regeneration(offer), icon: "repeat", run }];
     };
@@ -342,20 +403,21 @@ export class Turn {
 
   /** The reason why the answer was shortened: the balance, or else the price that was shown. */
   shortened() {
-    const most = this.offer?.max_cost;
-    if (this.chat.receipt.held !== most) return SHORTENED;
+    const { max_cost: most, isCut } = this.offer ?? {};
+    if (isCut || this.chat.receipt.held !== most) return SHORTENED;
     return `This answer was shortened, because its price limit of ${formatTokens(most)} didn't allow a longer one.`;
   }
 
   /** Shows the price of continuing the answer, after a change of the model or the prices. */
   priced() {
     if (!this.moreCosts) return;
-    this.moreCosts.textContent = newAnswerCosts(this.thread.offer("Continue", this));
+    this.moreCosts.textContent = newAnswerCosts(this.thread.offer("Continue", { parent: this }));
   }
 
   /** The current offer for this message, by default with the chosen model. */
   offerNow(model) {
-    return this.thread.offer(this.message, this.thread.turns.before(this), model);
+    const { message, thread, parts } = this;
+    return thread.offer(message, { parent: thread.turns.before(this), model, parts });
   }
 
   /** Shows an answer that didn't arrive through the stream. */
@@ -370,17 +432,23 @@ export class Turn {
     const { thread } = this;
     sawChat(chat);
     thread.turns.answer(this);
-    const body = this.text.querySelector(".reasoning + .prose") ?? this.text;
-    const said = body.textContent.slice(0, 2000);
-    announce(chat.finish_reason === "stopped" ? "Stopped." : `Answer: ${said}`);
+    if (chat.finish_reason === "stopped") announce("Stopped.");
+    else spokenText(chat.response).then((said) => announce(`Answer: ${said}`));
     // A replayed answer contains the old balance, from the time of the first reply.
     const left = chat.replayed ? undefined : chat.tokens_left;
     learnCosts([chat]);
-    learn({ tokens_deducted: chat.tokens_deducted, tokens_left: left });
+    const files = [...thread.files, ...(chat.files ?? [])];
+    // With files, a message may cost several times the price.
+    const cost = timesWith(files) > 1 ? undefined : chat.tokens_deducted;
+    learn({ tokens_deducted: cost, tokens_left: left });
+    if (chat.files) thread.hasFiles(files);
     if (chat.replayed) readBalance();
     else noticePrices(chat.receipt?.prices ?? null);
     if (!thread.id && chat.conversation_id) await thread.begun(chat.conversation_id);
-    else putOnTop(thread.conversation);
+    else {
+      putOnTop(thread.conversation);
+      thread.recount();
+    }
     if (!thread.element.isConnected) {
       const action = { text: "Show", run: () => go(`#/c/${thread.id}`) };
       toast(`New answer in “${named(thread.conversation)}”.`, { action });
@@ -390,6 +458,7 @@ export class Turn {
 
   /** Handles a failure or the user's stop. Keeps the text that was received. */
   async broke(error) {
+    announce("");
     if (error.name === "AbortError") {
       this.goesOn();
       return;
@@ -398,11 +467,10 @@ export class Turn {
       this.neverBegan();
       return;
     }
-    learnPrice(error.message);
     const isPriceRefused = Boolean(this.offer) && isAboutPrice(error);
-    // The note about the refusal shows the current prices and balance.
-    if (isPriceRefused) await Promise.all([readBalance(), readModels().catch(() => {})]);
-    if (isPriceRefused && error.code === "costs_more") learnFare(this.offer.model, error.cost);
+    const module = isPriceRefused && (await refusals.read());
+    if (module) await module.renew(error, this);
+    if (timesWith([...this.thread.files, ...this.parts]) === 1) learnPrice(error.message);
     if (this.left) return;
     const isRefused = BACK_TO_BOX.has(error.status) || error.code === "costs_more";
     if (isRefused && (this.instead || this.isBoxEmpty())) {
@@ -416,35 +484,45 @@ export class Turn {
     this.failed = !isUnknown(error);
     this.keep();
     const isRunning = error.code === "idempotency_key_running";
+    const isAsked = error.status === 0 && mayBeRunning(this);
     const sentence = explain(error);
     const charged = sentence.replace(/.*Nothing was charged.*/, "You weren't charged.");
     const hasBegun = this.received !== "" || this.reasoning !== "";
     const text = hasBegun ? `The answer broke off. ${charged}` : sentence;
-    const words = isPriceRefused ? this.thread.composer.refusal(error, this) : h("p", {}, text);
-    const what = error.status === 402 ? tooFew(error.cost) : words;
+    const isPoor = module ? module.isPoor(error) : error.status === 402;
+    const words = module ? module.refusal(error, this) : h("p", {}, text);
+    const what = isPoor ? tooFew(error.cost) : words;
     const reason = isRunning
       ? note("info", h("p", {}, `${STILL} Ask for its answer again in a few minutes.`))
-      : note("bad", what, isUnknown(error) && h("p", {}, ONCE));
+      : note("bad", what, isUnknown(error) && h("p", {}, isAsked ? RETURNS : ONCE));
     // The API finishes and charges an answer that has begun, even if the client disconnects.
     const isAnswered = isRunning || (isUnknown(error) && hasBegun);
-    const again = isPriceRefused && error.status !== 402 ? this.offerAgain() : "Retry";
+    const again = module && !isPoor ? module.offerAgain(this) : "Retry";
     this.unanswered(reason, { seconds: error.retryAfter ?? 0, editable: !isAnswered, again });
+    if (isAsked) this.askLater(reason);
     readBalance();
   }
 
   /**
-   * Sets the current price, and a new key, for a message that the API refused because of its old
-   * price or model. Returns the text of the button that sends the message.
+   * After a lost connection, asks again once the API can be reached, unless `shown`, the note about
+   * the loss, is gone. Browsers don't notice every loss, so `onReturn` isn't enough.
    */
-  offerAgain() {
-    dropUnfinished(this);
-    Object.assign(this, { key: newKey(), offer: this.offerNow() });
-    this.keep();
-    return this.offer ? `Send for ${offerInWords(this.offer)}` : "Retry";
+  async askLater(shown) {
+    const isLost = () =>
+      !this.left && this.state.contains(shown) && this.thread.turns.waiting.includes(this);
+    while (mayBeRunning(this) && isLost()) {
+      await new Promise((done) => setTimeout(done, this.rest));
+      this.rest = Math.min(2 * this.rest, LONGEST_PAUSE);
+      // When the user returns to the page, it asks at once.
+      if (document.hidden || !isLost()) continue;
+      const check = get("api/health/", null, { open: true });
+      if (await check.then(isLost).catch(() => false)) this.ask(this.stopped);
+    }
   }
 
   isBoxEmpty() {
-    return this.thread.composer.box.value.trim() === "";
+    const { box, parts } = this.thread.composer;
+    return box.value.trim() === "" && parts.length === 0;
   }
 
   /** Returns the message to where the user wrote it: the box or the previous version. */
@@ -452,8 +530,10 @@ export class Turn {
     const { turns, composer } = this.thread;
     turns.remove(this);
     const version = turns.shown.find(({ chat }) => this.instead && chat?.id === this.instead);
-    if (!version) composer.put(text);
-    else if (version.message !== this.message) attempt(() => version.edit(this.message));
+    if (!version) {
+      composer.keep([...this.parts, ...composer.parts]);
+      composer.put(text);
+    } else if (version.message !== this.message) attempt(() => version.edit(this.message));
   }
 
   /** Returns the message to where the user wrote it, with the reason. */
@@ -466,25 +546,12 @@ export class Turn {
     readBalance();
   }
 
-  /** Sends the refused message again, from the box or the version to which it was returned. */
-  sendAgain() {
-    const { turns, composer } = this.thread;
-    const version = turns.shown.find(({ chat }) => this.instead && chat?.id === this.instead);
-    const editor = version?.said.querySelector(".edit");
-    composer.clear();
-    if (editor) editor.requestSubmit();
-    else if (version) attempt(() => version.regenerate());
-    else composer.submit();
-  }
-
   /** Shows that the answer couldn't be stopped, and that the page no longer reads it. */
   goesOn() {
     this.stopped = false;
     this.keep();
     this.showReceived();
-    const price = this.offer
-      ? offerInWords(this.offer)
-      : answerPrice() && formatTokens(answerPrice());
+    const price = priceInWords(this.offer);
     const cost = price ? ` and costs ${price}` : "";
     const text = `The answer could not be stopped, and is still being generated${cost}.`;
     const why = h("p", {}, this.unstopped);
@@ -522,7 +589,9 @@ export class Turn {
 
   /**
    * Shows a note with a button that asks again. The button waits for `seconds`. The message can't
-   * be edited while the API may be answering it, because that answer would still be charged.
+   * be edited while the API may be answering it, because that answer would still be charged. If its
+   * answer would be in a temporary conversation without an id, the page can't find it, so the message
+   * can't be edited either.
    */
   unanswered(reason, { seconds = 0, again = "Retry", editable = false }) {
     const repeat = button(again, {
@@ -532,10 +601,12 @@ export class Turn {
       onclick: () => repeat.getAttribute("aria-disabled") || this.ask(),
     });
     const onclick = () => this.takeBack();
-    const edit = editable && button("Edit message", { icon: "pencil", small: true, onclick });
+    const isHidden = this.isOpen && this.thread.temporary && !this.thread.id;
+    const props = { icon: "pencil", small: true, onclick };
+    const edit = editable && !isHidden && button("Edit message", props);
     reason.querySelector(".note-body").append(h("div", { class: "note-actions" }, repeat));
     if (edit) repeat.after(edit);
-    fill(this.state, reason);
+    this.showState(reason);
     this.thread.waits(false);
     countDown(repeat, again, seconds);
     this.thread.toEnd();
@@ -547,28 +618,18 @@ export class Turn {
    */
   async takeBack() {
     const { thread } = this;
-    const isKnown = this.failed || (await attempt(() => thread.readAnswerOf(this)));
-    if (!isKnown || this.chat) return;
+    const isKnown = !this.isOpen || (await attempt(() => thread.readAnswerOf(this)));
+    if (!isKnown || this.chat || this.controller) return;
     const { value } = thread.composer.box;
-    this.putBack(this.isBoxEmpty() ? this.message : `${this.message}\n\n${value}`);
+    this.putBack(value.trim() === "" ? this.message : `${this.message}\n\n${value}`);
     if (thread.isUnbegun) thread.discard();
-  }
-
-  async delete() {
-    const { deleteMessage } = await import("./dialogs.js");
-    if (!(await deleteMessage(this.chat))) return;
-    forgetFound(this.chat.id);
-    this.thread.turns.remove(this);
-    tellTabs("chats", this.thread.id);
-    this.thread.composer.focus();
   }
 }
 
 /** The text of the menu item that asks for another answer, with its price. */
 function regeneration(offer) {
-  if (offer) return `Regenerate for ${offerInWords(offer)}`;
-  const price = answerPrice();
-  return price ? `Regenerate for ${formatTokens(price)}` : "Regenerate";
+  const price = priceInWords(offer);
+  return price ? `Regenerate for ${price}` : "Regenerate";
 }
 
 /** Returns true if the API refused the shown price or the model. */
@@ -580,4 +641,25 @@ function isAboutPrice({ status, code, errors }) {
 function isUnknown({ status, code }) {
   const isOpen = ["unavailable", "idempotency_key_running"].includes(code);
   return status === 0 || isOpen || code?.startsWith("http_5");
+}
+
+/** Three moving dots with a text. If `quiet`, the text is only for screen readers. */
+function thinking(text, quiet = false) {
+  const dots = h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
+  return h("p", { class: "thinking" }, dots, h("span", { class: quiet ? "sr-only" : "" }, text));
+}
+
+/** Disables a button for some seconds and shows the remaining seconds. */
+function countDown(element, text, seconds) {
+  const words = element.querySelector("span");
+  const ends = Date.now() + seconds * 1000;
+  const tick = () => {
+    const left = Math.ceil((ends - Date.now()) / 1000);
+    words.textContent = left > 0 ? `${text} in ${left} s` : text;
+    if (left > 0) {
+      element.setAttribute("aria-disabled", "true");
+      setTimeout(tick, 250);
+    } else element.removeAttribute("aria-disabled");
+  };
+  tick();
 }

@@ -1,14 +1,14 @@
 // The turns of a conversation: those in the shown branch, and messages without an answer.
 
-import { page } from "../session/api.js";
+import { interrupted, page } from "../session/api.js";
 import { learnCosts } from "../session/usual.js";
 import { announce } from "../ui/announce.js";
 import { button } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
+import { lazy } from "../ui/lazy.js";
 import { attempt } from "../ui/message.js";
 import { Branches, START } from "./branches.js";
 import { keepDraft, readDraft } from "./drafts.js";
-import { Turn } from "./turn.js";
 import { answers, dropUnfinished, mayBeRunning, sawChat } from "./unfinished.js";
 
 /** The number of messages in a page, and the minimum number of shown messages in a branch. */
@@ -20,6 +20,17 @@ const SEARCH_PAGE = 100;
 const SEARCHED = 2000;
 
 const main = () => document.getElementById("main");
+
+/** The code for a turn, which a new conversation needs only when its first message is sent. */
+export const turning = lazy(() => import("./turn.js"));
+
+/** Loads the code for turns. Throws if it can't be loaded. */
+export async function readTurns() {
+  if (!(await turning.read())) throw interrupted();
+}
+
+/** Returns true for a turn. Other places in a conversation are ids, `START` or null. */
+const isTurn = (place) => place !== null && typeof place === "object";
 
 /** The turns of a `Thread`. */
 export class Turns {
@@ -47,11 +58,16 @@ export class Turns {
     return this.waiting.find((turn) => turn.controller) ?? null;
   }
 
+  /** The name of the model that wrote the last answer that is shown, or null. */
+  get model() {
+    return this.shown.findLast(({ chat }) => chat)?.chat.model ?? null;
+  }
+
   // --- Reading ---
 
   /** Reads the newest messages. Reads more if the branch shown before a reload is older. */
   async load(signal) {
-    const { items, next } = await this.read(null, PAGE, signal);
+    const [{ items, next }] = await Promise.all([this.read(null, PAGE, signal), readTurns()]);
     this.learn(items, next);
     this.place = readDraft(this.draft);
     await this.complete(signal);
@@ -207,7 +223,7 @@ export class Turns {
    */
   sentAfter(turn) {
     const before = this.before(turn);
-    if (!(before instanceof Turn)) return before ?? "";
+    if (!isTurn(before)) return before ?? "";
     return before.failed ? this.sentAfter(before) : "";
   }
 
@@ -217,7 +233,7 @@ export class Turns {
    */
   leading(before, count) {
     let at = before;
-    while (at instanceof Turn) {
+    while (isTurn(at)) {
       // The API may still answer this message.
       if (!at.chat && !at.failed) return null;
       at = at.chat?.id ?? this.before(at);
@@ -284,10 +300,10 @@ export class Turns {
   /** The ids of the messages with answers in the shown branch. */
   path() {
     let { place } = this;
-    while (place instanceof Turn) place = this.before(place);
+    while (isTurn(place)) place = this.before(place);
     if (place === START) return [];
     const { branches } = this;
-    if (this.place instanceof Turn) return branches.has(place) ? branches.upTo(place) : [];
+    if (isTurn(this.place)) return branches.has(place) ? branches.upTo(place) : [];
     const id = place ?? branches.newest();
     return id ? branches.through(id) : [];
   }
@@ -331,6 +347,7 @@ export class Turns {
   }
 
   turnOf(id) {
+    const { Turn } = turning.module;
     if (!this.answered.has(id)) this.answered.set(id, Turn.of(this.thread, this.branches.get(id)));
     return this.answered.get(id);
   }
@@ -345,7 +362,7 @@ export class Turns {
 
   /** The message of a version. */
   messageOf(version) {
-    return version instanceof Turn ? version.message : this.branches.get(version)?.message;
+    return isTurn(version) ? version.message : this.branches.get(version)?.message;
   }
 
   /** Shows the branch through this version. Returns its turn. */
@@ -362,7 +379,7 @@ export class Turns {
     const isNewest = this.branches.through(this.branches.newest()).includes(last);
     keepDraft(this.draft, isNewest ? null : last);
     // Keep this branch in view when another device adds versions.
-    if (!(this.place instanceof Turn)) this.place = last;
+    if (!isTurn(this.place)) this.place = last;
   }
 
   /** Offers to show earlier turns, if there are any. */

@@ -1,7 +1,7 @@
 // Unfinished messages: sent messages whose answers haven't arrived. They are stored with the
 // drafts, so they survive a reload.
 
-import { keepDraft, readDraft } from "./drafts.js";
+import { filesOf, keepDraft, readDraft } from "./drafts.js";
 
 /** How long a message is kept, in ms. The API remembers idempotency keys for a day. */
 const KEY_LIFE = 23 * 3600 * 1000;
@@ -27,12 +27,14 @@ export function forgetChats() {
 }
 
 /**
- * The unfinished messages, each `{key, message, sent, after, conversation, first, follows, instead,
- * offer, failed, stopped, received}`. If `conversation` is missing, `first` is the key of the
- * message that begins the conversation. `follows` is the message's parent. `instead` is the id of
- * the message that this message is a new version of. `offer` is the shown price. `failed` is true
- * if the API refused the message or couldn't answer it, and `stopped` if the user stopped it.
- * `received` is the text that has arrived.
+ * The unfinished messages, each `{key, message, sent, after, conversation, first, temporary,
+ * follows, instead, offer, folder, failed, stopped, received, files}`. If `conversation` is missing,
+ * `first` is the key of the message that begins the conversation, in the folder `folder`, and
+ * `temporary` is true if that is deleted after a day. `follows` is the message's parent. `instead` is
+ * the id of the message that this message is a new version of. `offer` is the shown price. `failed`
+ * is true if the API refused the message or couldn't answer it, and `stopped` if the user stopped it.
+ * `received` is the text that has arrived. `files` is the number of the message's files, which are
+ * kept beside it because of their size.
  */
 export function unfinished() {
   return (readDraft("unfinished") ?? []).filter(({ sent }) => Date.now() - sent < KEY_LIFE);
@@ -41,15 +43,18 @@ export function unfinished() {
 /** Keeps a turn until its answer has arrived. */
 export function keepUnfinished(turn, failed = false) {
   const { key, message, sent, after, follows, instead, offer, stopped, received, thread } = turn;
-  const { id: conversation, first } = thread;
+  const { parts } = turn;
+  const { id: conversation, first, temporary } = thread;
   const all = unfinished();
-  const of = { conversation, first, follows, instead, offer };
-  const kept = { key, message, sent, after, ...of, failed, stopped, received };
+  const of = { conversation, first, temporary, follows, instead, offer, folder: turn.folder };
+  const kept = { key, message, sent, after, ...of, failed, stopped, received, files: parts.length };
+  if (parts.length > 0 && !readDraft(filesOf(key))) keepDraft(filesOf(key), parts);
   const place = all.findIndex((other) => other.key === key);
   keepDraft("unfinished", place < 0 ? [...all, kept] : all.with(place, kept));
 }
 
 export function dropUnfinished({ key }) {
+  keepDraft(filesOf(key), null);
   const rest = unfinished().filter((other) => other.key !== key);
   keepDraft("unfinished", rest.length === 0 ? null : rest);
 }

@@ -1,9 +1,11 @@
 // The versions of a message: the switch between them, the box in which the user edits the message,
 // and the request for a new version.
 
-import { hasPrices, watchModels } from "../session/models.js";
+import { hasPrices } from "../session/models.js";
+import { watchBalance } from "../session/user.js";
 import { announce } from "../ui/announce.js";
 import { button } from "../ui/button.js";
+import { confirm } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { toast } from "../ui/message.js";
 import { note } from "../ui/note.js";
@@ -122,6 +124,13 @@ async function send(turn, message, offer) {
   version.ask();
 }
 
+/** Asks before an edited text is lost. Resolves with true if it may be. */
+const mayDiscard = () =>
+  confirm("Discard your text?", "Your changes to the message haven't been sent.", {
+    action: "Discard",
+    danger: true,
+  });
+
 /** Resolves with the edited text when the user sends it, or with null if the user cancels. */
 function edited(turn, text) {
   const { said } = turn;
@@ -141,16 +150,19 @@ function edited(turn, text) {
       said.classList.remove("said-edited");
       resolve(result);
     };
+    const leave = async () => {
+      const isSame = box.value === turn.message;
+      if (isSame || (await mayDiscard())) close(null);
+    };
     const submit = button("Send", { kind: "primary", small: true, type: "submit" });
     const cancel = button("Cancel", { small: true, onclick: () => close(null) });
     const hint = h("div", { class: "hint" });
     const parent = turn.thread.turns.branches.parent(turn.chat.id);
     const showCosts = () => {
-      const costs = newAnswerCosts(turn.thread.offer(box.value, parent));
+      const costs = newAnswerCosts(turn.thread.offer(box.value, { parent }));
       hint.textContent = `${costs} Your original message is kept.`.trim();
     };
-    const unwatch = watchModels(showCosts);
-    showCosts();
+    const unwatch = watchBalance(showCosts);
     const actions = h("div", { class: "edit-actions" }, hint, cancel, submit);
     const failure = h("div", { class: "edit-failure" });
     const form = h("form", { class: "edit", noValidate: true }, box, failure, actions);
@@ -172,7 +184,7 @@ function edited(turn, text) {
       if (event.key !== "Escape" && !isSent) return;
       event.preventDefault();
       if (isSent) form.requestSubmit();
-      else close(null);
+      else leave();
     });
     box.addEventListener("input", () => {
       fill(failure);

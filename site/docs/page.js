@@ -1,253 +1,242 @@
-// The API documentation: Swagger UI with the API's description, in the frame of these pages. The
-// page keeps tokens, whether typed or from the browser's session, only until it is closed.
+// The API's documentation: a quickstart, and a view for each section of the OpenAPI document. The
+// part of the address after the # names the section and the endpoint.
 
-import { nodesOf } from "../markdown/nodes.js";
-import { parse } from "../markdown/syntax.js";
-import { base, onSessionEnded, sessionToken } from "../session/api.js";
+import { base, get } from "../session/api.js";
+import { brandLink, useBrand } from "../ui/brand.js";
 import { linkButton } from "../ui/button.js";
-import { fill, focusOn, h } from "../ui/dom.js";
-import { explain, inCurrency } from "../ui/format.js";
+import { fill, h } from "../ui/dom.js";
+import { useCurrency } from "../ui/format.js";
+import { attempt } from "../ui/message.js";
+import { note } from "../ui/note.js";
+import { router } from "../ui/router.js";
 import { themeSwitch } from "../ui/theme-switch.js";
-
-/** The name of the access tokens' security scheme in the description. */
-const SCHEME = "access_token";
+import { exampleOf, exampleParameter, info, readDescription, urlOf } from "./description.js";
+import { quickstart } from "./quickstart.js";
+import { code, sample, samplesOf } from "./samples.js";
+import { fieldsOf, hasFields, typeIn } from "./schema.js";
+import { search } from "./search.js";
+import { tryIt } from "./try.js";
+import { described } from "./words.js";
 
 const main = document.getElementById("main");
+const nav = document.getElementById("nav");
 
 fill(
   document.getElementById("frame"),
+  brandLink("#/quickstart", h("span", { class: "badge badge-coin" }, "API")),
   h(
-    "a",
-    { class: "brand", href: "#" },
-    h("img", {
-      class: "brand-mark",
-      src: new URL("../ui/favicon.svg", import.meta.url).href,
-      alt: "Farebox",
-    }),
-    h("span", { class: "brand-word" }),
-    h("span", { class: "badge badge-coin" }, "API"),
-  ),
-  h(
-    "nav",
-    { class: "topbar-rest docs-links", "aria-label": "Pages" },
+    "div",
+    { class: "topbar-rest docs-links" },
     linkButton("Chat", base.href, { kind: "quiet", icon: "chat" }),
     themeSwitch(),
   ),
 );
 
 document.getElementById("skip").addEventListener("click", (event) => {
-  // The part of the address after the # names an endpoint, so don't change it.
+  // The part of the address after the # names a view, so don't change it.
   event.preventDefault();
-  focusOn(main);
+  const heading = main.querySelector("h1");
+  heading.tabIndex = -1;
+  heading.focus();
 });
 
-/**
- * The note on the cost of trying an endpoint. A cache may contain an earlier release's description,
- * which has no price.
- */
-function costs(price) {
-  const tokens = inCurrency(price ? `${price} tokens` : "tokens");
-  return `“Execute” sends a real request for the account that you authorize. A message to the AI costs ${tokens}, and changes and deletions are permanent.`;
-}
+/** The sections of the document, and the models of `GET /api/models`. */
+let sections = [];
+let list = null;
 
-/** The nodes of a description. Its line ends aren't line breaks. */
-function described(source) {
-  const tokens = parse(source, {});
-  for (const inner of tokens.flatMap(({ children }) => children ?? []))
-    if (inner.type === "softbreak") Object.assign(inner, { type: "text", content: "\n" });
-  return nodesOf(tokens);
-}
+/** True if the server has a price list, and `null` if that isn't known. */
+const hasPrices = () => list && Boolean(list.version);
+const place = (section, operation) => `#/${section.id}${operation ? `/${operation.id}` : ""}`;
 
-// A plugin that makes Swagger UI's components usable by keyboard and screen reader.
-const accessible = ({ React }) => {
-  const e = React.createElement;
+// --- An endpoint ---
 
-  /** The button that authorizes requests with the browser's session, and the result. */
-  const UseSession = ({ authActions }) => {
-    const [said, say] = React.useState("");
-    React.useEffect(
-      () =>
-        onSessionEnded(() => {
-          authActions.logout([SCHEME]);
-          say("Your session has ended.");
-        }),
-      [],
-    );
-    const use = async () => {
-      say("Loading your session…");
-      try {
-        const value = await sessionToken();
-        const schema = { type: "http", scheme: "bearer" };
-        if (value) authActions.authorize({ [SCHEME]: { name: SCHEME, schema, value } });
-        const start = new URL("#/log-in", base).href;
-        say(
-          value
-            ? "Requests now use your session."
-            : ["You aren't logged in. ", e("a", { key: "start", href: start }, "Log in")],
-        );
-      } catch (error) {
-        say(explain(error));
-      }
-    };
-    return e(
-      React.Fragment,
-      {},
-      e("span", { className: "docs-said", role: "status" }, said),
-      e(
-        "button",
-        { type: "button", className: "button button-secondary", onClick: use },
-        "Use my session",
+const method = (name) => h("span", { class: `docs-method docs-${name.toLowerCase()}` }, name);
+
+function operationView(section, operation) {
+  const { id, summary, path, parameters, body, responses, others, isOpen, schemes } = operation;
+  const isGood = ({ status }) => status.startsWith("2");
+  const values = Object.fromEntries(
+    parameters.filter((one) => one.required && one.in === "query").map((one) => [one.name, exampleParameter(one)]),
+  );
+  const example = body && exampleOf(body, true);
+  const good = responses.find(isGood);
+  const reply = good?.content?.["application/json"]?.schema;
+  const heading = h(
+    "h2",
+    { id: `operation-${id}`, tabIndex: -1 },
+    summary,
+    " ",
+    h("a", { class: "docs-anchor", href: place(section, operation), "aria-label": `Link to: ${summary}` }, "#"),
+  );
+  const texts = [
+    heading,
+    h("p", { class: "docs-route" }, method(operation.method), " ", h("code", {}, path)),
+    others.length > 0 && h("p", { class: "muted" }, "Also at ", others.map((one, index) => [index > 0 && ", ", h("code", {}, one)]), "."),
+    described(operation.description),
+    h("p", { class: "docs-access" }, access(schemes, isOpen)),
+    parametersView("Path", parameters, "path"),
+    parametersView("Query", parameters, "query"),
+    parametersView("Headers", parameters, "header"),
+    body && [h("h3", {}, "Request body"), hasFields(body) ? fieldsOf(body) : h("p", {}, typeIn(body))],
+    h("h3", {}, "Reply"),
+    responses.filter(isGood).map((one) => replyView(one)),
+    h(
+      "details",
+      { class: "docs-failures" },
+      h("summary", {}, "Failures"),
+      h(
+        "dl",
+        {},
+        responses
+          .filter((one) => !isGood(one))
+          .map(({ status, description }) => [h("dt", {}, h("code", {}, status)), h("dd", {}, described(description))]),
       ),
-    );
-  };
+    ),
+  ];
+  const shown = [
+    sample(samplesOf(operation, urlOf(operation, values), example), summary),
+    reply && h("details", { class: "docs-example", open: true }, h("summary", {}, `Reply ${good.status}`), code(JSON.stringify(exampleOf(reply), null, 2), "json", `Example of the reply to: ${summary}`)),
+    tryIt(operation, hasPrices()),
+  ];
+  return h(
+    "section",
+    { class: "docs-operation", "aria-label": summary },
+    h("div", { class: "docs-about" }, texts),
+    h("div", { class: "docs-shown" }, shown),
+  );
+}
 
+function access(schemes, isOpen) {
+  const names = { access_token: "an access token", api_key: "an API key", x_api_key: "an API key in x-api-key" };
+  const known = [...new Set(schemes)].map((one) => names[one] ?? one);
+  if (known.length === 0) return "Needs no credential.";
+  return `${isOpen ? "Accepts" : "Needs"} ${known.join(" or ")}.`;
+}
+
+function parametersView(title, parameters, where) {
+  const some = parameters.filter((one) => one.in === where);
+  if (some.length === 0) return null;
+  const rows = some.map(({ name, required, description, schema }) =>
+    h(
+      "li",
+      {},
+      h("p", { class: "docs-field" }, h("code", { class: "docs-field-name" }, name), " ", h("span", { class: "docs-type" }, typeIn(schema ?? {})), required && h("span", { class: "badge badge-accent" }, "required")),
+      described(description),
+    ),
+  );
+  return [h("h3", {}, title), h("ul", { class: "docs-fields" }, rows)];
+}
+
+function replyView({ status, description, content = {} }) {
+  const [[type, { schema } = {}] = []] = Object.entries(content);
+  return [
+    h("p", {}, h("code", {}, status), type && ` ${type}`),
+    described(description),
+    schema && (hasFields(schema) ? fieldsOf(schema) : null),
+  ];
+}
+
+// --- The views ---
+
+/** The views that were made, by section. Their open parts stay open. */
+const made = new Map();
+
+function sectionView({ params }) {
+  // Links of earlier releases name the section as in the document: `#/API keys/api_keys`.
+  const named = (text) => text.toLowerCase().replaceAll(/[ _]/g, "-");
+  const section = sections.find(({ id }) => id === named(params.section));
+  if (!section) return { instead: "#/quickstart" };
+  if (!made.has(section)) {
+    const operations = section.operations.map((one) => operationView(section, one));
+    made.set(section, h("div", {}, h("h1", {}, section.name), described(section.description, "lead"), operations));
+  }
+  const content = made.get(section);
+  const operation = section.operations.find(({ id }) => id === params.operation);
+  const heading = operation && content.querySelector(`#operation-${CSS.escape(operation.id)}`);
   return {
-    components: {
-      /**
-       * The layout, with landmarks, with heading levels that have no gaps, and without the choice
-       * of a server.
-       */
-      DocsLayout({ getComponent, specSelectors, authActions }) {
-        const part = (name) => e(getComponent(name, true));
-        if (!specSelectors.specStr()) {
-          const failed = specSelectors.loadingStatus() === "failed";
-          return e(
-            "div",
-            {},
-            e("h1", {}, "Farebox API"),
-            e(
-              "p",
-              { role: "status" },
-              failed
-                ? "The description of the API could not be loaded. Try again in a moment."
-                : "Loading",
-            ),
-          );
-        }
-        return e(
-          "div",
-          { className: "swagger-ui" },
-          part("errors"),
-          part("InfoContainer"),
-          e(
-            "div",
-            { className: "docs-head" },
-            e("h2", {}, "Endpoints"),
-            e(
-              "div",
-              { className: "docs-auth" },
-              e(UseSession, { authActions }),
-              part("AuthorizeBtnContainer"),
-            ),
-            e("p", { className: "docs-costs" }, costs(specSelectors.specJson().get("x-price"))),
-          ),
-          part("operations"),
-          part("Models"),
-        );
-      },
-      /** The field for a scheme's token, with an id and a label. */
-      HttpAuth({ name, schema, authorized, onChange, getComponent }) {
-        const id = `token-${name}`;
-        const known = authorized.getIn([name, "value"]);
-        return e(
-          "div",
-          {},
-          e("h4", {}, e("code", {}, name)),
-          e(getComponent("Markdown", true), { source: schema.get("description") }),
-          known
-            ? e("p", {}, "Authorized.")
-            : e(
-                "div",
-                { className: "field" },
-                e("label", { htmlFor: id }, "Token"),
-                e("input", {
-                  id,
-                  className: "input",
-                  type: "text",
-                  autoComplete: "off",
-                  spellCheck: false,
-                  onChange: ({ target }) => onChange({ name, schema, value: target.value.trim() }),
-                }),
-              ),
-        );
-      },
-    },
-    wrapComponents: {
-      /** Descriptions as nodes, because the page's policy forbids Swagger UI's HTML strings. */
-      Markdown:
-        () =>
-        ({ source, className = "" }) => {
-          const box = React.useRef(null);
-          React.useLayoutEffect(
-            () => box.current.replaceChildren(...described(source ?? "")),
-            [source],
-          );
-          const named = `markdown renderedMarkdown ${className}`;
-          return e("div", { ref: box, className: named, hidden: !source });
-        },
-      /**
-       * The path without its link, which a button must not contain. Opening the operation changes
-       * the address anyway.
-       */
-      OperationSummaryPath: (Path) => (props) =>
-        e(Path, {
-          ...props,
-          operationProps: props.operationProps.set("isDeepLinkingEnabled", false),
-        }),
-      authorizationPopup: (Popup) => (props) => {
-        const dialog = React.useRef(null);
-        React.useLayoutEffect(() => {
-          const { current } = dialog;
-          current.showModal();
-          current.querySelector("input")?.focus();
-          // Closing the dialog returns the focus.
-          return () => current.close();
-        }, []);
-        return e(
-          "dialog",
-          { ref: dialog, className: "dialog dialog-wide", "aria-label": "Authorize" },
-          e(Popup, props),
-        );
-      },
-      auths: (Auths) => (props) =>
-        e(
-          "div",
-          { role: "group", "aria-label": props.definitions.keySeq().join(", ") },
-          e(Auths, props),
-        ),
-      // Remove the label, so that a button's name is its text.
-      Button:
-        (Button) =>
-        ({ "aria-label": _, ...props }) =>
-          e(Button, props),
-      CloseIcon: (Icon) => () =>
-        e(React.Fragment, {}, e(Icon), e("span", { className: "sr-only" }, "Close")),
-      ExamplesSelect: (Select) => (props) =>
-        e("label", {}, e("span", { className: "sr-only" }, "Example"), e(Select, props)),
-      TextArea: (TextArea) => (props) => e(TextArea, { "aria-label": "Request body", ...props }),
-      /**
-       * The responses without the `region` role, which would hide the table's rows from screen
-       * readers.
-       */
-      responses: (Responses) => (props) => {
-        const box = React.useRef(null);
-        React.useEffect(() =>
-          box.current.querySelector(".responses-table")?.removeAttribute("role"),
-        );
-        return e("div", { ref: box }, e(Responses, props));
-      },
-    },
+    title: operation?.summary ?? section.name,
+    content,
+    focus: heading ?? undefined,
+    shown: () => (heading ? heading.scrollIntoView() : scrollTo(0, 0)),
   };
-};
+}
 
-window.SwaggerUIBundle({
-  url: new URL("api/openapi.json", base).href,
-  domNode: main,
-  plugins: [accessible],
-  layout: "DocsLayout",
-  deepLinking: true,
-  tryItOutEnabled: true,
-  persistAuthorization: false,
-  // Swagger UI's validator is on a different host.
-  validatorUrl: null,
-});
+const VIEWS = [
+  { path: "", view: () => ({ instead: "#/quickstart" }) },
+  {
+    path: "quickstart",
+    title: "Quickstart",
+    view: () => {
+      const isAsked = ({ kind = "chat" }) => kind === "chat";
+      const model = list?.models.find((one) => isAsked(one) && one.default)?.name;
+      return { content: quickstart(model || "default") };
+    },
+  },
+  { path: ":section", view: sectionView },
+  { path: ":section/:operation", view: sectionView },
+];
+
+// --- The navigation ---
+
+function navigation() {
+  const link = (href, ...text) => h("a", { href }, text);
+  const groups = sections.map((section) =>
+    h(
+      "li",
+      { dataset: { section: section.id } },
+      link(place(section), section.name),
+      h(
+        "ul",
+        {},
+        section.operations.map((one) =>
+          h("li", {}, link(place(section, one), method(one.method), h("span", {}, one.summary))),
+        ),
+      ),
+    ),
+  );
+  const lists = h("ul", { class: "docs-sections" }, h("li", {}, link("#/quickstart", "Quickstart")), groups);
+  // On a narrow window the navigation is collapsed.
+  const wide = matchMedia("(min-width: 60rem)");
+  const fold = h("details", { open: wide.matches }, h("summary", {}, "Contents"), lists);
+  wide.addEventListener("change", () => (fold.open = wide.matches));
+  fold.addEventListener("click", ({ target }) => {
+    if (!wide.matches && target.closest("a")) fold.open = false;
+  });
+  fill(nav, search(sections, place), fold, h("p", { class: "docs-version muted" }, `Version ${info().version} · `, h("a", { href: new URL("api/openapi.json", base).href }, "OpenAPI")));
+}
+
+/** Marks the section of the view, and the endpoint that is in the address. */
+function mark() {
+  const hash = decodeURI(location.hash).toLowerCase();
+  for (const link of nav.querySelectorAll("a[href^='#']")) {
+    const target = link.getAttribute("href").toLowerCase();
+    if (target === hash) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  for (const item of nav.querySelectorAll("[data-section]"))
+    item.classList.toggle("open", hash.split("/")[1] === item.dataset.section);
+}
+
+async function start() {
+  // The page works without the models: their names and prices are examples.
+  const models = get("api/models", null, { open: true }).then((reply) => {
+    list = reply;
+    useCurrency(reply.currency ?? "tokens");
+    useBrand(reply.brand);
+  });
+  try {
+    [sections] = await Promise.all([readDescription(), models.catch(() => {})]);
+  } catch (error) {
+    fill(
+      main,
+      h("h1", {}, "API"),
+      note("bad", "The description of the API could not be loaded. Try again in a moment."),
+      h("p", { class: "muted" }, error.message),
+    );
+    return;
+  }
+  navigation();
+  router({ outlet: main, views: VIEWS, name: "API", start: "Go to the quickstart", after: mark });
+}
+
+attempt(start);

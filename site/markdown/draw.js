@@ -22,16 +22,22 @@ export function draw(element, text) {
   drawing.show(text.includes("\r") ? text.replace(/\r\n?/g, "\n") : text);
 }
 
-/** The text of an answer without Markdown marks, for an excerpt. */
-export function plainText(text) {
-  const words = (tokens) => tokens.map((token) => wordsOf(token, words)).join("");
+/** The text of an answer without Markdown marks, with `end` after each block and each cell. */
+export function plainText(text, end = " ") {
+  const words = (tokens) => tokens.map((token) => wordsOf(token, words, end)).join("");
   return words(parse(text, {}));
 }
 
-function wordsOf(token, words) {
+function wordsOf(token, words, end) {
   if (token.type === "image" || token.type === "inline") return words(token.children);
-  const isEnd = token.block ? token.nesting < 1 : token.type.endsWith("break");
-  return token.content + (isEnd ? " " : "");
+  if (token.block) return token.content + (token.nesting < 1 ? end : "");
+  return token.content + (token.type.endsWith("break") ? " " : "");
+}
+
+/** The text of an answer for screen readers, which pause after each block and each cell. */
+export function spokenText(text) {
+  const parts = plainText(text, "\n").split(/\s*\n\s*/);
+  return parts.map((part) => part.replace(/[\p{L}\p{N}\p{S})”"]$/u, "$&.")).join(" ").trim();
 }
 
 /** The drawing of an answer in an element. */
@@ -171,10 +177,12 @@ function morph(old, fresh) {
     changeText(old, fresh.data);
     return old;
   }
+  // The reader may have opened or closed this part.
+  const isReaders = (name) => name === "open" && old.localName === "details";
   for (const { name, value } of fresh.attributes)
-    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    if (old.getAttribute(name) !== value && !isReaders(name)) old.setAttribute(name, value);
   for (const { name } of [...old.attributes])
-    if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+    if (!fresh.hasAttribute(name) && !isReaders(name)) old.removeAttribute(name);
   const wanted = [...fresh.childNodes];
   while (old.childNodes.length > wanted.length) old.lastChild.remove();
   wanted.forEach((child, index) => {

@@ -63,6 +63,10 @@ const AROUND = {
   th_open: (token, children) => h("th", { scope: "col", class: side(token) }, children),
   td_open: (token, children) => h("td", { class: side(token) }, children),
 
+  details_open: ({ meta }, children) =>
+    h("details", { class: "folded", open: meta.isOpen }, children),
+  summary_open: (_, children) => h("summary", {}, children),
+
   em_open: (_, children) => h("em", {}, children),
   strong_open: (_, children) => h("strong", {}, children),
   s_open: (_, children) => h("del", {}, children),

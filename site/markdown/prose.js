@@ -89,6 +89,18 @@ export function plainText(text) {
   return markdown.module?.plainText(answer) ?? answer;
 }
 
+/** How much of an answer is announced, in characters with and without its Markdown marks. */
+const [ANNOUNCED, SPOKEN] = [6000, 2000];
+
+/**
+ * The beginning of an answer for screen readers, once the modules are loaded. Parsing a long answer
+ * again would take time. Never rejects.
+ */
+export async function spokenText(text) {
+  const answer = withoutReasoning(text).slice(0, ANNOUNCED);
+  return ((await markdown.read())?.spokenText(answer) ?? answer).slice(0, SPOKEN);
+}
+
 // --- The reasoning ---
 
 const [BEGINS, ENDS] = ["<think>", "</think>"];

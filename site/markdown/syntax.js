@@ -1,6 +1,7 @@
 // The Markdown of answers: CommonMark with GitHub's tables, strikethrough and bare links, numbered
-// footnotes, and formulas. HTML is shown as text, except for a few elements without attributes that
-// AIs use, such as `<br>` in tables and `<sub>`.
+// footnotes, and formulas. HTML is shown as text, except for a few elements that AIs use, such as
+// `<br>` in tables, `<sub>`, and `<details>` with a `<summary>`. Attributes are ignored, except for
+// `open` of `<details>`.
 
 import MarkdownIt from "../vendor/markdown-it/markdown-it.esm.min.mjs";
 
@@ -146,6 +147,136 @@ markdown.block.ruler.before("reference", "footnote", (state, start, end, silent)
   const at = state.bMarks[start] + state.tShift[start];
   return FOOTNOTE.test(state.src.slice(at, at + 8)) && paragraph(state, start, end, silent);
 });
+
+// --- Collapsible parts ---
+
+/** The maximum depth of nested parts. Deeper parts are text. */
+const DEEPEST = 8;
+
+const BEGINNING = /^<details(?:\s[^<>]*)?>/i;
+const DETAILS = /<(\/?)details(?:\s[^<>]*)?>/gi;
+const SUMMARY = /^\s*<summary(?:\s[^<>]*)?>/i;
+const SUMMARY_END = /<\/summary\s*>/i;
+
+/** The beginning of a tag at the end of the text, because a tag may arrive in pieces. */
+const TAG_PART = /<(?:\/?[a-z\d]*|(?:details|summary)\s[^<>]*)$/i;
+
+/**
+ * A part of the answer from `<details>` to its end, with a title in `<summary>` and Markdown inside.
+ * Without an end, the part continues to the end of the text, because the rest may not have arrived.
+ */
+markdown.block.ruler.before("fence", "details", detailsBlock, {
+  alt: ["paragraph", "reference", "blockquote", "list"],
+});
+
+function detailsBlock(state, start, end, silent) {
+  const { depth = 0 } = state;
+  if (depth === DEEPEST || state.sCount[start] - state.blkIndent >= 4) return false;
+  const lineAt = (line) =>
+    state.src.slice(state.bMarks[line] + state.tShift[line], state.eMarks[line]);
+  const tag = beginning(lineAt(start));
+  if (!tag) return false;
+  if (silent) return true;
+  const isOver = (line) => state.sCount[line] < state.blkIndent && !state.isEmpty(line);
+  const { next, close } = endOfDetails(start, end, lineAt, isOver);
+  const text = state.getLines(start, next, state.blkIndent, false);
+  const from = text.indexOf("<") + tag.length;
+  const to = close ? text.length - close.length : text.length;
+  let content = text.slice(from, to);
+  const grows = !close && state.eMarks[next - 1] === state.src.length;
+  if (grows) content = content.replace(TAG_PART, "");
+  // Text after the end on the same line isn't lost.
+  if (close) content += `\n\n${text.slice(to + close.tag.length).trim()}`;
+
+  const { title, body } = titled(content, grows);
+  const open = state.push("details_open", "details", 1);
+  open.map = [start, next];
+  open.meta = { isOpen: isOpen(tag) };
+  state.push("summary_open", "summary", 1);
+  const line = state.push("inline", "", 0);
+  Object.assign(line, { content: title, map: [start, start + 1], children: [] });
+  state.push("summary_close", "summary", -1);
+  const inner = new markdown.block.State(body, markdown, state.env, state.tokens);
+  Object.assign(inner, { level: state.level, depth: depth + 1 });
+  markdown.block.tokenize(inner, 0, inner.lineMax);
+  state.push("details_close", "details", -1);
+  state.line = next;
+  return true;
+}
+
+/**
+ * The tag that begins a part, if this is its first line. Only the summary may follow on the line,
+ * because a text about the element may also begin with its tag.
+ */
+function beginning(line) {
+  const [tag] = BEGINNING.exec(line) ?? [];
+  if (!tag) return null;
+  const rest = line.slice(tag.length).trim().toLowerCase();
+  return "<summary".startsWith(rest) || /^<summary[\s>]/.test(rest) ? tag : null;
+}
+
+/**
+ * The line after a part, and its end in the last line, as `{next, close}`. `close` is `{tag, length}`
+ * with the length of the line from the tag on, or null if the part has no end.
+ */
+function endOfDetails(start, end, lineAt, isOver) {
+  let depth = 0;
+  let fence = null;
+  for (let next = start; next < end; next += 1) {
+    if (next > start && isOver(next)) return { next, close: null };
+    const line = lineAt(next);
+    const code = line.replace(/^(?:(?:[-*+]|\d{1,9}[.)])\s+|>\s*)+/, "").trim();
+    const [mark = ""] = /^(?:`{3,}(?=[^`]*$)|~{3,})/.exec(code) ?? [];
+    if (fence) {
+      if (mark === code && mark.startsWith(fence)) fence = null;
+    } else if (mark) {
+      fence = mark;
+    } else {
+      for (const { 0: tag, 1: slash, index } of detailsIn(line)) {
+        depth += slash ? -1 : 1;
+        if (depth === 0) return { next: next + 1, close: { tag, length: line.length - index } };
+      }
+    }
+  }
+  return { next: end, close: null };
+}
+
+/** The tags of parts in a line. A tag within a sentence or in code is text. */
+function detailsIn(line) {
+  const text = line.replace(/`[^`]+`/g, (code) => "x".repeat(code.length));
+  return [...text.matchAll(DETAILS)].filter(({ 0: tag, index }) => {
+    let [before, after] = [index - 1, index + tag.length];
+    while (text[before] === " ") before -= 1;
+    while (text[after] === " ") after += 1;
+    return ["", ">"].includes(text[before] ?? "") || ["", "<"].includes(text[after] ?? "");
+  });
+}
+
+/** Returns true if the tag has the attribute `open`. */
+const isOpen = (tag) => /\sopen[\s=/>]/i.test(tag.replace(/"[^"]*"|'[^']*'/g, ""));
+
+/** The title and the rest of a part. More text may follow if the part `grows`. */
+function titled(content, grows) {
+  const [tag] = SUMMARY.exec(content) ?? [];
+  if (!tag) {
+    const isAwaited = grows && content.trim() === "";
+    return { title: isAwaited ? "" : "Details", body: content };
+  }
+  const rest = content.slice(tag.length);
+  // Without an end, the title ends at an empty line.
+  const [paragraph] = rest.slice(0, LONGEST).split(/\n[ \t]*\n/, 1);
+  const end = SUMMARY_END.exec(paragraph);
+  const title = plainTitle(end ? paragraph.slice(0, end.index) : paragraph);
+  const body = rest.slice(end ? end.index + end[0].length : paragraph.length);
+  return { title: title || (grows && !end ? "" : "Details"), body: body.replace(/^[ \t]+/, "") };
+}
+
+/** A title on one line, without the tags with which AIs make the whole title bold. */
+const plainTitle = (text) =>
+  text
+    .replace(/(`[^`]+`)|<\/?(?:b|strong|i|em|h[1-6])>/gi, (_, code = "") => code)
+    .replace(/\s+/g, " ")
+    .trim();
 
 // --- HTML ---
 

@@ -62,13 +62,16 @@ export function onSessionEnded(listener) {
   listeners.ended.add(listener);
 }
 
+/** Returns true if this browser probably has a session. */
+export const isLikely = () => remembered.get() !== "no";
+
 /**
  * Continues the session whose cookie the browser has. Resolves with false if there is no session.
  * Throws if the API can't be reached.
  */
 export async function resume() {
   // Without a session the request would only fail.
-  if (remembered.get() === "no") return false;
+  if (!isLikely()) return false;
   try {
     await refresh();
     return true;
@@ -188,6 +191,7 @@ function refresh() {
     });
     if (before && subject(data.access) !== before) {
       // Another tab has logged in to another account, but this page shows the old one.
+      access = null;
       location.reload();
       return new Promise(() => {});
     }
@@ -364,7 +368,7 @@ export async function send(
     });
   };
   try {
-    if (!open && !access && remembered.get() !== "no") await refresh();
+    if (!open && !access && isLikely()) await refresh();
     let response = await attempt();
     if (response.status === 401 && !open) {
       await refresh();
@@ -429,7 +433,7 @@ async function readText(response) {
   try {
     return await response.text();
   } catch (error) {
-    throw error.name === "TimeoutError" ? asApiError(error) : interrupted();
+    throw ["AbortError", "TimeoutError"].includes(error.name) ? asApiError(error) : interrupted();
   }
 }
 

@@ -1,5 +1,6 @@
 // Reads replies as files, and lets the browser save files.
 
+import { currentBrand } from "../ui/brand.js";
 import { interrupted, nextPage, send } from "./api.js";
 
 /** Reads a reply as a file: `{blob, name, next}`. Throws if the reply was truncated. */
@@ -10,6 +11,13 @@ export async function file(path, { query, accept, signal } = {}) {
   });
   const name = /filename="?([^";]+)"?/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
   return { blob, name, next: nextPage(response) };
+}
+
+/** A file's name that begins with the brand's: `acme-chat-export.json` */
+export function fileName(rest) {
+  const plain = (currentBrand().name ?? "").normalize("NFKD").replaceAll(/\p{M}/gu, "");
+  const words = plain.toLowerCase().match(/[a-z0-9]+/g) ?? [];
+  return [...words, rest].join("-");
 }
 
 /** Lets the browser save a blob as a file. */

@@ -1,7 +1,8 @@
-// The models that users can choose, with the prices that the API last reported, and the model that
-// was chosen in this browser. Without a price list, all messages cost the same.
+// The models that users can choose, with the prices that the API last reported, and the chosen
+// model. Without a price list, all messages cost the same.
 
-import { formatNumber, formatTokens, inCurrency, useCurrency } from "../ui/format.js";
+import { useBrand } from "../ui/brand.js";
+import { formatNumber, formatTokens, useCurrency } from "../ui/format.js";
 import { get } from "./api.js";
 
 /** The name under which the browser remembers the chosen model. */
@@ -28,19 +29,20 @@ export function watchModels(show) {
   return () => watchers.delete(show);
 }
 
-/** Reads the models and their prices again. */
-export function readModels() {
+/** Reads the models and their prices again, or uses the awaited reply `asked`. */
+export function readModels(asked) {
   const missing = (error) => {
     // The previous release doesn't have this endpoint.
     if (error.status !== 404) throw error;
     return NONE;
   };
-  reading ??= get("api/models")
+  reading ??= (asked ?? get("api/models"))
     .catch(missing)
     .then((reply) => {
       list = reply;
       since = Date.now();
       useCurrency(reply.currency ?? "tokens");
+      useBrand(reply.brand);
       changed();
     })
     .finally(() => (reading = null));
@@ -48,6 +50,9 @@ export function readModels() {
 }
 
 const changed = () => watchers.forEach((show) => show());
+
+/** Shows all prices again, because what messages usually cost has changed. */
+export const reprice = changed;
 
 /** Returns true if the API has reported whether there is a price list. */
 export const areModelsKnown = () => list !== null;
@@ -67,23 +72,30 @@ export function noticePrices(version) {
 }
 
 /**
- * Shows the price that the API named when it refused a lower one. The list that the page has read
- * may be older, because the functions read the list at most once a minute.
+ * Corrects a model until the list is read again. When the API refuses a price, it may know a newer
+ * list than the one that the page has read, because functions read the list at most once a minute.
+ * `more` is the number of tokens that a message may cost in addition to its highest price.
  */
-export function learnFare(name, price) {
-  const raised = (model) =>
-    model.name === name && isFlat(model.fare) ? { ...model, fare: { message: price } } : model;
-  list = { ...list, models: list.models.map(raised) };
+export function correctModel(name, changes) {
+  const corrected = (model) => (model.name === name ? { ...model, ...changes } : model);
+  list = { ...list, models: list.models.map(corrected) };
   changed();
 }
 
 /** Forgets the models when the user logs out. */
 export function forgetModels() {
   list = null;
+  continued = null;
 }
 
 /** Returns true if the operator has a price list. */
 export const hasPrices = () => list !== null && list.version !== null;
+
+/** Returns true if the operator lets users share chats. */
+export const canShare = () => list?.sharing === true;
+
+/** Returns true if the API lets a model write the titles of conversations. */
+export const hasTitles = () => list?.titles === true;
 
 /** Returns true for a model that answers messages. The others are for embeddings. */
 export const isChat = ({ kind = "chat" }) => kind === "chat";
@@ -100,8 +112,18 @@ export const models = () => allModels().filter(isChat);
  */
 export const context = () => list.context;
 
-/** The chosen model of the price list, or null without a price list. */
-export const chosenModel = () =>
+/** The limits of the files that can be sent with a message, or null if none can. */
+export const fileLimits = () => list?.attachments ?? null;
+
+/** The model for the next message of the conversation that is shown. Null without a price list. */
+export const chosenModel = () => modelFor(continued);
+
+/**
+ * The model with this name, or else the last one that was chosen in this browser, or else the
+ * default. Null without a price list.
+ */
+export const modelFor = (wanted) =>
+  models().find(({ name }) => name === wanted) ??
   models().find(({ name }) => name === remembered) ??
   models().find((model) => model.default) ??
   models()[0] ??
@@ -112,6 +134,9 @@ export const hasChoice = () => models().length > 1 || models().some(({ fare }) =
 
 let remembered = stored();
 
+/** The name of the model with which the conversation that is shown continues, or null. */
+let continued = null;
+
 function stored() {
   try {
     return localStorage.getItem(KEY);
@@ -120,8 +145,17 @@ function stored() {
   }
 }
 
-/** Chooses a model for the next messages from this browser. */
+/** Continues a conversation with its model, or begins one (null) with the last choice of any tab. */
+export function continueWith(name) {
+  if (name === null) remembered = stored() ?? remembered;
+  if (continued === name) return;
+  continued = name;
+  changed();
+}
+
+/** Chooses a model for this conversation, and for those that begin in this browser. */
 export function chooseModel(name) {
+  continued = name;
   remembered = name;
   try {
     localStorage.setItem(KEY, name);
@@ -154,6 +188,12 @@ export const ANSWER = 500;
 /** The price of the example, of which nothing is cached, in tokens. */
 export const examplePrice = (fare) => priceOf({ output: 0, ...fare }, PROMPT, ANSWER);
 
+/**
+ * The usual price of a listed model's messages: the mean that the API reports, or else the price of
+ * the example.
+ */
+export const usualOf = ({ fare, usual }) => usual ?? examplePrice(fare);
+
 /** The highest price of a message in tokens, whatever part of its prompt is in a cache. */
 export function highestPriceOf(fare, prompt, answer) {
   if (isFlat(fare)) return fare.message;
@@ -161,25 +201,8 @@ export function highestPriceOf(fare, prompt, answer) {
   return priceOf({ ...fare, input: Math.max(input, cached, write) }, prompt, answer);
 }
 
-/** `100 tokens a message`, or the rates of a fare by usage */
-export function fareInWords(fare) {
-  if (isFlat(fare)) return `${formatTokens(fare.message)} a message`;
-  const { input, cached, write, output } = fare;
-  const rates = [
-    [input, "prompt"],
-    [cached, "cached prompt"],
-    [write, "prompt written to the cache"],
-    [output, "answer"],
-  ].filter(([rate]) => rate !== undefined);
-  const words = rates.map(([rate, what]) => `${formatNumber(rate)} for the ${what}`);
-  return inCurrency(`Tokens per million model tokens: ${words.join(", ")}`);
-}
-
-/** The price of texts for a model for embeddings: `20 tokens per million model tokens` */
-export const textsInWords = (fare) =>
-  isFlat(fare)
-    ? `${formatTokens(fare.message)} a request`
-    : `${formatTokens(fare.input)} per million model tokens`;
+/** `100 tokens a message`, for a fare with one price */
+export const messageInWords = ({ message }) => `${formatTokens(message)} a message`;
 
 /** `1,000 prompt (200 cached, 300 written to the cache) and 500 answer model tokens` */
 export function usageInWords(usage) {
@@ -193,14 +216,21 @@ export function usageInWords(usage) {
   const words = `${formatNumber(prompt)} prompt${inside} and ${formatNumber(answer)} answer model tokens`;
   return usage.estimated ? `about ${words}` : words;
 }
+// --- The maximum number of model tokens in texts, which determines the highest price ---
 
 /**
- * Describes what a row in the statement was charged for: the model and the model token counts.
- * Empty for a row without a price list. `units` is the number of times that the price was charged
- * for a long prompt.
+ * The length, in bytes, of the sentence before the user's instructions. The instructions are quoted
+ * line by line.
  */
-export function paidFor({ model, usage, units, amount }) {
-  if (!model) return "";
-  const times = units > 1 && `${formatNumber(units)} × ${formatTokens(-amount / units)}`;
-  return [model, times, usage && usageInWords(usage)].filter(Boolean).join(" · ");
-}
+const PER_INSTRUCTIONS = 160;
+
+const encoder = new TextEncoder();
+const bytes = (text) => encoder.encode(text).length;
+
+/** The maximum number of model tokens in a string. Tokenizers may normalize the string first. */
+export const boundOf = (text) =>
+  Math.max(bytes(text), bytes(text.normalize("NFC")), bytes(text.normalize("NFKC")));
+
+/** The maximum number of model tokens in instructions. */
+export const boundOfInstructions = (text) =>
+  text ? boundOf(text.replaceAll(/^|[\n\r\v\f\x85\u2028\u2029]/g, "$&> ")) + PER_INSTRUCTIONS : 0;

@@ -5,7 +5,7 @@ import { fill, h } from "../ui/dom.js";
 import { formatNumber, formatTokens, formatUtcDay, inCurrency, plural } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { get } from "./api.js";
-import { chosenModel, hasPrices, isFlat, watchModels } from "./models.js";
+import { areModelsKnown, chosenModel, hasPrices, isFlat, watchModels } from "./models.js";
 import { sells, watchShop } from "./shop.js";
 import { onTold, tellTabs } from "./tabs.js";
 
@@ -32,10 +32,14 @@ let asked = 0;
 let known = 0;
 const watchers = new Set();
 
-/** Calls `show` now and after each change of the balance or the price. */
+/**
+ * Calls `show` now and after each change of the balance or the price. Returns a function that stops
+ * these calls.
+ */
 export function watchBalance(show) {
   watchers.add(show);
   show();
+  return () => watchers.delete(show);
 }
 
 // The choice of a model also changes the price, and a shop is a way to get more tokens.
@@ -45,16 +49,20 @@ watchShop(() => watchers.forEach((show) => show()));
 /** The balance, or null if it is unknown. */
 export const balance = () => tokens;
 
+/** The tokens that a message can cost. Infinity if the balance is unknown, or is due to be filled. */
+export const spendable = () => (tokens === null || isAllowanceOld() ? Infinity : tokens);
+
+/** The tokens held for unfinished messages. */
+export const heldTokens = () => held;
+
 /** The price of an answer in tokens, or null if it is unknown or depends on the answer. */
 export function answerPrice() {
+  // Without the list, it isn't known whether all answers cost the same.
+  if (!areModelsKnown()) return null;
   if (!hasPrices()) return price;
   const { fare } = chosenModel();
   return isFlat(fare) ? fare.message : null;
 }
-
-/** A sentence with the price of another answer, or "" if the price is unknown. */
-export const costOfAnother = () =>
-  answerPrice() ? `The new answer costs ${formatTokens(answerPrice())}.` : "";
 
 /** How many answers the balance is enough for, or null if that is unknown. */
 const answersLeft = () =>
@@ -134,11 +142,6 @@ export async function readBalance() {
   await learnLater(reading).catch(() => {});
 }
 
-/** Reads the balance again if it may have been topped up, because the user returns to the page. */
-export function renewBalance() {
-  if (isAllowanceOld()) readBalance();
-}
-
 /** Forgets the balance when the user logs out. */
 export function forgetBalance() {
   tokens = null;
@@ -182,14 +185,17 @@ export function balanceLink() {
 }
 
 /**
- * The warning about a low balance, with the ways to get more tokens, or null. `offer` contains the
- * usual price of the next message, and the most that it may cost, if its price depends on the
- * answer.
+ * The warning about a low balance, with the ways to get more tokens, or null. `offer` is the offer
+ * for the next message, of which only `usual` is required, if its price depends on the answer.
  */
 export function lowBalance(offer = null) {
   const left = answersLeft();
-  const isLess = left === null && offer !== null && tokens !== null && tokens < FEW * offer.usual;
-  if (isLess) return [h("p", {}, fewUsual(offer)), hasWay() && moreTokens()];
+  if (left === null && offer !== null && tokens !== null) {
+    const { usual, max_cost: most, isCut } = offer;
+    if (spendable() < most) return [h("p", {}, mayCost(most)), moreTokens()];
+    if (tokens >= FEW * usual) return null;
+    return [h("p", {}, fewUsual(usual, isCut)), hasWay() && moreTokens()];
+  }
   if (left === null || left >= FEW) return null;
   const sentence =
     left === 0
@@ -210,27 +216,17 @@ export function allowanceInWords() {
 
 const lessThanAnAnswer = () => `${youHave()} An answer costs ${formatNumber(answerPrice())}.`;
 
-function fewUsual({ usual, max_cost: most }) {
-  const long = tokens < most ? ", and a long one may be shortened" : "";
+function fewUsual(usual, isCut) {
+  const long = isCut ? ", and a long one may be shortened" : "";
   return `${youHave()} An answer usually costs about ${formatNumber(usual)}${long}.`;
 }
+
+const mayCost = (most) => `${youHave()} This message may cost up to ${formatNumber(most)}.`;
 
 const youHave = () => `You have ${formatTokens(tokens)}${heldToo()}.`;
 
 const heldToo = () =>
   held > 0 ? `, and ${formatNumber(held)} are held for an unfinished message` : "";
-
-/** A line about held tokens. It is empty if no tokens are held. */
-export function heldLine(signal) {
-  const line = h("p", { class: "hint" });
-  const show = () => {
-    line.hidden = held === 0;
-    line.textContent = `${formatTokens(held)} held for an unfinished message. They are part of the balances in this list until they are spent or return, which takes a few minutes at most.`;
-  };
-  watchBalance(show);
-  signal.addEventListener("abort", () => watchers.delete(show));
-  return line;
-}
 
 /**
  * The note for a user who has too few tokens for an answer. The known balance may be older than the
@@ -241,9 +237,8 @@ export function tooFew(least = null) {
   const now = answerPrice();
   const cost = now && `An answer costs ${formatTokens(now)}.`;
   const flat = answersLeft() === 0 ? lessThanAnAnswer() : cost;
-  const needed = `This message may cost up to ${formatNumber(least)}.`;
   const isOpen = hasPrices() && now === null && least !== null && tokens !== null;
-  const sentence = isOpen ? `${youHave()} ${needed}` : flat;
+  const sentence = isOpen ? mayCost(least) : flat;
   const head = h("strong", {}, inCurrency("You don't have enough tokens. "));
   return [h("p", {}, head, sentence), moreTokens()];
 }

@@ -1,7 +1,8 @@
 // What a message usually costs with a model by usage: the mean of the account's last messages with
-// the model that this browser has seen. Each account has its own record in this browser.
+// the model, or else what the API reports for all users. Each account has its own record in this
+// browser. On a new device, recall.js fills the record.
 
-import { chosenModel, examplePrice, isFlat, models } from "./models.js";
+import { chosenModel, isFlat, models, usualOf } from "./models.js";
 import { profile } from "./user.js";
 
 /** The maximum number of messages with a model that are remembered. */
@@ -12,7 +13,7 @@ const keyOf = ({ id }) => `farebox.usual.${id}`;
 /** The rates of a fare. A record of other rates doesn't say what a message costs now. */
 const ratesOf = ({ input, cached, write, output }) => [input, cached, write, output].join(" ");
 
-/** `{[model]: {rates, costs: {[message]: cost}}}` of the account with this id */
+/** `{[model]: {rates, costs: {[message]: cost}, whole}}` of the account with this id */
 let record = {};
 let owner = null;
 
@@ -28,21 +29,32 @@ function known() {
   return record;
 }
 
-/** Remembers what messages were charged. Ignores messages without a price by usage. */
-export function learnCosts(chats) {
+/** A model's record at its current rates. It is `whole` once the statement has been read. */
+export function recordOf({ name, fare }) {
+  const rates = ratesOf(fare);
+  const own = known()[name];
+  return own?.rates === rates ? own : { rates, costs: {} };
+}
+
+/**
+ * Remembers what messages were charged. Ignores messages without a price by usage. `whole` are the
+ * models of which these are the last messages.
+ */
+export function learnCosts(chats, whole = []) {
   const all = known();
-  let isNew = false;
+  for (const model of whole) all[model.name] = { ...recordOf(model), whole: true };
+  let isNew = whole.length > 0;
   for (const { id, model, tokens_deducted: cost, receipt } of chats) {
-    if (!receipt || isFlat(receipt.fare) || all[model]?.costs?.[id] === cost) continue;
+    if (!receipt || isFlat(receipt.fare)) continue;
     const listed = models().find(({ name }) => name === model);
-    const rates = ratesOf(receipt.fare);
-    if (!listed || rates !== ratesOf(listed.fare)) continue;
-    const costs = all[model]?.rates === rates ? all[model].costs : {};
+    if (!listed || ratesOf(receipt.fare) !== ratesOf(listed.fare)) continue;
+    const own = recordOf(listed);
+    if (own.costs[id] === cost) continue;
     // Ids sort by time.
-    const last = Object.entries({ ...costs, [id]: cost }).sort(([one], [other]) =>
+    const last = Object.entries({ ...own.costs, [id]: cost }).sort(([one], [other]) =>
       one < other ? 1 : -1,
     );
-    all[model] = { rates, costs: Object.fromEntries(last.slice(0, LAST)) };
+    all[model] = { ...own, costs: Object.fromEntries(last.slice(0, LAST)) };
     isNew = true;
   }
   if (!isNew || !profile()) return;
@@ -56,10 +68,8 @@ export function learnCosts(chats) {
 /** The usual price of a message in tokens: by default with the chosen model. Null without a list. */
 export function usualPrice(model = chosenModel()) {
   if (!model) return null;
-  const { name, fare } = model;
-  const { rates, costs } = known()[name] ?? {};
-  if (isFlat(fare) || rates !== ratesOf(fare)) return examplePrice(fare);
-  const all = Object.values(costs);
+  const all = Object.values(recordOf(model).costs);
+  if (all.length === 0) return usualOf(model);
   return Math.ceil(all.reduce((sum, cost) => sum + cost, 0) / all.length);
 }
 

@@ -2,12 +2,18 @@
 
 import { h } from "./dom.js";
 
-const region = h("div", { class: "sr-only", role: "status", "aria-live": "polite" });
-document.body.append(region);
+/** The elements for announcements: that of the page, and those of open dialogs, the last on top. */
+const announcers = () => [...document.querySelectorAll(".announcer")];
+document.body.append(
+  h("div", { class: "sr-only announcer", role: "status", "aria-live": "polite" }),
+);
 
-/** Lets screen readers announce text after their current announcement. */
+let timer;
+
+/** Lets screen readers announce text after their current announcement. "" withdraws it. */
 export function announce(text) {
-  region.textContent = "";
-  // Screen readers repeat the same text only if the region was empty in between.
-  setTimeout(() => (region.textContent = text), 60);
+  for (const one of announcers()) one.textContent = "";
+  if (!text) clearTimeout(timer);
+  // Screen readers repeat the same text only if the element was empty in between.
+  timer = setTimeout(() => (announcers().at(-1).textContent = text), 60);
 }

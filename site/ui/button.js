@@ -87,18 +87,3 @@ function copySelected(text, beside) {
   if (copied) beside.focus();
   return copied;
 }
-
-/** Disables a button for some seconds and shows the remaining seconds. */
-export function countDown(element, text, seconds) {
-  const words = element.querySelector("span");
-  const ends = Date.now() + seconds * 1000;
-  const tick = () => {
-    const left = Math.ceil((ends - Date.now()) / 1000);
-    words.textContent = left > 0 ? `${text} in ${left} s` : text;
-    if (left > 0) {
-      element.setAttribute("aria-disabled", "true");
-      setTimeout(tick, 250);
-    } else element.removeAttribute("aria-disabled");
-  };
-  tick();
-}

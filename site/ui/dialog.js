@@ -3,7 +3,6 @@
 import { busy, button } from "./button.js";
 import { fill, h, newId } from "./dom.js";
 import { explain } from "./format.js";
-import { raiseMessages } from "./message.js";
 import { note } from "./note.js";
 
 /** Matches focusable elements. A dialog focuses the first one, or the element with `autofocus`. */
@@ -32,6 +31,10 @@ export function dialog(title, content, { wide = false, kind = "" } = {}) {
       h("header", { class: "dialog-head" }, heading, cross),
       h("div", { class: "dialog-body" }, typeof content === "function" ? content(close) : content),
     );
+    // Everything behind a dialog is inert, so it has its own element for announcements.
+    document
+      .querySelectorAll("body > .announcer")
+      .forEach((one) => element.append(one.cloneNode()));
     const written = textIn(element);
     element.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.defaultPrevented) return;
@@ -39,9 +42,15 @@ export function dialog(title, content, { wide = false, kind = "" } = {}) {
       event.stopPropagation();
       leave();
     });
+    // Without a focused element, only the dialog hears of Escape.
+    element.addEventListener("cancel", (event) => {
+      if (event.target !== element) return;
+      event.preventDefault();
+      leave();
+    });
     element.addEventListener("close", () => {
-      element.remove();
       raiseMessages();
+      element.remove();
       resolve(result);
     });
     // A press outside of the dialog closes it, unless typed text would be lost.
@@ -54,6 +63,12 @@ export function dialog(title, content, { wide = false, kind = "" } = {}) {
     raiseMessages();
     (element.querySelector("[autofocus]") ?? element.querySelector(FIRST) ?? cross).focus();
   });
+}
+
+/** Moves the messages into the open dialog, because everything behind a dialog is inert. */
+function raiseMessages() {
+  const top = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+  top.append(document.querySelector(".toasts"));
 }
 
 /** The text in the boxes of a dialog that the user can edit. */

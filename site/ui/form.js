@@ -1,5 +1,6 @@
 // Forms: labelled fields, with the errors of a request beside the fields that caused them.
 
+import { announce } from "./announce.js";
 import { busy } from "./button.js";
 import { fill, h, newId } from "./dom.js";
 import { explain } from "./format.js";
@@ -69,7 +70,7 @@ function explained(id, hint) {
 
 /** Adds the properties of a field to an element. */
 function asField(element, input, error) {
-  element.input = input;
+  Object.assign(element, { input, error });
   element.fail = (sentence) => {
     error.hidden = !sentence;
     fill(error, sentence && icon("alert"), sentence && h("span", {}, sentence));
@@ -120,6 +121,8 @@ export function form(nodes, props) {
     const wrong = all().find(({ input }) => input.hasAttribute("aria-invalid"));
     const closed = wrong?.input.closest("details:not([open])");
     if (closed) closed.open = true;
+    // Screen readers read an error only when its field gets the focus.
+    if (wrong?.input === document.activeElement) announce(wrong.error.textContent);
     wrong?.input.focus();
   };
   const valueOf = ({ input, chosen }) => {
@@ -166,6 +169,7 @@ export function form(nodes, props) {
 
 /** A typed whole number, or null. Thousands may be separated. */
 export function wholeNumber(text) {
-  const digits = text.replace(/[\s,_']/g, "");
+  const isGrouped = /^[1-9]\d{0,2}([\s,_']\d{3})*$/.test(text.trim());
+  const digits = isGrouped ? text.replace(/\D/g, "") : text.trim();
   return /^\d{1,15}$/.test(digits) ? Number(digits) : null;
 }

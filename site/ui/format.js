@@ -1,4 +1,4 @@
-// Formats numbers, times, devices and failures for people.
+// Formats numbers, times and failures for people.
 
 import { h } from "./dom.js";
 
@@ -114,29 +114,6 @@ function formatIn(seconds) {
  */
 export function time(value, form = formatTime) {
   return h("time", { dateTime: value, title: formatTime(value) }, form(value));
-}
-
-/** The browser and the system in a `User-Agent` header. */
-export function device(agent) {
-  if (!agent) return "Unknown device";
-  const browser = [
-    [/Edg\//, "Edge"],
-    [/OPR\//, "Opera"],
-    [/Firefox\//, "Firefox"],
-    [/Chrom(e|ium)\//, "Chrome"],
-    [/Safari\//, "Safari"],
-  ].find(([sign]) => sign.test(agent))?.[1];
-  const system = [
-    [/iPhone/, "iPhone"],
-    [/iPad/, "iPad"],
-    [/Android/, "Android"],
-    [/Windows/, "Windows"],
-    [/Mac OS X/, "Mac"],
-    [/CrOS/, "ChromeOS"],
-    [/Linux/, "Linux"],
-  ].find(([sign]) => sign.test(agent))?.[1];
-  if (browser && system) return `${browser} on ${system}`;
-  return agent.split(" ")[0].slice(0, 60);
 }
 
 /** A failure as a sentence that says when to try again. */

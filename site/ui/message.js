@@ -5,12 +5,32 @@ import { h } from "./dom.js";
 import { explain } from "./format.js";
 import { icon } from "./icons.js";
 
-const messages = h("div", { class: "toasts", role: "region", "aria-label": "Notifications" });
+const messages = h("div", {
+  class: "toasts",
+  role: "region",
+  "aria-label": "Notifications",
+});
 document.body.append(messages);
 
+/** The last movement of a mouse in the window. */
+let mouse = {};
+addEventListener("pointermove", (event) => {
+  if (event.pointerType === "mouse") mouse = event;
+});
+document.documentElement.addEventListener("pointerleave", () => (mouse = {}));
+
+/** Returns true if the focus or the mouse is in `element`, which `:hover` may not match. */
+function isHeld(element) {
+  const { left, right, top, bottom } = element.getBoundingClientRect();
+  const { x, y } = mouse;
+  const isOver = x > left && x < right && y > top && y < bottom;
+  return isOver || element.contains(document.activeElement);
+}
+
 /**
- * Shows a message for some seconds. `kind` is `good`, `info` or `bad`; a `bad` message stays
- * longer. `action` is `{text, run}`.
+ * Shows a message for some seconds, and until the focus or the mouse has left it. Then the focus
+ * returns to its previous element. `kind` is `good`, `info` or `bad`; a `bad` message stays longer.
+ * `action` is `{text, run}`.
  */
 export function toast(text, { kind = "good", action } = {}) {
   const element = h(
@@ -19,7 +39,21 @@ export function toast(text, { kind = "good", action } = {}) {
     icon({ good: "check", info: "info" }[kind] ?? "alert"),
     h("p", {}, text),
   );
-  const remove = () => element.remove();
+  let seconds = kind === "bad" ? 12 : 5;
+  const timer = setInterval(() => {
+    if (isHeld(element)) seconds = 4;
+    else if (!(seconds -= 1)) remove();
+  }, 1000);
+  let before;
+  element.addEventListener("focusin", ({ relatedTarget }) => {
+    if (!element.contains(relatedTarget)) before = relatedTarget;
+  });
+  const remove = () => {
+    clearInterval(timer);
+    const isFocused = element.contains(document.activeElement);
+    element.remove();
+    if (isFocused) before?.focus();
+  };
   if (action) {
     const onclick = () => (remove(), action.run());
     element.append(button(action.text, { kind: "quiet", small: true, onclick }));
@@ -27,10 +61,6 @@ export function toast(text, { kind = "good", action } = {}) {
   const dismissal = { kind: "quiet", icon: "close", label: "Dismiss", small: true };
   element.append(button(null, { ...dismissal, onclick: remove }));
   messages.append(element);
-  raiseMessages();
-  let timer = setTimeout(remove, kind === "bad" ? 12_000 : 5000);
-  element.addEventListener("pointerenter", () => clearTimeout(timer));
-  element.addEventListener("pointerleave", () => (timer = setTimeout(remove, 3000)));
 }
 
 /** Runs `work`, and shows a message if it fails. Resolves with true if it succeeded. */
@@ -42,10 +72,4 @@ export async function attempt(work) {
     if (error?.name !== "AbortError") toast(explain(error), { kind: "bad" });
     return false;
   }
-}
-
-/** Moves the messages into the open dialog, because everything behind a dialog is inert. */
-export function raiseMessages() {
-  const top = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
-  if (messages.parentElement !== top) top.append(messages);
 }

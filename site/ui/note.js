@@ -1,4 +1,4 @@
-// Notes and placeholders for content that is loading, an answer that hasn't begun, and empty lists.
+// Notes and placeholders for content that is loading, and for empty lists.
 
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
@@ -36,10 +36,4 @@ export function emptyState(name, title, ...children) {
     h("p", { class: "empty-title" }, title),
     children,
   );
-}
-
-/** Three moving dots with a text. If `quiet`, the text is only for screen readers. */
-export function thinking(text, quiet = false) {
-  const dots = h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
-  return h("p", { class: "thinking" }, dots, h("span", { class: quiet ? "sr-only" : "" }, text));
 }

@@ -1,6 +1,7 @@
 // Shows purchases to users and administrators: amounts of money, and states.
 
 import { h } from "./dom.js";
+import { wholeNumber } from "./form.js";
 import { formatWord } from "./format.js";
 
 /**
@@ -16,9 +17,32 @@ function decimals(count, currencies) {
   return Object.fromEntries(currencies.split(" ").map((currency) => [currency, count]));
 }
 
+/** The number of decimals of a currency's amounts. */
+export const digitsOf = (currency) => DECIMALS[currency] ?? 2;
+
+/** `4.99`, of an amount of 499 in the currency's smallest unit */
+export const inUnits = (amount, currency) => amount / 10 ** digitsOf(currency);
+
+/** `4.99`, of an amount of 499 in the currency's smallest unit, as it is typed */
+export const unitsToType = (amount, currency) =>
+  inUnits(amount, currency).toFixed(digitsOf(currency));
+
+/** A typed amount, such as `4.99`, in the currency's smallest unit, or null. */
+export function typedAmount(text, currency) {
+  const digits = digitsOf(currency);
+  if (digits === 0) return wholeNumber(text);
+  const [, whole, fraction = ""] = /^(\d{1,12})(?:\.(\d{1,3}))?$/.exec(text) ?? [];
+  if (whole === undefined || fraction.length > digits) return null;
+  return Number(whole + fraction.padEnd(digits, "0"));
+}
+
+/** `€4.99`, of an amount of 4.99 in the currency's unit */
+export const formatUnits = (units, currency) =>
+  formatPrice(Math.round(units * 10 ** digitsOf(currency)), currency);
+
 /** `€4.99`, `−€4.99`, `¥500`, of an amount in the currency's smallest unit */
 export function formatPrice(amount, currency) {
-  const digits = DECIMALS[currency] ?? 2;
+  const digits = digitsOf(currency);
   const form = new Intl.NumberFormat("en", {
     style: "currency",
     currency,

@@ -1,6 +1,7 @@
 // The router. The part of the address after the `#` names the view to show.
 
 import { announce } from "./announce.js";
+import { showTitle } from "./brand.js";
 import { button, linkButton } from "./button.js";
 import { fill, h } from "./dom.js";
 import { explain } from "./format.js";
@@ -22,15 +23,15 @@ export function go(hash, { replace = false } = {}) {
  * `views` are rows `{path, view, title?}`, where a path is like `users/:id`. A view is a function
  * of `{path, params, query, signal, title}`. It returns or resolves with `{content, title?, focus?,
  * shown?}`, or with `{instead}`, the hash of another view. A view without a title gets its row's
- * title. `signal` is aborted when the user leaves the view. `start` is the text of links to the
- * first view. `before(place)` may return the hash of another view, and `after(place, view)` runs
- * when the view is shown. After a change of the address, the focus moves to `focus` or to the first
- * heading.
+ * title. `signal` is aborted when the user leaves the view. `name` is the page's name, which titles
+ * show behind the brand's. `start` is the text of links to the first view. `before(place)` may
+ * return the hash of another view, and `after(place, view)` runs when the view is shown. After a
+ * change of the address, the focus moves to `focus` or to the first heading.
  */
 export function router({
   outlet,
   views,
-  name = "Farebox",
+  name,
   start = "Go to the chat",
   before = () => null,
   after = () => {},
@@ -67,7 +68,7 @@ export function router({
       return;
     }
     const title = view.title ?? place.title;
-    document.title = `${title} · ${name}`;
+    showTitle(title, name);
     // A view that is already in the outlet has updated itself.
     if (!(view.content instanceof Node && outlet.contains(view.content))) {
       fill(outlet, view.content);

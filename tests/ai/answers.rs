@@ -423,7 +423,7 @@ impl Door {
 }
 
 /// The beginnings of failures' sentences.
-const AI_FAILED: &str = "The AI did not answer.";
+const AI_FAILED: &str = "The AI did not answer";
 const STOPPED: &str = "The message was stopped";
 
 /// Returns Farebox's code for a failure in Anthropic's format, which doesn't contain codes.

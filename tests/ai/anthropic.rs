@@ -463,8 +463,7 @@ async fn reasoning_of_other_providers_is_left_out_if_refused() {
     let result = Turn { answers: Some("a".into()), ..Turn::new(Speaker::Tool, "1") };
     let options =
         Options { thinking: Some(Thinking::Enabled { budget: 2000 }), ..Options::default() };
-    let tool =
-        Tool { name: "f".into(), description: None, parameters: None, strict: None, cache: None };
+    let tool = Tool { name: "f".into(), ..Tool::default() };
     let turns = vec![Turn::new(Speaker::User, "hi"), called, result];
     let prompt = Prompt { turns, options, tools: vec![tool], ..Prompt::default() };
     assert_eq!(answer(&provider, prompt).await.text, "Hello.");
@@ -480,8 +479,10 @@ async fn parameters_that_anthropic_lacks_are_refused() {
     for (field, value) in [
         ("verbosity", json!("low")),
         ("seed", json!(7)),
+        ("min_p", json!(0.5)),
         ("presence_penalty", json!(1)),
         ("frequency_penalty", json!(-1)),
+        ("repetition_penalty", json!(1.5)),
         ("logit_bias", json!({ "1": 1 })),
         ("web_search_options", json!({})),
     ] {

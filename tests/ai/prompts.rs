@@ -32,13 +32,13 @@ async fn prompts_of_coding_tools_are_answered_and_stored_shortened() {
     ]);
     assert_eq!(said(&program.send(&[], body).await.is(200)), "You said: hi");
 
-    let mut body = asking(&format!("!words one {}", text_of(20_000)));
+    let mut body = asking(&format!("!words one {}", text_of(40_000)));
     body["stream"] = json!(true);
     data(&program.send(&[], body).await);
     let kept = ann.history("").await.is(200)[0]["message"].as_str().unwrap().to_owned();
-    let mark = "\n[shortened: 20011 characters were sent]";
+    let mark = "\n[shortened: 40011 characters were sent]";
     assert!(kept.starts_with("!words one xxx") && kept.ends_with(mark), "{kept}");
-    assert_eq!(kept.chars().count(), 8000);
+    assert_eq!(kept.chars().count(), 32_000);
     // A prompt costs the price of one message per 64 KB, rounded up.
     assert_eq!(ann.balance().await, GRANT - 5 * PRICE - PRICE);
 }
@@ -119,8 +119,8 @@ async fn a_picture_counts_as_16_kilobytes() {
 async fn messages_of_this_api_have_one_price_at_any_length() {
     let api = Api::own(&[("PRICED_BYTES", "1024"), ("CONTEXT_BYTES", "200000")]).await;
     let ann = api.person("ann").await;
-    let first = ann.chat(&text_of(8000)).await.is(200);
-    let next = json!({ "message": text_of(8000), "conversation_id": first["conversation_id"] });
+    let first = ann.chat(&text_of(32_000)).await.is(200);
+    let next = json!({ "message": text_of(32_000), "conversation_id": first["conversation_id"] });
     ann.post("/api/chat/", next).await.is(200);
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }

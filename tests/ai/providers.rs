@@ -36,10 +36,12 @@ pub enum Does {
     Waits(Vec<Bytes>, Arc<Notify>),
     /// Sends these pieces and closes the connection.
     Cuts(Vec<Bytes>),
-    /// Refuses requests that contain this field, or whose messages do, or whose text for Titan
-    /// contains this word. The first body is the refusal, and the second is the reply to all other
-    /// requests.
+    /// Refuses requests that contain this field or JSON pointer, or whose messages do, or whose text
+    /// for Titan contains this word. The first body is the refusal, and the second is the reply to
+    /// all other requests.
     Refuses(&'static str, Value, Value),
+    /// Refuses requests with functions unless this field has this value.
+    Demands(&'static str, &'static str, Value, Value),
 }
 
 /// A simulated provider that records the requests that it receives, with their paths and API keys.
@@ -51,6 +53,8 @@ pub struct Provider {
     opened: Arc<Mutex<HashSet<SocketAddr>>>,
     /// The connection over which the last message arrived.
     asked_by: Arc<Mutex<Option<SocketAddr>>>,
+    /// The header `anthropic-beta` of the last message.
+    betas: Arc<Mutex<Option<String>>>,
     does: Arc<Mutex<Does>>,
 }
 
@@ -80,6 +84,7 @@ impl Provider {
             asked: Arc::default(),
             opened: Arc::default(),
             asked_by: Arc::default(),
+            betas: Arc::default(),
             does: Arc::new(Mutex::new(Does::Says(500, Value::Null))),
         };
         let router = Router::new().fallback(answer).with_state(provider.clone());
@@ -101,6 +106,11 @@ impl Provider {
 
     pub fn last_asked(&self) -> (String, String, Value) {
         self.asked.lock().unwrap().last().cloned().unwrap()
+    }
+
+    /// The header `anthropic-beta` of the last message.
+    pub fn last_betas(&self) -> Option<String> {
+        self.betas.lock().unwrap().clone()
     }
 
     /// How many messages the provider has received.
@@ -143,6 +153,8 @@ async fn answer(
         assert_eq!(header("anthropic-version").as_deref(), Some("2023-06-01"));
     }
     let key = header("authorization").or_else(|| header("x-api-key")).unwrap_or_default();
+    let betas = header("anthropic-beta");
+    provider.betas.lock().unwrap().clone_from(&betas);
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let asked: Value = serde_json::from_slice(&body).unwrap();
     provider.asked.lock().unwrap().push((path, key, asked.clone()));
@@ -151,15 +163,21 @@ async fn answer(
     let has = |field: &str| {
         let messages = asked["messages"].as_array().into_iter().flatten();
         let is_in_text = asked["inputText"].as_str().is_some_and(|text| text.contains(field));
-        is_in_text || messages.chain([&asked]).any(|object| !object[field].is_null())
+        let is_beta = field == "anthropic-beta" && betas.is_some();
+        let is_nested = asked.pointer(field).is_some_and(|value| !value.is_null());
+        let is_field = messages.chain([&asked]).any(|object| !object[field].is_null());
+        is_in_text || is_beta || is_nested || is_field
     };
     let does = match does {
         Does::Refuses(field, words, _) if has(field) => Does::Says(400, words),
-        Does::Refuses(_, _, says) => Does::Says(200, says),
+        Does::Demands(field, value, words, _) if has("tools") && asked[field] != value => {
+            Does::Says(400, words)
+        }
+        Does::Refuses(_, _, says) | Does::Demands(_, _, _, says) => Does::Says(200, says),
         other => other,
     };
     match does {
-        Does::Refuses(..) => unreachable!(),
+        Does::Refuses(..) | Does::Demands(..) => unreachable!(),
         Does::Says(status, body) => {
             let reply = Response::builder()
                 .status(StatusCode::from_u16(status).unwrap())
@@ -648,9 +666,9 @@ async fn functions_connect_before_the_first_message() {
     for is_bedrock in [false, true] {
         let api = if is_bedrock { bedrock(&provider, "").await } else { provider.api("").await };
         let opened = std::mem::take(&mut *provider.opened.lock().unwrap());
-        let asking =
-            "chat, chat_stream, completions, responses, text_completions, messages and embeddings";
-        assert_eq!(opened.len(), 7, "{asking}");
+        let asking = "chat, chat_stream, completions, responses, text_completions, messages, \
+                      embeddings and conversation_title";
+        assert_eq!(opened.len(), 8, "{asking}");
         provider.does(Does::Says(200, converse.clone()));
         api.person("ann").await.chat("Hello!").await;
         let asked_by = provider.asked_by.lock().unwrap().take().unwrap();

@@ -124,6 +124,42 @@ async fn quoted_prompt_text_is_not_taken_for_a_refusal() {
 }
 
 #[tokio::test]
+async fn sdks_do_not_repeat_what_a_provider_refuses() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let (program, client) = (Program::of(&ann).await, Client::of(&ann).await);
+    for (does, is_final) in [(refuses(400, "a reason"), true), (refuses(500, "a reason"), false)] {
+        provider.does(does);
+        for answer in [
+            program.send(&[], asking("hi")).await,
+            program.send(&[], streamed("hi")).await,
+            program.responds(&[], input("hi")).await,
+            client.asks("hi").await,
+        ] {
+            assert_eq!(answer.status, 502, "{answer:?}");
+            let shown = answer.headers.get("x-should-retry").map(|value| value.to_str().unwrap());
+            assert_eq!(shown, is_final.then_some("false"), "{answer:?}");
+        }
+    }
+    assert_eq!(ann.balance().await, GRANT);
+
+    // Another provider may answer a retry.
+    let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "3")).await;
+    let program = Program::of(&api.person("ben").await).await;
+    for (outcome, backup, is_final) in [
+        (refuses(500, "a reason"), refuses(400, "a reason"), false),
+        (refuses(400, "a reason"), refuses(500, "a reason"), false),
+        (refuses(400, "a reason"), refuses(400, "a reason"), true),
+    ] {
+        first.does(outcome);
+        second.does(backup);
+        let answer = program.send(&[], asking("hi")).await;
+        assert_eq!(answer.headers.contains_key("x-should-retry"), is_final, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn providers_words_for_too_long_make_programs_compact() {
     let provider = Provider::start().await;
     let exception =

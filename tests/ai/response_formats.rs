@@ -90,8 +90,8 @@ async fn text_only_providers_refuse_formats_for_free() {
         assert_eq!(refused["error"]["param"], param);
     }
     let mut body = asking("hi");
-    body["logprobs"] = json!(true);
-    body["top_logprobs"] = json!(2);
+    body["logprobs"] = json!(false);
+    body["top_logprobs"] = json!(0);
     let answer = program.send(&[], body).await.is(200);
     assert_eq!(answer["choices"][0]["logprobs"], Value::Null);
     assert_eq!(ann.balance().await, GRANT - PRICE);

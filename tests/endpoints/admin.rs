@@ -8,6 +8,7 @@ pub mod admin_grants;
 pub mod admin_trail;
 pub mod admin_users;
 pub mod administration;
+pub mod brand;
 pub mod creations;
 pub mod interventions;
 pub mod models;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::django::{DumpFile, user};
 use crate::support::program::{Folder, command};
 
-const TABLES: [&str; 5] = ["USERS", "TOKENS", "KEYS", "CHATS", "LEDGER"];
+const TABLES: [&str; 6] = ["USERS", "TOKENS", "KEYS", "CHATS", "LEDGER", "FILES"];
 
 /// Commands that read the store.
 const COMMANDS: [&[&str]; 8] = [
@@ -214,7 +214,7 @@ impl Cli {
 
 /// The description of a stack in a region that doesn't exist, so that no test reaches AWS.
 fn stack() -> Value {
-    let outputs = ["Users", "Tokens", "Keys", "Chats", "Ledger"].map(
+    let outputs = ["Users", "Tokens", "Keys", "Chats", "Ledger", "Files"].map(
         |name| json!({ "OutputKey": format!("{name}Table"), "OutputValue": format!("shop-{name}") }),
     );
     json!({ "Stacks": [{

@@ -10,10 +10,10 @@ use shared::clock::Clock;
 use shared::store::{AuditReport, Difference, Order};
 use shared::values::{Entry, PaymentFacts, PriceList, Progress};
 
-use crate::endpoints::chats::fares::{list, scripted};
+use crate::endpoints::chats::fares::{list, scripted, with_embeddings};
 use crate::support::client::{Api, GRANT, PRICE, Person, a_pack};
 use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan, Proxy};
-use crate::support::world::{World, put, scan};
+use crate::support::world::{EMBEDDINGS, World, put, scan};
 
 /// A user with a grant, two chats and an adjustment, and the ids of the chats.
 async fn customer(api: &Api) -> (Person, [String; 2]) {
@@ -132,6 +132,24 @@ async fn normal_use_passes_the_audit() {
 }
 
 #[tokio::test]
+async fn embeddings_pass_the_audit_unless_their_row_is_changed() {
+    let api = Api::own(&[]).await;
+    api.prices(&with_embeddings(list("scripted"), "scripted")).await;
+    let ann = api.person("ann").await;
+    ann.pays_for_embeddings().await.is(200);
+    ann.chat("hi").await.is(200);
+    assert_eq!(ann.audit().await, AuditReport { rows: 3, differences: vec![] });
+    let rows = World::read(&api.dynamodb).await.ledger(&ann.id).to_vec();
+    let row = rows.into_iter().find(|row| row.reason == EMBEDDINGS).unwrap();
+    let (id, price) = (row.entry_id, Credits::new(7).unwrap());
+    ann.tampers("LedgerTable", "entry_id", &id, "amount", number(-8)).await;
+    let wrong = Difference::Price { chat_id: id.clone(), price, ledger: 8 };
+    assert_eq!(ann.differs().await, [wrong, spent(107, 108)]);
+    ann.loses("LedgerTable", "entry_id", &id).await;
+    assert_eq!(ann.differs().await, [spent(107, 100)]);
+}
+
+#[tokio::test]
 async fn changed_accounts_are_found() {
     let api = Api::start().await;
     let (ann, _) = customer(&api).await;
@@ -247,7 +265,12 @@ async fn charges_that_are_not_the_fares_are_found() {
     ann.tokens("spent", wrong).await;
     ann.tokens("tokens", GRANT - wrong).await;
     let ledger = i128::from(wrong);
-    assert_eq!(ann.differs().await, [Difference::Price { chat_id, price, ledger }]);
+    let conversation = Difference::Conversation {
+        conversation: chat_id.clone(),
+        charged: price.get().into(),
+        chats: wrong.into(),
+    };
+    assert_eq!(ann.differs().await, [Difference::Price { chat_id, price, ledger }, conversation]);
 
     let (ann, chat_id, price) = priced_customer(&api).await;
     let ledger = i128::from(price.get());

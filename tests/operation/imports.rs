@@ -559,7 +559,7 @@ async fn the_census_counts_the_hashes_that_are_left() {
     let hashes = &begun.hashes[0];
     assert_eq!((begun.accounts, hashes.imported, hashes.left), (2, 2, 2));
     assert_eq!(hashes.kind, "pbkdf2_sha256$1000");
-    let count = async || functions::background::census::work(app(&api)).await.unwrap();
+    let count = async || functions::background::census::run(&app(&api)).await.unwrap();
     for (name, left) in [("ann", 1), ("ben", 0)] {
         api.log_in(json!({ "username": name, "password": PASSWORD })).await.is(200);
         a_minute_passes(&api);
@@ -609,7 +609,7 @@ async fn a_password_of_the_release_before_is_the_only_one() {
     let account = api.store().account_named("ann").await.unwrap().unwrap();
     assert!(account.imported.is_some());
     a_minute_passes(&api);
-    functions::background::census::work(app(&api)).await.unwrap();
+    functions::background::census::run(&app(&api)).await.unwrap();
     assert_eq!(imports(&api).await.hashes[0].left, 1, "only ben's hash is left");
     api.log_in(json!({ "username": "ann", "password": ann.password })).await.is(200);
     if ann.password != PASSWORD {
@@ -684,7 +684,7 @@ async fn a_census_during_an_import_counts_no_hashes() {
         () = lane.struck() => {}
     }
     a_minute_passes(&api);
-    functions::background::census::work(app(&api)).await.unwrap();
+    functions::background::census::run(&app(&api)).await.unwrap();
     let left = async || imports(&api).await.hashes.iter().map(|hashes| hashes.left).sum::<u64>();
     assert_eq!(left().await, 2);
     dump.import_into(&app(&api)).await.unwrap();

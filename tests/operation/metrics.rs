@@ -1,6 +1,6 @@
 //! The metrics. The tests trigger each metric and read its line in the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::telemetry::metrics::Metric;
 
+use crate::endpoints::openai::completions::Program;
 use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::function;
 use crate::support::log::{self, recorded};
@@ -67,6 +68,46 @@ async fn provider_calls_are_counted_as_successes_or_failures() {
     assert_eq!(recorded(Metric::AiLatency, Some("scripted")).0, 1, "a failure has no latency");
     assert_eq!(recorded(Metric::AiFailures, Some("echo")), (1, 0));
     assert_eq!(recorded(Metric::AiLatency, Some("echo")).0, 1);
+}
+
+#[tokio::test]
+async fn calls_are_recorded_for_models_of_the_list_only() {
+    let api = Api::own(&[("UNKNOWN_MODELS", "default")]).await;
+    let fare = json!({ "message": 1 });
+    api.prices(&json!({ "models": [
+        { "name": "quick", "via": ["scripted"], "fare": fare },
+        { "name": "deep", "via": ["scripted"], "fare": fare, "aliases": ["deep-*"] },
+    ] }))
+    .await;
+    let program = Program::of(&api.person("ann").await).await;
+    log::clear();
+    for (named, meant) in [("deep", "deep"), ("deep-2026", "deep"), ("no-such-model", "quick")] {
+        let before = recorded(Metric::AiFailures, Some(meant)).0;
+        let messages = json!([{ "role": "user", "content": "hi" }]);
+        let asked = json!({ "model": named, "messages": messages });
+        program.send(&[], asked).await.is(200);
+        assert_eq!(recorded(Metric::AiFailures, Some(meant)).0, before + 1, "{named}");
+    }
+    let models: BTreeSet<String> = log::metrics()
+        .iter()
+        .filter_map(|line| line["Model"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(models, BTreeSet::from(["deep", "quick"].map(str::to_owned)));
+}
+
+#[tokio::test]
+async fn first_tokens_are_timed_in_streamed_answers_only() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    log::clear();
+    ann.chat("hi").await.is(200);
+    assert_eq!(recorded(Metric::AiFirstToken, Some("scripted")), (0, 0));
+    ann.post("/api/chat/stream", json!({ "message": "!slow 20 hi" })).await.is(200);
+    let (answers, ms) = recorded(Metric::AiFirstToken, Some("scripted"));
+    assert!(answers == 1 && ms >= 20, "{answers} answers in {ms} ms");
+    assert!(recorded(Metric::AiLatency, Some("scripted")).1 >= ms, "the whole answer takes longer");
+    ann.post("/api/chat/stream", json!({ "message": "!cut one two" })).await.is(200);
+    assert_eq!(recorded(Metric::AiFirstToken, Some("scripted")).0, 1, "a failure isn't timed");
 }
 
 #[tokio::test]
@@ -207,17 +248,18 @@ async fn metric_lines_use_the_embedded_format_of_cloudwatch() {
             panic!("{line}")
         };
         assert_eq!(directive["Namespace"], "tests");
-        let [dimensions] = directive["Dimensions"].as_array().unwrap().as_slice() else {
-            panic!("{line}")
-        };
         let metrics = directive["Metrics"].as_array().unwrap();
         assert!(!metrics.is_empty(), "{line}");
         for metric in metrics {
             let name = metric["Name"].as_str().unwrap();
             let known = Metric::ALL.iter().find(|known| known.name() == name).unwrap();
             assert_eq!(metric["Unit"], known.unit());
-            let names: Vec<&str> = known.dimension().into_iter().collect();
-            assert_eq!(*dimensions, json!(names), "{line}");
+            let names = known.dimensions();
+            let sets: Vec<Vec<&str>> = match names {
+                [] => vec![Vec::new()],
+                names => names.iter().map(|name| vec![*name]).collect(),
+            };
+            assert_eq!(directive["Dimensions"], json!(sets), "{line}");
             assert!(line[name].is_u64(), "{line}");
             assert!(names.iter().all(|name| line[*name].is_string()), "{line}");
         }
@@ -228,15 +270,17 @@ async fn metric_lines_use_the_embedded_format_of_cloudwatch() {
 fn documented_metrics_match_the_code() {
     let text = include_str!("../../docs/operate/observe.md");
     let section = text.split("\n## ").find(|section| section.starts_with("Metrics\n")).unwrap();
-    let cell = |row: &str, number: usize| {
-        row.split('|').nth(number).unwrap().trim().trim_matches('`').to_owned()
-    };
+    let cell =
+        |row: &str, number: usize| row.split('|').nth(number).unwrap().trim().replace('`', "");
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     let documented: BTreeMap<String, (String, String)> =
         rows.map(|row| (cell(row, 1), (cell(row, 2), cell(row, 3)))).collect();
     let of = |metric: &Metric| {
-        let dimension = metric.dimension().unwrap_or("none");
-        (metric.name().to_owned(), (metric.unit().to_owned(), dimension.to_owned()))
+        let dimensions = match metric.dimensions() {
+            [] => "none".to_owned(),
+            names => names.join(", "),
+        };
+        (metric.name().to_owned(), (metric.unit().to_owned(), dimensions))
     };
     let known: BTreeMap<String, (String, String)> = Metric::ALL.iter().map(of).collect();
     assert_eq!(documented, known);

@@ -15,7 +15,8 @@ use crate::support::document::{self, LINKS};
 use crate::support::function::{TIME, event, invoke};
 
 /// The endpoints that don't require a credential.
-const OPEN: [&str; 16] = [
+const OPEN: [&str; 19] = [
+    "brand",
     "discovery",
     "email_verify",
     "health",
@@ -27,6 +28,8 @@ const OPEN: [&str; 16] = [
     "password_reset",
     "password_reset_confirm",
     "register",
+    "share",
+    "share_report",
     "site",
     "stripe_webhook",
     "token_blacklist",
@@ -34,8 +37,9 @@ const OPEN: [&str; 16] = [
     "token_verify",
 ];
 
-/// The endpoints that don't use the store. The webhook uses it only if a request is signed.
-const COLD: [&str; 4] = ["discovery", "openapi", "site", "stripe_webhook"];
+/// The endpoints that don't use the store. The webhook uses it only if a request is signed, and the
+/// function for the brand's files reads the brand when it starts.
+const COLD: [&str; 5] = ["brand", "discovery", "openapi", "site", "stripe_webhook"];
 
 /// The error code in a route's reply to an invalid access token.
 fn refusal(route: &Route) -> &'static str {
@@ -63,8 +67,11 @@ fn lasting() -> impl Iterator<Item = &'static Route> {
 fn concrete(path: &str) -> String {
     path.replace("{id}", "00000000-0000-7000-8000-000000000000")
         .replace("{key}", "00000000-0000-7000-8000-000000000000")
+        .replace("{link}", "00000000000000000000000000000000")
+        .replace("{report}", "00000000-0000-7000-8000-000000000000")
         .replace("{list}", "users.csv")
         .replace("{version}", "0")
+        .replace("{file}", "logo.svg")
         .replace("{file+}", "nothing.js")
 }
 
@@ -153,8 +160,9 @@ async fn grants(person: &Person, route: &Route) {
     match route.endpoint {
         _ if is_administrators(route) => drop(answer.expect(403, "forbidden")),
         "account_delete" | "password_change" => drop(answer.expect(403, "wrong_password")),
-        "chat_stop" => drop(answer.expect(404, "not_found")),
+        "chat_stop" | "conversation_title" => drop(answer.expect(404, "not_found")),
         "email_resend" => drop(answer.expect(409, "nothing_to_verify")),
+        "share_end" => drop(answer.expect(404, "no_such_share")),
         // The body lacks a field, so the request is refused before it counts as a guess or stores
         // an order.
         _ if !given_fields(route).is_empty() => drop(answer.expect(400, "invalid_fields")),
@@ -370,9 +378,10 @@ async fn administrator_routes_need_an_administrators_session() {
     let before = json!(api.account(&ann).await);
     for route in known().filter(|route| is_administrators(route)) {
         let answer = ask_as(&root, route).await;
-        match route.path.contains("{id}") {
-            true => drop(answer.expect(404, "not_found")),
-            false => drop(answer.is(document::success(route))),
+        match route.path {
+            "/api/admin/shares/{id}" => drop(answer.expect(404, "no_such_share")),
+            path if path.contains("{id}") => drop(answer.expect(404, "not_found")),
+            _ => drop(answer.is(document::success(route))),
         }
         ask_as(&root.using(key["key"].as_str().unwrap()), route).await.expect(401, "invalid_token");
         let path = concrete(&route.path.replace("{id}", &ann.id));
@@ -418,6 +427,8 @@ async fn bodies_have_a_limit() {
         };
         let limit = match route.path {
             "/api/stripe/webhook" => 524_288,
+            // These messages may carry files.
+            "/api/chat" | "/api/chat_msg" | "/api/chat/stream" => 2_097_152,
             path if path.starts_with("/v1/") => 2_097_152,
             _ => 65_536,
         };
@@ -583,6 +594,7 @@ async fn pages_of_listed_origins_may_call_and_others_may_not() {
             "openai-project",
             "user-agent",
             "x-api-key",
+            "x-app",
             "x-stainless-arch",
             "x-stainless-helper",
             "x-stainless-helper-method",

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use flate2::read::GzDecoder;
 use functions::service::openapi::document;
-use functions::{ROUTES, pages};
+use functions::{ENDPOINTS, ROUTES, pages};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::Api;
 use crate::support::document::{DOCUMENT, LINKS, Link, inlined, operations, stated, validator};
 use shared::error::Failure;
+use shared::http::FailureFormat;
 
 const PATH: &str = "/api/openapi.json";
 
@@ -68,6 +69,19 @@ fn operations_have_a_description_and_a_unique_name() {
             .collect();
         let expected = path.split(['{', '}']).skip(1).step_by(2).collect();
         assert_eq!(in_path, expected, "{method} {path}");
+    }
+}
+
+#[test]
+fn the_document_says_where_failures_have_anthropics_format() {
+    let about = DOCUMENT["info"]["description"].as_str().unwrap();
+    let (_, about) = about.split_once("Under `/v1`, failures").unwrap();
+    let (about, _) = about.split_once("the format of Anthropic's API").unwrap();
+    let routes = ROUTES.iter().filter(|route| route.failures == FailureFormat::Anthropic);
+    for route in routes {
+        let mut places = about.split('`').filter(|place| place.contains("/messages"));
+        let is_named = places.any(|place| route.path.starts_with(place));
+        assert!(is_named, "{}: {about}", route.path);
     }
 }
 
@@ -249,11 +263,34 @@ fn the_document_knows_its_stage_and_its_settings() {
     )
     .unwrap();
     assert_eq!(changed["servers"], json!([{ "url": "/live" }]));
-    assert_eq!(DOCUMENT["components"]["schemas"]["Message"]["maxLength"], 8000);
+    assert_eq!(DOCUMENT["components"]["schemas"]["Message"]["maxLength"], 32_000);
     assert_eq!(changed["components"]["schemas"]["Message"]["maxLength"], 12);
     let text = changed.to_string();
     assert!(text.contains("A message costs 7 tokens") && text.contains("at most 2048 bytes"));
     assert!(text.contains("at most 4096 bytes"), "under /v1");
+}
+
+/// The documentation page recognizes paid requests by the example of an empty balance, and sends a
+/// key with each, so that a repetition isn't charged again.
+#[test]
+fn paid_operations_show_an_empty_balance_and_take_a_key() {
+    for (method, path, operation) in operations(&DOCUMENT) {
+        let route = ROUTES.iter().find(|route| route.method == method && route.path == path);
+        let asks = ENDPOINTS.iter().any(|endpoint| {
+            endpoint.name == route.unwrap().endpoint
+                && endpoint.lambda.concurrency == Some("AskConcurrency")
+        });
+        let replies = inlined(&operation["responses"]);
+        let replies = replies.as_object().unwrap().values();
+        let mut contents = replies.filter_map(|reply| reply["content"].as_object()).flatten();
+        let is_paid =
+            contents.any(|(_, content)| !content["examples"]["InsufficientTokens"].is_null());
+        let parameters = inlined(&operation["parameters"]);
+        let mut parameters = parameters.as_array().into_iter().flatten();
+        let takes_key = parameters.any(|parameter| parameter["name"] == "Idempotency-Key");
+        assert_eq!(is_paid, asks, "{method} {path}");
+        assert!(takes_key || !is_paid, "{method} {path}");
+    }
 }
 
 #[test]

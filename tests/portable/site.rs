@@ -10,8 +10,12 @@ use crate::support::client::{Answer, Api};
 use crate::support::function::{TIME, event, invoke};
 use crate::support::lambda::Instance;
 
-const PAGES: [(&str, &str); 3] =
-    [("/", "chat/page.html"), ("/admin/", "admin/page.html"), ("/docs/", "docs/page.html")];
+const PAGES: [(&str, &str); 4] = [
+    ("/", "chat/page.html"),
+    ("/admin/", "admin/page.html"),
+    ("/docs/", "docs/page.html"),
+    ("/s/00000000000000000000000000000000", "share/page.html"),
+];
 
 fn text(answer: Answer) -> String {
     answer.is(200).as_str().expect("a text").to_owned()
@@ -50,6 +54,7 @@ async fn pages_run_only_their_own_files_cached_for_a_year() {
             "connect-src 'self'",
             "manifest-src 'self'",
             "font-src data:",
+            "img-src 'self' data: blob:",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
@@ -150,6 +155,8 @@ async fn files_are_served_unchanged_with_their_type() {
             other => panic!("the type of .{other} is not known"),
         };
         assert_eq!(answer.header("content-type"), format!("{expected}; charset=utf-8"));
+        let decodes = answer.header("content-security-policy").contains("wasm-unsafe-eval");
+        assert_eq!(decodes, *name == "vendor/pdfjs/pdf.worker.min.mjs", "{name}");
         // The test's client has already parsed JSON files.
         let is_alike = match answer.is(200) {
             Value::String(text) => text == *content,
@@ -178,9 +185,9 @@ async fn unknown_files_are_not_found() {
         format!("/assets/{VERSION}/chat/nothing.js"),
         format!("/assets/{VERSION}/chat/page.html"),
         format!("/assets/{VERSION}/vendor"),
-        format!("/assets/{VERSION}/vendor/swagger-ui"),
+        format!("/assets/{VERSION}/vendor/temml"),
         format!("/assets/{VERSION}/.."),
-        format!("/assets/{VERSION}/swagger-ui.css"),
+        format!("/assets/{VERSION}/temml.css"),
         format!("/assets/{VERSION}/chat/chat/page.js"),
         format!("/assets/{VERSION}/Docs/page.js"),
         format!("/assets/{VERSION}"),

@@ -195,9 +195,8 @@ fn duration_alarms_watch_ai_functions_and_ten_quick_ones() {
 fn every_product_metric_with_an_alarm_is_in_the_code() {
     let section = OBSERVE.split("\n## ").find(|section| section.starts_with("Metrics\n"));
     let rows = section.expect("docs/operate/observe.md lists the metrics").lines();
-    let cell = |row: &str, number: usize| {
-        row.split('|').nth(number).unwrap().trim().trim_matches('`').to_owned()
-    };
+    let cell =
+        |row: &str, number: usize| row.split('|').nth(number).unwrap().trim().replace('`', "");
     let documented: BTreeMap<String, String> = rows
         .filter(|line| line.starts_with("| `"))
         .map(|row| (cell(row, 1), cell(row, 3)))
@@ -224,8 +223,9 @@ fn every_product_metric_with_an_alarm_is_in_the_code() {
                     }
                     more => panic!("{alarm}: {} dimensions", more.len()),
                 };
-                let documented = documented.get(metric.name).map(String::as_str);
-                assert_eq!(documented, Some(dimension), "{alarm}: {}", metric.name);
+                // An alarm that names one dimension doesn't read the metrics of another.
+                let mut documented = documented[metric.name].split(", ");
+                assert!(documented.any(|name| name == dimension), "{alarm}: {}", metric.name);
                 names.insert(metric.name.to_owned());
             }
         }

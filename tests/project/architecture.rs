@@ -220,11 +220,12 @@ fn shared_modules_import_only_from_floors_below() {
 }
 
 /// Returns the pages' scripts, keyed by their paths in `site/`, each with the scripts that it
-/// imports, statically or dynamically. Libraries import nothing.
+/// imports, statically or dynamically. Libraries, which are `.mjs` files, import nothing.
 fn scripts() -> BTreeMap<String, BTreeSet<String>> {
     let site = root().join("site").canonicalize().unwrap();
     let mut files = Vec::new();
     files_below(&site, ".js", &mut files);
+    files_below(&site, ".mjs", &mut files);
     let inner = |path: &Path| path.strip_prefix(&site).unwrap().to_str().unwrap().to_owned();
     let mut scripts = BTreeMap::<_, BTreeSet<String>>::new();
     for file in files {

@@ -1,8 +1,8 @@
-//! A bank test: sends five hundred parallel chats from twenty accounts to the program that `cargo
-//! run` starts, while the wire to the program's store injects random faults. A third of the chats
-//! are charged by usage, and half of them are requested in the formats of OpenAI's and Anthropic's
-//! APIs. `BANK_SEED` repeats the faults of an earlier run, if parallel requests
-//! arrive in the same order.
+//! A bank test: sends five hundred parallel requests from twenty accounts to the program that `cargo
+//! run` starts, while the wire to the program's store injects random faults. The requests are chats,
+//! some of them streamed, and embeddings. A third of the chats are charged by usage, and a third are
+//! requested in the formats of OpenAI's and Anthropic's APIs. `BANK_SEED` repeats the faults of an
+//! earlier run, if parallel requests arrive in the same order.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +12,15 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::{join, join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::values::EntryKind;
+use shared::values::{Entry, EntryKind};
 use uuid::Uuid;
 
 use crate::endpoints::chats::fares;
 use crate::support::client::{Api, GRANT, PRICE, Person};
+use crate::support::function::Reply;
 use crate::support::program::{RunningServer, command, over_tables};
 use crate::support::proxy::{Proxy, Storm};
+use crate::support::world::EMBEDDINGS;
 
 const PEOPLE: usize = 20;
 const CHATS: usize = 500;
@@ -33,17 +35,21 @@ const PERCENT: u64 = 20;
 /// How many times a client sends a request with the same idempotency key.
 const TRIES: usize = 3;
 
-/// The endpoint to which a chat is sent.
-#[derive(Clone, Copy)]
+/// The endpoint to which a request is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Door {
     Chat,
+    /// A streamed chat.
+    Stream,
     /// Anthropic's API. The API key is in `x-api-key`.
     Message,
     /// OpenAI's API for text completions.
     TextCompletion,
+    /// OpenAI's API for embeddings, which aren't stored.
+    Embeddings,
 }
 
-/// A chat to send, with a unique message.
+/// A chat to send, with a unique message; or embeddings, whose price is unique for the account.
 struct Wish {
     who: Person,
     /// An API key of the same user.
@@ -51,8 +57,10 @@ struct Wish {
     door: Door,
     message: String,
     key: Option<String>,
-    /// The model. Only `quick` has a flat fare.
+    /// The model of a chat. Only `quick` has a flat fare.
     model: &'static str,
+    /// The price of embeddings.
+    price: u64,
 }
 
 impl Wish {
@@ -66,15 +74,18 @@ impl Wish {
             4 => "!used 3000 1000+500 300 hi",
             _ => "hi",
         };
-        let message = format!("{begins} {number}");
+        let (door, price) = (Door::of(number), number as u64 + 1);
+        let message = match (door, begins) {
+            // The text has at least as many bytes as model tokens.
+            (Door::Embeddings, "hi" | "!used 3000 1000+500 300 hi") => {
+                format!("!used {price} and enough words for this price, {number}")
+            }
+            (Door::Embeddings, _) => format!("!fail {number}"),
+            _ => format!("{begins} {number}"),
+        };
         let key = number.is_multiple_of(2).then(|| format!("key-{number}"));
         let model = if number.is_multiple_of(3) { "deep" } else { "quick" };
-        let door = match number % 4 {
-            0 => Door::Message,
-            1 => Door::TextCompletion,
-            _ => Door::Chat,
-        };
-        Self { who, api_key, door, message, key, model }
+        Self { who, api_key, door, message, key, model, price }
     }
 
     /// Returns the path and the body of the request, and its header with a credential.
@@ -91,14 +102,22 @@ impl Wish {
                 let body = json!({ "messages": messages, "model": model, "max_tokens": 1000 });
                 ("/v1/messages", body, ("x-api-key", self.api_key.clone()))
             }
+            Door::Stream => {
+                let body = json!({ "message": message, "model": model });
+                ("/api/chat/stream/", body, ("authorization", self.who.bearer()))
+            }
             Door::TextCompletion => {
                 ("/v1/completions", json!({ "prompt": message, "model": model }), bearer)
+            }
+            Door::Embeddings => {
+                ("/v1/embeddings", json!({ "input": message, "model": "small" }), bearer)
             }
         }
     }
 
-    /// Sends the chat. A chat with an idempotency key is sent again with the same key while its
-    /// outcome is unknown, as the API recommends. Returns the last status.
+    /// Sends the request. A request with an idempotency key is sent again with the same key while
+    /// its outcome is unknown, as the API recommends. Returns the last status. The status of a
+    /// stream is that of its last event.
     async fn send(&self) -> u16 {
         let (path, body, (name, credential)) = self.request();
         let mut headers = vec![(name, credential.as_str())];
@@ -107,14 +126,29 @@ impl Wish {
         loop {
             tries += 1;
             let reply = self.who.api.send(Method::POST, path, &headers, Some(body.clone())).await;
-            if !matches!(reply.status.as_u16(), 409 | 503) || self.key.is_none() || tries == TRIES {
-                return reply.status.as_u16();
+            let (status, headers, body) = (reply.status.as_u16(), reply.headers, reply.body);
+            let reply = Reply { status, headers, body }.at_its_end();
+            if !matches!(reply.status, 409 | 503) || self.key.is_none() || tries == TRIES {
+                return reply.status;
             }
             let wait = reply
                 .headers
                 .get("retry-after")
                 .map_or(1, |seconds| seconds.to_str().unwrap().parse().unwrap());
             tokio::time::sleep(Duration::from_secs(wait)).await;
+        }
+    }
+}
+
+impl Door {
+    /// Each of an account's requests has a number.
+    fn of(number: usize) -> Self {
+        match number % 7 {
+            0 => Self::Message,
+            1 => Self::TextCompletion,
+            2 => Self::Embeddings,
+            3 | 4 => Self::Stream,
+            _ => Self::Chat,
         }
     }
 }
@@ -176,13 +210,24 @@ async fn end_leases(api: &Api, people: &[Person]) -> usize {
 }
 
 /// Compares an account that has no holds with its history, its ledger and the reply to each of its
-/// chats. Returns how many chats the account has, and their total price.
+/// requests. Returns how many chats and embeddings the account has paid for, and their total price.
 async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> (u64, u64) {
     let account = person.api.account(person).await;
     let history = person.history("?limit=100").await.is(200);
     let chats = history.as_array().unwrap();
+    let (entries, more) = person.api.store().entries(&person.id, None, 100).await.unwrap();
+    assert!(!more);
+    let rows = entries.iter().filter(|entry| entry.kind == EntryKind::Chat);
+    let (embedded, rows): (Vec<&Entry>, Vec<&Entry>) =
+        rows.partition(|row| row.reason == EMBEDDINGS);
     for (wish, status) in told {
-        let stored = chats.iter().filter(|chat| chat["message"] == wish.message).count();
+        let stored = match wish.door {
+            Door::Embeddings => {
+                let price = i64::try_from(wish.price).unwrap();
+                embedded.iter().filter(|row| row.amount == -price).count()
+            }
+            _ => chats.iter().filter(|chat| chat["message"] == wish.message).count(),
+        };
         let may_be = match status {
             200 => 1..=1,
             402 | 502 => 0..=0,
@@ -197,9 +242,7 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> (u64, u64) {
         );
     }
 
-    let (entries, more) = person.api.store().entries(&person.id, None, 100).await.unwrap();
-    assert!(!more);
-    let rows = entries.iter().filter(|entry| entry.kind == EntryKind::Chat);
+    let rows = rows.iter();
     let mut paid: Vec<_> = rows.map(|row| (row.chat_id.clone().unwrap(), -row.amount)).collect();
     let mut said: Vec<_> = chats
         .iter()
@@ -219,7 +262,9 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> (u64, u64) {
         assert_eq!(chat["tokens_deducted"], price, "{}: {chat}", person.name);
     }
     let spent = account.spent.get();
-    assert_eq!(said.iter().map(|(_, price)| price.unsigned_abs()).sum::<u64>(), spent);
+    let of_chats = said.iter().map(|(_, price)| price.unsigned_abs()).sum::<u64>();
+    let of_embeddings = embedded.iter().map(|row| row.amount.unsigned_abs()).sum::<u64>();
+    assert_eq!(of_chats + of_embeddings, spent, "{}", person.name);
     assert!(account.reservations.is_empty(), "{}", person.name);
     assert_eq!(
         account.tokens.get() + account.spent.get(),
@@ -227,7 +272,7 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> (u64, u64) {
         "{}",
         person.name
     );
-    (chats.len().try_into().unwrap(), spent)
+    ((chats.len() + embedded.len()).try_into().unwrap(), spent)
 }
 
 /// Starts the program with this test's store.
@@ -238,7 +283,7 @@ fn program(dynamodb: &str) -> RunningServer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
+async fn accounts_balance_after_500_requests_over_a_breaking_wire() {
     // The output is printed if the test fails.
     let seed = std::env::var("BANK_SEED")
         .map_or_else(|_| Uuid::new_v4().as_u64_pair().0, |seed| seed.parse().unwrap());
@@ -247,7 +292,8 @@ async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
     // thousand open files.
     rlimit::increase_nofile_limit(8192).unwrap();
     let mut api = Api::own(&[]).await;
-    api.stores_prices(&fares::list_with_writes("scripted")).await;
+    let list = fares::list_with_writes("scripted");
+    api.stores_prices(&fares::with_embeddings(list, "scripted")).await;
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
     let running = program(&lane.url);
@@ -279,7 +325,7 @@ async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
         *counted.entry(*status).or_default() += 1;
     }
     println!(
-        "{CHATS} chats in {:.1?}: {counted:?}; {struck} faults; {read} balances read meanwhile",
+        "{CHATS} requests in {:.1?}: {counted:?}; {struck} faults; {read} balances read meanwhile",
         started.elapsed()
     );
     assert!(

@@ -23,6 +23,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemOutput;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
 use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use dynoxide::types::{Item, item_size, write_capacity_units};
 use emulator::checkout::signature;
 use functions::ROUTES;
@@ -31,13 +33,14 @@ use local::estimate::requests::{self, Cost};
 use serde_json::{Value, json};
 use shared::clock::Day;
 use shared::config::Config;
-use shared::store::Purpose;
+use shared::store::{DataPeriod, Purpose};
+use shared::values::file::{FILE_BYTES, PICTURES};
 use shared::values::{Allowances, VoucherCode};
 use shared::{App, Credits};
 use uuid::Uuid;
 
 use crate::endpoints::chats::fares;
-use crate::support::client::{Api, GRANT, PRICE, PRICES_KEPT, Person};
+use crate::support::client::{Api, DAY, GRANT, PRICE, PRICES_KEPT, Person};
 use crate::support::function::{self, Reply, TIME, event, invoke};
 use crate::support::permissions;
 use crate::support::recorded::assert_recorded;
@@ -196,6 +199,7 @@ impl Counted {
             ("REGISTRATIONS_PER_ADDRESS", "20"),
             ("AI_TIMEOUT_SECONDS", "5"),
             ("PAYMENTS", "simulated"),
+            ("TITLE_MODEL", "scripted"),
         ];
         Self {
             api: Api::own(&limits).await,
@@ -231,6 +235,7 @@ impl Counted {
             if !self.is_kept_old {
                 warm.prices.current().await.unwrap();
                 warm.imports.current().await.unwrap();
+                warm.usual.current().await.unwrap();
             }
             let mut app = self.metered(&warm);
             let config = Config { allowances: self.allowances, ..(*app.config).clone() };
@@ -309,8 +314,16 @@ impl Counted {
     async fn census(&mut self) {
         let other = Self::start().await;
         other.api.person("fay").await;
-        let app = other.metered(&other.api.server().functions["chat"].app().unwrap());
-        assert_eq!(app.store.take_census(app.clock.millis(), None).await.unwrap().users, 1);
+        let warm = other.api.server().functions["chat"].app().unwrap();
+        let period = warm.data_period().await.unwrap();
+        let until = Instant::now() + TIME;
+        // The census of the day before has counted the earlier days.
+        warm.store.note_usual_usage(period, until).await.unwrap();
+        other.api.server().clock.advance(DAY);
+        let app = other.metered(&warm);
+        let now = app.clock.millis();
+        assert_eq!(app.store.take_census(now, None).await.unwrap().users, 1);
+        app.store.note_usual_usage(DataPeriod { now, ..period }, until).await.unwrap();
         let reading = std::mem::take(&mut *other.meter.0.lock().unwrap());
         self.note(requests::CENSUS, "census", &reading);
     }
@@ -484,8 +497,47 @@ impl Counted {
             self.count(name, status, "voucher_redeem", redeem, &who.access, body).await;
         }
         let void = format!("{path}/{}", batch["id"].as_str().unwrap());
+        let redemptions = format!("{void}/redemptions");
+        self.get("list of a batch's redemptions", "admin_voucher_redemptions", &redemptions, &root)
+            .await;
         let name = "end of vouchers";
         self.count(name, 200, "admin_vouchers_void", &void, &root.access, Value::Null).await;
+    }
+
+    /// Records the costs of requests that share a chat, read and report it, and end it.
+    async fn shares(&mut self) {
+        let (root, who) = (self.api.administrator("root").await, self.api.person("kay").await);
+        let body = json!({ "message": "hi" });
+        let chat = self.count("", 200, "chat", "/api/chat", &who.access, body).await;
+        let (path, body) = ("/api/user/shares", json!({ "conversation_id": chat["id"] }));
+        let mut shares = Vec::new();
+        for name in ["shared chat", "", ""] {
+            let share =
+                self.count(name, 201, "share_create", path, &who.access, body.clone()).await;
+            shares.push(share);
+        }
+        self.get("list of the shared chats", "shares", path, &who).await;
+        let link = |share: &Value| format!("/api/shares/{}", share["link"].as_str().unwrap());
+        let opened = link(&shares[0]);
+        self.count("opened shared chat", 200, "share", &opened, "", Value::Null).await;
+        let reason = json!({ "reason": "a private address" });
+        for (share, name) in shares[..2].iter().zip(["report about a shared chat", ""]) {
+            let path = format!("{}/reports", link(share));
+            self.count(name, 202, "share_report", &path, "", reason.clone()).await;
+        }
+        let path = "/api/admin/shares";
+        let reports = self.get("reports about shared chats", "admin_shares", path, &root).await;
+        let id = |item: &Value, field: &str| item[field].as_str().unwrap().to_owned();
+        let (share, report) = (id(&reports[0], "share_id"), id(&reports[0], "id"));
+        let dismiss = format!("{path}/{share}/reports/{report}");
+        let name = "dismissed report";
+        self.count(name, 200, "admin_share_end", &dismiss, &root.access, Value::Null).await;
+        let end = format!("{path}/{}", id(&shares[0], "id"));
+        let name = "end of a shared chat by an administrator";
+        self.count(name, 200, "admin_share_end", &end, &root.access, Value::Null).await;
+        let end = format!("/api/user/shares/{}", id(&shares[2], "id"));
+        let name = "end of a shared chat";
+        self.count(name, 200, "share_end", &end, &who.access, Value::Null).await;
     }
 
     /// Records the costs of a purchase and its refund, and of requests that show or change the
@@ -527,6 +579,11 @@ impl Counted {
         let change = json!({ "packs": null, "version": packs["version"] });
         let name = "change of the packs";
         self.count(name, 200, "admin_packs_change", path, &root.access, change).await;
+        let path = "/api/admin/brand";
+        self.get("brand, for administrators", "admin_brand", path, &root).await;
+        let change = json!({ "brand": { "name": "Acme" }, "version": null });
+        let name = "change of the brand";
+        self.count(name, 200, "admin_brand_change", path, &root.access, change).await;
     }
 
     /// Records the costs of administrators' requests in a store with a few users.
@@ -616,6 +673,8 @@ impl Counted {
         app.store.take_census(app.clock.millis(), None).await.unwrap();
         let sums = format!("{figures}&accounts=true");
         self.get("figures with the sums of all accounts", "admin_figures", &sums, &root).await;
+        let calls = format!("{figures}&calls=true");
+        self.get("figures with the calls to models", "admin_figures", &calls, &root).await;
         let sorted = "/api/admin/users?limit=2&sort=-tokens";
         self.get("sorted page of the users", "admin_users", sorted, &root).await;
         self.interventions(&root).await;
@@ -818,9 +877,63 @@ impl Counted {
         apart.chat("chat of an account with instructions", 200, &zoe, "hi").await;
         self.costs.append(&mut apart.costs);
     }
+
+    /// Records the costs of a user's folders, and of chats in them. The folder's instructions have
+    /// the maximum length. Uses a separate store.
+    async fn folders(&mut self) {
+        let mut apart = Self::start().await;
+        let zoe = apart.api.person("zoe").await;
+        let (path, body) =
+            ("/api/folders", json!({ "name": "Travel", "instructions": "x".repeat(2000) }));
+        apart.count("first folder", 201, "folder_create", path, &zoe.access, body.clone()).await;
+        apart.count("folder", 201, "folder_create", path, &zoe.access, body).await;
+        apart.get("folders", "folders", path, &zoe).await;
+        let folder = zoe.get("/api/folders").await.is(200)[0]["id"].clone();
+        let begins = json!({ "message": "hi", "folder_id": folder });
+        let access = &zoe.access;
+        apart.count("chat in a new folder chat", 200, "chat", "/api/chat", access, begins).await;
+        let id = zoe.get("/api/conversations").await.is(200)[0]["id"].clone();
+        let continues = json!({ "message": "hi", "conversation_id": id });
+        apart.count("chat in a folder", 200, "chat", "/api/chat", access, continues).await;
+        let one = format!("/api/conversations/{}", id.as_str().unwrap());
+        let moves = json!({ "folder_id": folder });
+        apart.count("move to a folder", 200, "conversation_rename", &one, access, moves).await;
+        apart.get("conversation in a folder", "conversation", &one, &zoe).await;
+        let listed = format!("/api/conversations?folder_id={}", folder.as_str().unwrap());
+        apart.get("conversations of a folder", "conversations", &listed, &zoe).await;
+        let path = format!("{path}/{}", folder.as_str().unwrap());
+        let renames = json!({ "name": "Fares" });
+        apart.count("change of a folder", 200, "folder_change", &path, access, renames).await;
+        self.costs.append(&mut apart.costs);
+    }
 }
 
 impl Counted {
+    /// Records the cost of a message with as many and as large pictures as possible. Uses a separate
+    /// store.
+    async fn pictures(&mut self) {
+        let mut apart = Self::start().await;
+        let zoe = apart.api.person("zoe").await;
+        zoe.chat("hi").await.is(200);
+        let mut picture = b"\x89PNG\r\n\x1a\n".to_vec();
+        picture.resize(FILE_BYTES, 0);
+        let picture = json!({ "name": "a.png", "data": BASE64_STANDARD.encode(&picture) });
+        let body = json!({ "message": "hi", "attachments": vec![picture; PICTURES] });
+        let name = "chat with four large pictures";
+        apart.count(name, 200, "chat", "/api/chat", &zoe.access, body).await;
+        self.costs.append(&mut apart.costs);
+    }
+
+    /// Records the cost of an export of addresses. Uses a separate store.
+    async fn exported_addresses(&mut self) {
+        let mut apart = Self::start().await;
+        let root = apart.api.administrator("root").await;
+        let (ann, _) = apart.api.person_with_email().await;
+        let path = format!("/api/admin/export/addresses.csv?users={}", ann.id);
+        apart.get("export of the address of a user", "admin_export", &path, &root).await;
+        self.costs.append(&mut apart.costs);
+    }
+
     /// Records the costs of chats that don't follow the newest chat in their conversation, and of
     /// deleting these chats. Uses a separate store.
     async fn branches(&mut self) {
@@ -937,6 +1050,10 @@ impl Counted {
         self.chat("chat without a message", 400, who, "").await;
         who.has_left(GRANT).await;
         self.chat("chat whose AI fails", 502, who, "!fail").await;
+        for name in ["first temporary chat", "temporary chat"] {
+            let body = json!({ "message": "hi", "temporary": true });
+            self.count(name, 200, "chat", "/api/chat", &who.access, body).await;
+        }
         self.header = Some(("idempotency-key", "k1"));
         let first = self.chat("chat with a key", 200, who, "hi").await;
         assert_eq!(self.chat("replayed chat", 200, who, "hi").await, first);
@@ -954,6 +1071,12 @@ impl Counted {
         self.get("search of the conversations", "conversations", search, who).await;
         let path = format!("/api/conversations/{id}");
         self.get("conversation", "conversation", &path, who).await;
+        who.changes_stored(id, "REMOVE charged_before", &[]).await;
+        let name = "conversation whose charges are counted";
+        self.get(name, "conversation", &path, who).await;
+        let title = format!("{path}/title");
+        self.count("title by a model", 200, "conversation_title", &title, &who.access, Value::Null)
+            .await;
         let history = format!("/api/chat?conversation_id={id}");
         self.get("page of a conversation's history", "chat_history", &history, who).await;
         for (name, change) in [
@@ -963,6 +1086,20 @@ impl Counted {
         ] {
             self.count(name, 200, "conversation_rename", &path, &who.access, change).await;
         }
+        let file = json!([{ "name": "a.txt", "text": "one" }]);
+        let with = json!({ "message": "hi", "attachments": file });
+        let first =
+            self.count("chat with a file", 200, "chat", "/api/chat", &who.access, with).await;
+        let id_of_first = first["id"].as_str().unwrap();
+        let more = json!({ "message": "hi", "conversation_id": id_of_first });
+        let name = "chat in a conversation with a file";
+        self.count(name, 200, "chat", "/api/chat", &who.access, more).await;
+        let of_file = format!("/api/files/{id_of_first}.0");
+        self.get("file", "file_read", &of_file, who).await;
+        let path_of_first = format!("/api/conversations/{id_of_first}");
+        let removal = json!({ "remove_files": [format!("{id_of_first}.0")] });
+        let name = "removal of a file from the context";
+        self.count(name, 200, "conversation_rename", &path_of_first, &who.access, removal).await;
         self.get("single chat", "chat_read", &format!("/api/chat/{id}"), who).await;
         self.get("page of the history", "chat_history", "/api/chat", who).await;
         self.get("page of a search", "chat_history", "/api/chat?q=hi", who).await;
@@ -977,6 +1114,8 @@ impl Counted {
         let yesterday = Day::from_millis(self.api.server().clock.millis()).before(1);
         let earlier = format!("{path}?to={yesterday}");
         self.get("statement of earlier days", "ledger", &earlier, who).await;
+        let of_model = format!("{path}?model=deep");
+        self.get("statement of a model", "ledger", &of_model, who).await;
         self.get("months of a statement", "ledger", &format!("{path}/months"), who).await;
         self.get("export of a page", "export", "/api/user/export", who).await;
     }
@@ -1009,14 +1148,18 @@ impl Counted {
         let restricted = json!({ "name": "a program", "limit": { "tokens": 1000 } });
         let name = "new API key with a limit";
         let limited = self.count(name, 201, "api_key_create", keys, &who.access, restricted).await;
-        let limited = who.using(limited["key"].as_str().unwrap());
-        limited.completes().await.is(200);
+        let robot = who.using(limited["key"].as_str().unwrap());
+        robot.completes().await.is(200);
         let name = "completion by API key with a limit";
-        self.count(name, 200, "completions", path, &limited.access, body).await;
+        self.count(name, 200, "completions", path, &robot.access, body).await;
         self.get("list of the models", "models", "/v1/models", &program).await;
         let key = format!("{keys}/{}", key["id"].as_str().unwrap());
         let name = json!({ "name": "laptop" });
         self.count("new name of an API key", 200, "api_key_rename", &key, &who.access, name).await;
+        let other = format!("{keys}/{}", limited["id"].as_str().unwrap());
+        let limit = json!({ "limit": { "tokens": 2000 } });
+        let name = "new limit of an API key";
+        self.count(name, 200, "api_key_rename", &other, &who.access, limit).await;
         self.get("end of an API key", "api_key_revoke", &key, who).await;
     }
 
@@ -1114,6 +1257,9 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.responses().await;
     Box::pin(counted.allowances()).await;
     counted.instructions().await;
+    counted.folders().await;
+    counted.pictures().await;
+    counted.exported_addresses().await;
     counted.branches().await;
     // Stopped chats use a separate store, because they would add rows to the day whose figures are
     // measured above.
@@ -1125,6 +1271,7 @@ async fn each_request_costs_what_the_documentation_says() {
     let mut priced = Counted::start().await;
     priced.priced().await;
     priced.vouchers().await;
+    priced.shares().await;
     priced.purchases().await;
     counted.costs.extend(priced.costs);
     let documented = requests::costs().unwrap();

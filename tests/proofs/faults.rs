@@ -12,14 +12,20 @@ mod chats;
 mod conversations;
 mod creations;
 mod deletions;
+mod embeddings;
+mod files;
+mod folders;
 mod interventions;
+mod keys;
 mod log_outs;
 mod logins;
 mod orders;
 mod prices;
 mod refreshes;
 mod registrations;
+mod shares;
 mod sweeps;
+mod titles;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -33,8 +39,8 @@ use functions::{Function, ROUTES};
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use serde_json::Value;
-use shared::App;
 use shared::http::Route;
+use shared::{App, Error};
 use tokio::sync::Mutex;
 
 use self::chats::Paying;
@@ -423,6 +429,30 @@ impl<S: Scenario<Own = OwnStore>> Case<S> {
             replies: Vec::new(),
             wrong: Vec::new(),
         }
+    }
+}
+
+impl<T: Debug, S: Scenario<Reply = Result<T, Error>>> Case<S> {
+    /// Runs the work with its fault injected, and ends the faults. Returns true if it succeeded.
+    async fn runs_once(&mut self) -> bool {
+        self.runs().await;
+        self.lane.calm();
+        self.replies.last().is_some_and(Result::is_ok)
+    }
+
+    /// Runs the work again without faults, and checks that it succeeds.
+    async fn succeeds(&mut self, moment: &str) {
+        self.asks().await;
+        let outcome = self.replies.last().unwrap();
+        let failed = outcome.is_err().then(|| format!("{outcome:?}"));
+        self.notes(moment, failed);
+    }
+
+    /// Returns the outcomes that are neither a success nor unknown.
+    fn wrong_outcomes(&self) -> Vec<String> {
+        let is_wrong = |reply: &&S::Reply| !matches!(reply, Ok(_) | Err(Error::Unavailable(_)));
+        let wrong = self.replies.iter().filter(is_wrong);
+        wrong.map(|reply| format!("this outcome is wrong: {reply:?}")).collect()
     }
 }
 

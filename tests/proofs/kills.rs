@@ -2,8 +2,11 @@
 //! including stopped chats, with both flat and usage-based prices. Checks the store's contents, the
 //! reply to a retry with the same idempotency key, and the recovery if the client doesn't retry.
 
+mod embeddings;
 mod grants;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use futures_util::future::join_all;
 use futures_util::stream::{StreamExt, iter};
 use serde_json::{Value, json};
@@ -16,12 +19,15 @@ use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan};
 use crate::support::rig::Rig;
 use crate::support::world::World;
 
+/// How many model tokens of a prompt the AI writes into its cache, if it reports its counts.
+const WRITTEN: u32 = 5;
+
 /// Starts an instance of a function that uses this lane.
 async fn instance(function: &str, lane: &Lane) -> Instance {
     let settings = [
         ("DYNAMODB_ENDPOINT", lane.url.as_str()),
         ("AI_PROVIDER", "scripted"),
-        ("AI_TIMEOUT_SECONDS", "5"),
+        ("AI_TIMEOUT_SECONDS", "20"),
     ];
     Instance::of(function, &settings).await
 }
@@ -37,6 +43,12 @@ enum Killed {
     BeforeSettle,
     AfterSettle,
     AfterTheReply,
+    /// The message has files.
+    BeforeFilesAreListed,
+    AfterFilesAreListed,
+    BetweenFiles,
+    FilesBeforeSettle,
+    FilesAfterSettle,
     BeforeRelease,
     AfterRelease,
     /// The AI has failed at the end of a streamed answer.
@@ -66,7 +78,7 @@ enum Holds {
 }
 
 impl Killed {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 26] = [
         Self::BeforeRecordIsRead,
         Self::AfterRecordIsRead,
         Self::BeforeReserve,
@@ -75,6 +87,11 @@ impl Killed {
         Self::BeforeSettle,
         Self::AfterSettle,
         Self::AfterTheReply,
+        Self::BeforeFilesAreListed,
+        Self::AfterFilesAreListed,
+        Self::BetweenFiles,
+        Self::FilesBeforeSettle,
+        Self::FilesAfterSettle,
         Self::BeforeRelease,
         Self::AfterRelease,
         Self::FailedBeforeRelease,
@@ -90,8 +107,20 @@ impl Killed {
         Self::StreamStoppedAfterSettle,
     ];
 
+    fn has_files(self) -> bool {
+        matches!(
+            self,
+            Self::BeforeFilesAreListed
+                | Self::AfterFilesAreListed
+                | Self::BetweenFiles
+                | Self::FilesBeforeSettle
+                | Self::FilesAfterSettle
+        )
+    }
+
     fn is_stream(self) -> bool {
-        self.is_heard() || self.is_silent() || self.is_cut()
+        let with_files = [Self::AfterFilesAreListed, Self::FilesAfterSettle];
+        self.is_heard() || self.is_silent() || self.is_cut() || with_files.contains(&self)
     }
 
     /// Returns true if the AI ends its answer with a reason other than `stop`.
@@ -134,13 +163,18 @@ impl Killed {
             Self::AfterRecordIsRead => (FaultPoint::Call(1), Fault::StallAfter),
             Self::BeforeReserve => (FaultPoint::Operation("UpdateItem", 1), Fault::StallBefore),
             Self::AfterReserve => (FaultPoint::Operation("UpdateItem", 1), Fault::StallAfter),
+            Self::BeforeFilesAreListed => (FaultPoint::Operation("PutItem", 1), Fault::StallBefore),
+            Self::AfterFilesAreListed => (FaultPoint::Operation("PutItem", 1), Fault::StallAfter),
+            Self::BetweenFiles => (FaultPoint::Operation("PutItem", 3), Fault::StallBefore),
             Self::BeforeSettle
+            | Self::FilesBeforeSettle
             | Self::CutBeforeSettle
             | Self::WholeStoppedBeforeSettle
             | Self::StreamStoppedBeforeSettle => {
                 (FaultPoint::Operation("TransactWriteItems", 1), Fault::StallBefore)
             }
             Self::AfterSettle
+            | Self::FilesAfterSettle
             | Self::CutAfterSettle
             | Self::WholeStoppedAfterSettle
             | Self::StreamStoppedAfterSettle => {
@@ -163,13 +197,15 @@ impl Killed {
 
     fn message(self) -> &'static str {
         match self {
-            _ if self.is_heard() => "!words 2000 one two",
-            Self::DuringTheAi => "!slow 4000",
-            _ if self.is_stopped() => "!slow 4000",
+            // A busy machine may notice only after seconds that the AI is at work.
+            _ if self.is_heard() => "!words 8000 one two",
+            Self::DuringTheAi => "!slow 15000",
+            _ if self.is_stopped() => "!slow 15000",
             Self::BeforeRelease | Self::AfterRelease => "!fail",
             _ if self.has_failed() => "!ends error 30 0 20",
-            _ if self.is_cut_by_length() => "!ends length 30 0 20",
-            _ => "hi",
+            _ if self.is_cut_by_length() => "!ends length 30 10+5 20",
+            _ if self.has_files() => "hi",
+            _ => "!used 30 10+5 20 hi",
         }
     }
 
@@ -184,6 +220,10 @@ impl Killed {
             Self::AfterReserve
             | Self::DuringTheAi
             | Self::BeforeSettle
+            | Self::BeforeFilesAreListed
+            | Self::AfterFilesAreListed
+            | Self::BetweenFiles
+            | Self::FilesBeforeSettle
             | Self::BeforeRelease
             | Self::FailedBeforeRelease
             | Self::CutBeforeSettle
@@ -193,6 +233,7 @@ impl Killed {
             | Self::StreamStoppedBeforeSettle => Holds::StoredHold,
             Self::AfterSettle
             | Self::AfterTheReply
+            | Self::FilesAfterSettle
             | Self::CutAfterSettle
             | Self::WholeStoppedAfterSettle
             | Self::StreamStoppedAfterSettle => Holds::Chat,
@@ -216,7 +257,17 @@ impl Case {
     }
 
     fn body(&self) -> Value {
-        json!({ "message": self.killed.message(), "model": self.model })
+        let mut body = json!({ "message": self.killed.message(), "model": self.model });
+        if self.killed.has_files() {
+            // In this list, the model with a price by usage doesn't accept pictures.
+            let picture = BASE64_STANDARD.encode(b"\x89PNG\r\n\x1a\n");
+            let second = match self.model {
+                "quick" => json!({ "name": "b.png", "data": picture }),
+                _ => json!({ "name": "b.txt", "text": "two" }),
+            };
+            body["attachments"] = json!([{ "name": "a.txt", "text": "one" }, second]);
+        }
+        body
     }
 
     /// Returns the event that requests the chat, with an idempotency key.
@@ -267,6 +318,11 @@ impl Case {
         if holds != Holds::Nothing {
             assert_eq!(taken == PRICE, self.model == "quick", "{taken} taken");
         }
+        let reports = self.killed.message().contains(" 30 10+5 20");
+        for chat in chats.iter().filter(|_| reports) {
+            let written = chat.usage.map(|usage| usage.written_tokens);
+            assert_eq!(written, Some(WRITTEN), "killed {:?}", self.killed);
+        }
         // The AI's work on a failed or stopped answer counts at most once.
         let work =
             account.free_work.iter().flatten().filter(|(key, _)| !key.starts_with('e')).count();
@@ -294,7 +350,7 @@ impl Case {
 }
 
 async fn killed_everywhere(rig: &Rig) -> Vec<Case> {
-    rig.api.prices(&fares::list_through(&["scripted", "openai"])).await;
+    rig.api.prices(&fares::list_with_writes_through(&["scripted", "openai"])).await;
     let cases = ["quick", "deep"].map(|model| Killed::ALL.map(|killed| (killed, model)));
     let cases = cases.as_flattened().iter();
     let mut cases = join_all(cases.map(|(killed, model)| Case::of(rig, *killed, model))).await;

@@ -1,19 +1,29 @@
 //! Tests a server that gets too many requests, or unfinished requests. Checks its memory use, and
-//! which clients still get replies.
+//! which clients still get replies. Also tests one account's largest messages, all at once, over a
+//! store that limits each partition key.
 
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use futures_util::future::join_all;
 use reqwest::Client;
 use serde_json::json;
+use shared::aws;
+use shared::values::file::{FILE_BYTES, PICTURES};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::client::http;
+use crate::support::client::{Api, GRANT, PRICE, http};
+use crate::support::function::{self, ask};
+use crate::support::mistakes::Sabotage;
 use crate::support::program::RunningServer;
+use crate::support::proxy::Proxy;
 
-/// How many MiB the server may use.
-const MOST: u64 = 150;
+/// How many MiB the server may use. The test's unfinished messages, which may be 2 MB long, take 80
+/// MB, and their growing buffers up to twice as much.
+const MOST: u64 = 300;
 
 /// How long the server may take to close idle connections while the machine is busy receiving 400
 /// MB of bodies.
@@ -129,5 +139,46 @@ async fn bursts_and_unfinished_requests_use_little_memory_and_end() {
             .header("content-type", "application/json")
             .body(vec![b' '; LARGEST]);
         assert_eq!(whole.send().await.unwrap().status(), 413, "{path}");
+    }
+}
+
+/// Makes the product store files among their user's chats, in a partition to which settles write.
+fn stores_files_with_chats(_: &str, body: &mut String) {
+    if body.contains(r#""TableName":"FilesTable""#) {
+        *body = body.replace("FilesTable", "ChatsTable").replace(r#""pk":"#, r#""chat_id":"#);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_messages_with_large_pictures_throttle_no_settle() {
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    png.resize(FILE_BYTES, 0);
+    let picture = json!({ "name": "a", "data": BASE64_STANDARD.encode(png) });
+    let body = json!({ "message": "hi", "attachments": vec![picture; PICTURES] });
+    for is_mistaken in [false, true] {
+        // The default on AWS.
+        let api = Api::own(&[("PARALLEL_CHATS", "8")]).await;
+        let ann = api.person("ann").await;
+        let mistake = is_mistaken.then_some(Sabotage::Sends(stores_files_with_chats));
+        let proxy = Proxy::sabotaged(&api.dynamodb, mistake).await;
+        let lane = proxy.lane();
+        lane.limits_partitions();
+        // Without time-outs, each further attempt follows a refusal.
+        let client = function::client(&aws::emulated()).timeout_config(TimeoutConfig::disabled());
+        let server = api.server();
+        let app = function::app_with_store(&server.apps["chat"], &lane.url, client);
+        let (chat, bearer) = (server.functions["chat"].with_app(app), ann.bearer());
+        let headers = [("authorization", bearer.as_str())];
+        let sent = (0..8).map(|_| ask(&chat, "chat", "/api/chat", &headers, body.clone()));
+        let replies = join_all(sent).await;
+
+        let answered = replies.iter().filter(|reply| reply.status == 200).count();
+        assert_eq!(answered, if is_mistaken { 0 } else { 8 }, "{replies:?}");
+        assert_eq!(ann.balance().await, GRANT - PRICE * answered as u64);
+        assert_eq!(lane.times_struck() > 0, is_mistaken, "{:?}", lane.calls());
+        let calls = lane.calls().into_iter();
+        let settles = calls.filter(|call| call.operation == "TransactWriteItems");
+        let attempts: Vec<usize> = settles.map(|call| call.attempts).collect();
+        assert_eq!(attempts, vec![1; answered], "each settle is accepted at once");
     }
 }

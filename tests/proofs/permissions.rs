@@ -1,11 +1,11 @@
 //! Checks least privilege. The tests make every function send each kind of call that it can send to
-//! the store, Secrets Manager, Bedrock and SES. The template's policies must allow each call, and
-//! each permission must be needed by at least one call.
+//! the store, Secrets Manager, Bedrock, SES and CloudWatch. The template's policies must allow each
+//! call, and each permission must be needed by at least one call.
 //!
 //! The tests start the functions one by one, as Lambda starts them. Each function has a separate
 //! connection to each service, which records its calls.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,11 +20,12 @@ use emulator::dynamo::{self, Data, Dynamo};
 use functions::background::payments_check;
 use functions::{ENDPOINTS, Endpoint, Function, ROUTES};
 use serde_json::{Value, json};
-use shared::app::{MailApp, PaymentsApp, Scheduled};
+use shared::app::{CensusApp, MailApp, PaymentsApp, Scheduled};
 use shared::clock::{Clock, Day, id_at};
 use shared::config::{Secret, Settings};
 use shared::mail::{Mail, MailTransport};
 use shared::store::Order;
+use shared::telemetry::model_calls::{CallSource, CloudWatch};
 use shared::values::Pack;
 use shared::values::idempotency::{Key, Kind};
 use shared::{App, Credits, secrets};
@@ -32,7 +33,7 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::ai::providers::{delta, stop};
-use crate::support::client::{DAY, token_in};
+use crate::support::client::{DAY, PRICES_KEPT, token_in};
 use crate::support::django::{self, DumpFile};
 use crate::support::function::{Reply, TIME, event, invoke};
 use crate::support::mistakes::Sabotage;
@@ -46,11 +47,12 @@ use crate::support::stack::Stack;
 use crate::support::world::scan;
 
 /// Permissions that no call in these tests needs, by function and action.
-const ARGUED: [(&str, &str); 4] = [
+const ARGUED: [(&str, &str); 5] = [
     // The functions that call the AI share a policy. One action gets a model's answer as a whole
     // and the other gets it in pieces, so a function gains nothing by having both.
     ("chat", "bedrock:InvokeModelWithResponseStream"),
     ("chat_stream", "bedrock:InvokeModel"),
+    ("conversation_title", "bedrock:InvokeModelWithResponseStream"),
     // In these tests, embeddings come from the provider that works offline.
     ("embeddings", "bedrock:InvokeModel"),
     ("embeddings", "bedrock:InvokeModelWithResponseStream"),
@@ -65,7 +67,7 @@ const NETWORK: &str = "203.0.113.7";
 /// The value of every secret.
 const SECRET: &str = "whsec_0123456789abcdefghijklmnopqrstuvwxyz";
 
-/// Bedrock, SES and Secrets Manager on one server. The first segment of a path names the calling
+/// Bedrock, SES, CloudWatch and Secrets Manager on one server. The first segment of a path names the calling
 /// function.
 #[derive(Clone)]
 struct Amazon {
@@ -155,6 +157,14 @@ async fn answer(State(amazon): State<Amazon>, request: Request) -> Response {
     }
     let Some(asks) = path.strip_prefix("model/") else {
         let target = parts.headers["x-amz-target"].to_str().unwrap();
+        if let Some(operation) = target.strip_prefix("GraniteServiceVersion20100801.") {
+            // IAM doesn't know the namespace or the metric of these calls.
+            called(Call::of(&format!("cloudwatch:{operation}"), "*"));
+            let dimensions = json!([{ "Name": "Model", "Value": "deep" }]);
+            let metrics = json!([{ "MetricName": "AiFailures", "Dimensions": dimensions }]);
+            let reply = json!({ "Metrics": metrics, "MetricDataResults": [] });
+            return Response::new(Body::from(reply.to_string()));
+        }
         let action = target.replace('.', ":");
         let secret = asked["SecretId"].as_str().unwrap().to_owned();
         called(Call::of(&action, secret.clone()));
@@ -225,6 +235,8 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
                 "http://127.0.0.1:1/v1".to_owned()
             }
             "OPENAI_MODEL" | "OPENAI2_MODEL" | "ANTHROPIC_MODEL" => "tiny".to_owned(),
+            "SHARING" => "on".to_owned(),
+            "TITLE_MODEL" => MODEL.to_owned(),
             // The limit is low, so that few wrong passwords reach it.
             "LOGIN_ATTEMPTS" => "3".to_owned(),
             _ if value.starts_with("arn:aws:secretsmanager:") => {
@@ -344,7 +356,7 @@ struct Watched {
     blind: BTreeMap<&'static str, Instance>,
     sweep: (App, Lane),
     erase: (App, Lane),
-    census: (App, Lane),
+    census: (CensusApp, Lane),
     payments: (PaymentsApp, Lane),
     mail: (MailApp, Lane),
     /// The endpoints that got a request.
@@ -378,7 +390,13 @@ impl Watched {
             (App::connect(&settings, clock.clone()).await.unwrap(), lane.clone())
         };
         let (sweep, erase) = (connect("sweep").await, connect("erase").await);
-        let census = connect("census").await;
+        let census = {
+            let (app, lane) = connect("census").await;
+            let aws = shared::aws::emulated().to_builder();
+            let aws = aws.endpoint_url(amazon.at("census")).build();
+            let calls = CallSource::CloudWatch(CloudWatch::new(&aws, "farebox-prod".into()));
+            (CensusApp { app, calls }, lane)
+        };
         let payments = {
             let lane = recording(&wire);
             let settings = settings("payments_check", &lane, &amazon);
@@ -507,6 +525,17 @@ impl Watched {
         self.set_value(name, "reservations", AttributeValue::M(held.into_iter().collect())).await;
     }
 
+    /// Makes a conversation one whose charges an earlier release hasn't counted.
+    async fn uncounts(&self, user: &User, id: &str) {
+        let update = dynamo::client(&self.dynamo.url)
+            .update_item()
+            .table_name("ChatsTable")
+            .key("user_id", AttributeValue::S(user.id.clone()))
+            .key("chat_id", AttributeValue::S(format!("c#{id}")))
+            .update_expression("REMOVE charged_before");
+        update.send().await.unwrap();
+    }
+
     async fn set_value(&self, name: &str, attribute: &str, value: AttributeValue) {
         let update = dynamo::client(&self.dynamo.url)
             .update_item()
@@ -516,6 +545,16 @@ impl Watched {
             .expression_attribute_names("#attribute", attribute)
             .expression_attribute_values(":value", value);
         update.send().await.unwrap();
+    }
+
+    /// Creates a folder that contains this conversation. Returns the folder's path.
+    async fn files(&self, user: &User, conversation: &str) -> String {
+        let body = json!({ "name": "Travel", "instructions": "Be brief." });
+        let create = to("folder_create", "/api/folders").by(&user.token).with(body);
+        let id = self.is(201, create).await["id"].as_str().unwrap().to_owned();
+        let move_to = to("conversation_rename", conversation).by(&user.token);
+        self.is(200, move_to.with(json!({ "folder_id": id }))).await;
+        format!("/api/folders/{id}")
     }
 
     /// Sends the e-mails in the outbox, and returns the link token for this address.
@@ -618,6 +657,11 @@ impl Watched {
             let begun = self.is(200, conversations()).await[0]["id"].clone();
             let more = json!({ "message": "hi", "conversation_id": begun, "after": begun });
             self.is(200, chat(more)).await;
+            let file = json!([{ "name": "a.txt", "text": "one" }]);
+            let first = chat(json!({ "message": "hi", "attachments": file }));
+            let id = self.is(200, first).await["conversation_id"].clone();
+            let more = json!({ "message": "hi", "conversation_id": id, "attachments": file });
+            self.is(200, chat(more)).await;
             self.loses_a_reply(200, chat(json!({ "message": "hi" }))).await;
         }
         let stop = |key: &str| {
@@ -704,6 +748,9 @@ impl Watched {
         ] {
             self.is(200, to(endpoint, path).by(&ann.token)).await;
         }
+        let file = json!([{ "name": "a.txt", "text": "one" }]);
+        let begins = to("chat", "/api/chat").by(&ann.token);
+        self.is(200, begins.with(json!({ "message": "hi", "attachments": file }))).await;
         let conversations = to("conversations", "/api/conversations").by(&ann.token);
         // A conversation has the id of its first chat.
         let id = self.is(200, conversations).await[0]["id"].as_str().unwrap().to_owned();
@@ -711,7 +758,12 @@ impl Watched {
         let history = format!("/api/chat?conversation_id={id}");
         self.is(200, to("chat_history", &history).by(&ann.token)).await;
         self.is(200, to("chat_read", &chat).by(&ann.token)).await;
+        self.is(200, to("file_read", &format!("/api/files/{id}.0")).by(&ann.token)).await;
         self.is(200, to("conversation", &conversation).by(&ann.token)).await;
+        self.uncounts(&ann, &id).await;
+        self.is(200, to("conversation", &conversation).by(&ann.token)).await;
+        let title = format!("{conversation}/title");
+        self.is(200, to("conversation_title", &title).by(&ann.token)).await;
         for change in
             [json!({ "title": "hi" }), json!({ "pinned": true }), json!({ "pinned": false })]
         {
@@ -722,6 +774,21 @@ impl Watched {
             let body = json!({ "message": "hi", "conversation_id": id, "after": after });
             self.is(200, to("chat", "/api/chat").by(&ann.token).with(body)).await
         };
+        let folder = self.files(&ann, &conversation).await;
+        for (endpoint, path) in [("chat", "/api/chat"), ("chat_stream", "/api/chat/stream")] {
+            let body = json!({ "message": "hi", "conversation_id": id });
+            self.is(200, to(endpoint, path).by(&ann.token).with(body)).await;
+        }
+        self.is(200, to("conversation", &conversation).by(&ann.token)).await;
+        self.is(200, to("conversations", "/api/conversations").by(&ann.token)).await;
+        self.is(200, to("conversation_title", &title).by(&ann.token)).await;
+        let again = to("conversation_rename", &conversation).by(&ann.token);
+        self.is(200, again.with(json!({ "title": "hi" }))).await;
+        self.is(200, to("export", "/api/user/export").by(&ann.token)).await;
+        self.is(200, to("folders", "/api/folders").by(&ann.token)).await;
+        let change = to("folder_change", &folder).by(&ann.token);
+        self.is(200, change.with(json!({ "name": "Fares" }))).await;
+        self.is(200, to("folder_delete", &folder).by(&ann.token)).await;
         let branch = follow("start").await["id"].as_str().unwrap().to_owned();
         follow(&branch).await;
         for message in [format!("/api/chat/{branch}"), chat] {
@@ -742,8 +809,10 @@ impl Watched {
         self.is(201, create(limited)).await;
         let key = self.api_key(&ann).await["id"].as_str().unwrap().to_owned();
         let key = format!("/api/user/api-keys/{key}");
-        let name = json!({ "name": "laptop" });
-        self.is(200, to("api_key_rename", &key).by(&ann.token).with(name)).await;
+        let change = |body: Value| to("api_key_rename", &key).by(&ann.token).with(body);
+        self.is(200, change(json!({ "name": "laptop" }))).await;
+        self.is(409, change(json!({ "limit": { "tokens": 5 } }))).await;
+        self.is(200, change(json!({ "limit": null }))).await;
         self.is(200, to("api_key_revoke", &key).by(&ann.token)).await;
         self.is(404, to("api_key_revoke", "/api/user/api-keys/x").by(&ann.token)).await;
     }
@@ -814,6 +883,7 @@ impl Watched {
         self.lists(&root, &ida, &user).await;
         self.price_lists(&root).await;
         self.vouchers(&root).await;
+        self.shares(&root).await;
         self.purchases(&root).await;
         // Deletes a user who is an active administrator and has an address.
         let change = to("admin_user_change", &user).by(&root.token);
@@ -821,14 +891,19 @@ impl Watched {
         self.loses_a_reply(202, to("admin_user_delete", &user).by(&root.token)).await;
     }
 
-    /// Deletes an administrator's account, which has a chat, an API key and instructions.
+    /// Deletes an administrator's account, which has a shared chat, an API key, instructions and a
+    /// folder.
     async fn administrator_leaves(&self, ruth: &User) {
         let hi = json!({ "message": "hi" });
-        self.is(200, to("chat", "/api/chat").by(&ruth.token).with(hi)).await;
+        let chat = self.is(200, to("chat", "/api/chat").by(&ruth.token).with(hi)).await;
+        let body = json!({ "conversation_id": chat["conversation_id"] });
+        self.is(201, to("share_create", "/api/user/shares").by(&ruth.token).with(body)).await;
         self.api_key(ruth).await;
         let instructions = json!({ "instructions": "Be brief." });
         let change = to("profile_change", "/api/user/profile").by(&ruth.token);
         self.is(200, change.with(instructions)).await;
+        let folder = to("folder_create", "/api/folders").by(&ruth.token);
+        self.is(201, folder.with(json!({ "name": "Travel" }))).await;
         self.token_to("ruth@example.com").await;
         let delete = to("account_delete", "/api/user").by(&ruth.token);
         self.is(202, delete.with(json!({ "password": PASSWORD }))).await;
@@ -909,6 +984,8 @@ impl Watched {
         ] {
             self.is(200, to(endpoint, path).by(&root.token)).await;
         }
+        let addresses = format!("/api/admin/export/addresses.csv?users={}", ida.id);
+        self.loses_a_reply(200, to("admin_export", &addresses).by(&root.token)).await;
     }
 
     /// Sets, reads and removes the price list.
@@ -945,9 +1022,65 @@ impl Watched {
         };
         self.loses_a_reply(200, redeem(&batch["codes"][0])).await;
         self.is(200, redeem(&batch["codes"][0])).await;
+        let redemptions = format!("{vouchers}/{}/redemptions", batch["id"].as_str().unwrap());
+        let listed = to("admin_voucher_redemptions", &redemptions).by(&root.token);
+        assert_eq!(self.is(200, listed).await[0]["username"], "kim");
         let void = format!("{vouchers}/{}", batch["id"].as_str().unwrap());
         self.loses_a_reply(200, to("admin_vouchers_void", &void).by(&root.token)).await;
         self.is(410, redeem(&batch["codes"][1])).await;
+    }
+
+    /// Sets a brand twice, removes it and sets it again, and shows it.
+    async fn brand(&self, root: &User) {
+        let path = "/api/admin/brand";
+        let set = |brand: Value, version: &Value| {
+            let body = json!({ "brand": brand, "version": version });
+            to("admin_brand_change", path).by(&root.token).with(body)
+        };
+        let brand = json!({ "name": "Acme" });
+        self.loses_a_reply(200, set(brand.clone(), &Value::Null)).await;
+        let shown = self.is(200, to("admin_brand", path).by(&root.token)).await;
+        self.is(200, set(brand.clone(), &shown["version"])).await;
+        self.is(200, set(Value::Null, &shown["version"])).await;
+        self.is(200, set(brand, &Value::Null)).await;
+        // The function has read at its start that there was no brand.
+        self.clock.advance(PRICES_KEPT);
+        self.is(200, to("brand", "/brand/0/logo.svg")).await;
+    }
+
+    /// Shares chats, reads and reports them, and ends them.
+    async fn shares(&self, root: &User) {
+        let kit = self.register("kit").await;
+        let hi = json!({ "message": "hi" });
+        let chat = self.is(200, to("chat", "/api/chat").by(&kit.token).with(hi)).await;
+        let (path, reported) = ("/api/user/shares", "/api/admin/shares");
+        let body = json!({ "conversation_id": chat["conversation_id"] });
+        let mut shares = Vec::new();
+        for _ in 0..2 {
+            let create = to("share_create", path).by(&kit.token).with(body.clone());
+            shares.push(self.loses_reply(1, 201, create).await);
+        }
+        self.is(200, to("shares", path).by(&kit.token)).await;
+        self.is(200, to("export", "/api/user/export").by(&kit.token)).await;
+        let reason = json!({ "reason": "a private address" });
+        for share in &shares {
+            let link = format!("/api/shares/{}", share["link"].as_str().unwrap());
+            self.is(200, to("share", &link)).await;
+            for _ in 0..2 {
+                let report = format!("{link}/reports");
+                self.is(202, to("share_report", &report).with(reason.clone())).await;
+            }
+        }
+        let reports = self.is(200, to("admin_shares", reported).by(&root.token)).await;
+        let (share, report) = (&reports[0]["share_id"], &reports[0]["id"]);
+        let dismiss =
+            format!("{reported}/{}/reports/{}", share.as_str().unwrap(), report.as_str().unwrap());
+        self.loses_a_reply(200, to("admin_share_end", &dismiss).by(&root.token)).await;
+        let id = |index: usize| shares[index]["id"].as_str().unwrap();
+        let end = format!("{reported}/{}", id(0));
+        self.loses_a_reply(200, to("admin_share_end", &end).by(&root.token)).await;
+        let end = format!("{path}/{}", id(1));
+        self.loses_a_reply(200, to("share_end", &end).by(&kit.token)).await;
     }
 
     /// Sells packs to a user who owes refunded tokens. Each function that grants tokens collects
@@ -963,6 +1096,7 @@ impl Watched {
         self.loses_a_reply(200, set(json!([pack]), &Value::Null)).await;
         let shown = self.is(200, to("admin_packs", packs).by(&root.token)).await;
         self.is(200, set(json!([pack]), &shown["version"])).await;
+        self.brand(root).await;
 
         let lee = self.register("lee").await;
         self.is(200, to("purchases", "/api/user/purchases").by(&lee.token)).await;
@@ -1114,9 +1248,46 @@ impl Watched {
         app.store.create_order(&lee, &order).await.unwrap();
     }
 
+    /// Lists the file of a message that was never stored, as a function that died leaves it.
+    async fn leaves_a_file(&self) {
+        let chat = id_at(self.clock.millis() - 3_600_000);
+        let text = |value: &str| AttributeValue::S(value.into());
+        let number = |value: &str| AttributeValue::N(value.into());
+        let put = dynamo::client(&self.dynamo.url).put_item().table_name("TokensTable");
+        let put =
+            put.item("pk", text(&format!("pending:{chat}"))).item("user_id", text("pending:"));
+        let put = put.item("owner", text("nobody")).item("files", number("1"));
+        put.item("until", number("1")).send().await.unwrap();
+    }
+
+    /// Stores a temporary conversation that has expired, with a young message that has a file.
+    async fn leaves_a_temporary_conversation(&self) {
+        let lee = self.log_in("lee").await;
+        let text = |value: &str| AttributeValue::S(value.into());
+        let put = || {
+            let put = dynamo::client(&self.dynamo.url).put_item().table_name("ChatsTable");
+            put.item("user_id", text(&lee.id))
+        };
+        let conversation = put().item("chat_id", text("c#over"));
+        conversation.item("thread", text("t#00000000001#over")).send().await.unwrap();
+        let chat = id_at(self.clock.millis()).to_string();
+        let file = HashMap::from([("id".to_owned(), text(&format!("{chat}.0")))]);
+        let files = AttributeValue::L(vec![AttributeValue::M(file)]);
+        let message = put().item("chat_id", text(&chat)).item("files", files);
+        message.item("thread", text(&format!("over#{chat}"))).send().await.unwrap();
+        self.set_value("lee", "erasing", AttributeValue::N("1".into())).await;
+    }
+
     /// Runs the scheduled work, and reads the figures of a closed day.
     async fn days(&self) {
         let day = Day::from_millis(self.clock.millis());
+        let more = "accounts=true&top=spent&models=true&calls=true";
+        let figures = format!("/api/admin/figures?from={day}&to={day}&{more}");
+        // The statistics count the models' costs while the day isn't closed. Later the census does.
+        let root = self.log_in("root").await;
+        self.is(200, to("admin_figures", &figures).by(&root.token)).await;
+        self.leaves_a_file().await;
+        self.leaves_a_temporary_conversation().await;
         for wait in [Duration::from_secs(120), DAY + DAY] {
             self.clock.advance(wait);
             functions::background::sweep::work(self.sweep.0.clone()).await.unwrap();
@@ -1132,8 +1303,6 @@ impl Watched {
         self.note("census", &self.census.1);
         self.compares_payments().await;
         let root = self.log_in("root").await;
-        let more = "accounts=true&top=spent&models=true";
-        let figures = format!("/api/admin/figures?from={day}&to={day}&{more}");
         self.is(200, to("admin_figures", &figures).by(&root.token)).await;
         let sorted = to("admin_users", "/api/admin/users?sort=-tokens").by(&root.token);
         assert!(!self.is(200, sorted).await.as_array().unwrap().is_empty());

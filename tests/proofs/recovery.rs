@@ -3,8 +3,10 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
+use shared::Credits;
 use shared::store::SweepReport;
 
+use crate::endpoints::chats::fares::{list, with_embeddings};
 use crate::support::client::{Api, GRANT, PRICE};
 use crate::support::lambda::LEASE;
 
@@ -28,6 +30,24 @@ async fn sweeps_release_the_holds_of_dead_functions_only() {
     assert_eq!(account.tokens.get(), GRANT);
     assert!(account.reservations.is_empty());
     assert_eq!(sweep(&api).await, SweepReport::default(), "accounts at rest are in no index");
+}
+
+#[tokio::test]
+async fn sweeps_release_the_holds_of_dead_embeddings() {
+    let api = Api::own(&[]).await;
+    api.prices(&with_embeddings(list("scripted"), "scripted")).await;
+    let ann = api.person("ann").await;
+    ann.pays_for_embeddings().await.is(200);
+    ann.embeddings_that_die(2).await;
+    let account = api.account(&ann).await;
+    let held: u64 = account.reservations.values().map(|held| held.cost.get()).sum();
+    assert!(held > 0 && account.tokens.get() == GRANT - 7 - held, "{account:?}");
+    api.server().clock.advance(LEASE);
+    assert_eq!(sweep(&api).await, SweepReport { accounts: 1, released: 2, credits: held });
+    let account = api.account(&ann).await;
+    assert_eq!([account.tokens, account.spent].map(Credits::get), [GRANT - 7, 7]);
+    assert!(account.reservations.is_empty());
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ use shared::store::{
 use shared::values::{Allowances, PaymentFacts, Progress};
 use shared::{Credits, passwords};
 
+use crate::endpoints::chats::fares::{list, with_embeddings};
 use crate::support::client::{Api, DAY, GRANT, PRICE, Person, a_pack};
 use crate::support::program::{command, output_of};
 use crate::support::proxy::{Fault, Proxy};
@@ -30,7 +31,8 @@ use crate::support::world::{World, put, scan};
 
 /// The ledger is copied first, so chats that are settled while the other tables are copied have no
 /// row in the copy.
-const TABLES: [&str; 5] = ["LedgerTable", "UsersTable", "ChatsTable", "TokensTable", "KeysTable"];
+const TABLES: [&str; 6] =
+    ["LedgerTable", "UsersTable", "FilesTable", "ChatsTable", "TokensTable", "KeysTable"];
 
 /// The prefix of the restored tables' names.
 const RESTORED: &str = "restored-";
@@ -220,11 +222,11 @@ async fn a_restore_under_load_balances_and_revives_nothing_ended() {
     let reapply = ["reapply", second.as_str()];
     assert_eq!(
         managed(&api, &reapply),
-        "Ended again: 1 deleted account, 2 changed accounts, 1 session, 1 API key, 1 link, 0 vouchers, 1 public key, 0 messages. 1 lost account came back\n"
+        "Ended again: 1 deleted account, 2 changed accounts, 1 session, 1 API key, 1 link, 0 vouchers, 0 shared chats, 1 public key, 0 messages. 1 lost account came back\n"
     );
     assert_eq!(
         managed(&api, &reapply),
-        "Ended again: 0 deleted accounts, 0 changed accounts, 0 sessions, 0 API keys, 0 links, 0 vouchers, 0 public keys, 0 messages. 1 lost account came back\n"
+        "Ended again: 0 deleted accounts, 0 changed accounts, 0 sessions, 0 API keys, 0 links, 0 vouchers, 0 shared chats, 0 public keys, 0 messages. 1 lost account came back\n"
     );
     let reconcile = ["reconcile", second.as_str()];
     let accounts = format!("{} accounts, ", BUSY + 4);
@@ -279,6 +281,40 @@ async fn rights_survive_a_restore_only_if_both_tables_have_them() {
     assert_eq!(trail.as_array().unwrap().len(), 2, "{trail}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn lowered_limits_of_keys_stay_lowered() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let makes = async || {
+        let key = json!({ "name": "a program", "limit": { "tokens": 1000 } });
+        let key = ann.post("/api/user/api-keys", key).await.is(201);
+        key["id"].as_str().unwrap().to_owned()
+    };
+    let (lowered, raised, free) = (makes().await, makes().await, makes().await);
+    restore_all(&api).await;
+    for (key, limit) in [
+        (&lowered, json!({ "tokens": 500 })),
+        (&raised, json!({ "tokens": 2000 })),
+        (&free, Value::Null),
+    ] {
+        let path = format!("/api/user/api-keys/{key}");
+        ann.patch(&path, json!({ "limit": limit })).await.is(200);
+    }
+
+    let second = this_second(&api);
+    for expected in [", 1 API key, ", ", 0 API keys, "] {
+        let said = managed(&api, &["reapply", &second]);
+        assert!(said.contains(expected), "{said}");
+    }
+    managed(&api, &["reconcile", &second]);
+    assert!(managed(&api, &["audit"]).ends_with(", no difference\n"));
+    let store = restored_store(&api);
+    for (key, tokens) in [(lowered, 500), (raised, 1000), (free, 1000)] {
+        let key = store.api_key(&key).await.unwrap().unwrap();
+        assert_eq!(key.limit().map(|limit| limit.tokens.get()), Some(tokens));
+    }
+}
+
 /// The account's state at the restore point.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
@@ -327,6 +363,51 @@ async fn settles_cut_by_a_restore_are_completed_or_undone() {
             let numbers = [account.granted, account.spent, account.tokens].map(Credits::get);
             assert_eq!(numbers, [GRANT, spent, GRANT - spent], "{case}");
             assert!(account.reservations.is_empty(), "{case}");
+            let again = store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap();
+            assert_eq!(again.repairs, Vec::<String>::new(), "{case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn embeddings_cut_by_a_restore_cost_what_their_rows_say() {
+    let api = Api::own(&[]).await;
+    api.prices(&with_embeddings(list("scripted"), "scripted")).await;
+    let number = |number: u64| AttributeValue::N(number.to_string());
+    for at in [Moment::Start, Moment::Reserved, Moment::Settled] {
+        for has_row in [false, true] {
+            let ann = api.person("ann").await;
+            ann.pays_for_embeddings().await.is(200);
+            match at {
+                Moment::Start => {
+                    ann.has_left(GRANT).await;
+                    api.set(&ann, "spent", number(0)).await;
+                }
+                Moment::Reserved => {
+                    ann.holds(&[("reserved", 1)]).await;
+                    ann.has_left(GRANT - PRICE).await;
+                    api.set(&ann, "spent", number(0)).await;
+                }
+                Moment::Settled => {}
+            }
+            if !has_row {
+                let (rows, _) = api.store().entries(&ann.id, None, 100).await.unwrap();
+                let delete = dynamo::client(&api.dynamodb).delete_item().table_name("LedgerTable");
+                let delete = delete.key("user_id", AttributeValue::S(ann.id.clone()));
+                let delete = delete.key("entry_id", AttributeValue::S(rows[0].entry_id.clone()));
+                delete.send().await.unwrap();
+            }
+
+            let case = format!("{at:?}, row {has_row}");
+            let (store, now) = (api.store(), api.now());
+            store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap();
+            assert_eq!(store.audit(&ann.name).await.unwrap().differences, [], "{case}");
+            let spent = if has_row { 7 } else { 0 };
+            let account = api.account(&ann).await;
+            let numbers = [account.granted, account.spent, account.tokens].map(Credits::get);
+            assert_eq!(numbers, [GRANT, spent, GRANT - spent], "{case}");
+            assert!(account.reservations.is_empty(), "{case}");
+            assert_eq!(ann.history("").await.is(200), json!([]), "{case}");
             let again = store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap();
             assert_eq!(again.repairs, Vec::<String>::new(), "{case}");
         }
@@ -527,7 +608,10 @@ async fn reapply_deletes_messages_again_only_if_told_to() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let kept = ann.chat("keep this").await.is(200)["id"].clone();
-    let deleted = ann.chat("not this").await.is(200)["id"].clone();
+    let file = json!([{ "name": "a.txt", "text": "one" }]);
+    let body = json!({ "message": "not this", "attachments": file });
+    let sent = ann.post("/api/chat/", body).await.is(200);
+    let (deleted, file) = (sent["id"].clone(), sent["files"][0]["id"].clone());
     restore_all(&api).await;
     ann.delete(&format!("/api/chat/{}", deleted.as_str().unwrap())).await.is(200);
     let second = this_second(&api);
@@ -537,10 +621,55 @@ async fn reapply_deletes_messages_again_only_if_told_to() {
         let chats = ann.at(&at).history("").await.is(200);
         chats.as_array().unwrap().iter().map(|chat| chat["id"].clone()).collect()
     };
+    let file = format!("/api/files/{}", file.as_str().unwrap());
     assert_eq!(history().await, [deleted, kept.clone()]);
+    ann.at(&at).get(&file).await.is(200);
     let said = managed(&api, &["reapply", &second, "--deleted-messages"]);
     assert!(said.contains(", 1 message. "), "{said}");
     assert_eq!(history().await, [kept]);
+    ann.at(&at).get(&file).await.is(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversations_list_only_files_of_restored_messages() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let sends = async |conversation: &Value| {
+        let file = json!([{ "name": "a.txt", "text": "one" }]);
+        let body = json!({ "message": "hi", "conversation_id": conversation, "attachments": file });
+        ann.post("/api/chat/", body).await.is(200)
+    };
+    let kept = sends(&Value::Null).await;
+    let conversation = &kept["conversation_id"];
+    let (lost, split) = (sends(conversation).await, sends(conversation).await);
+    restore_all(&api).await;
+
+    // Simulates settles that the restore split: it has restored neither of the two messages. It has
+    // restored the file of one of them, and the item that lists it until the message is stored.
+    let client = dynamo::client(&api.dynamodb);
+    let text = |value: &Value| AttributeValue::S(value.as_str().unwrap().to_owned());
+    for chat in [&lost, &split] {
+        let delete = client.delete_item().table_name(format!("{RESTORED}ChatsTable"));
+        let delete = delete.key("user_id", text(&json!(ann.id))).key("chat_id", text(&chat["id"]));
+        delete.send().await.unwrap();
+    }
+    let delete = client.delete_item().table_name(format!("{RESTORED}FilesTable"));
+    delete.key("pk", text(&lost["files"][0]["id"])).send().await.unwrap();
+    let pending = format!("pending:{}", split["id"].as_str().unwrap());
+    let pending = json!({
+        "pk": pending, "user_id": "pending:", "owner": ann.id, "files": 1, "until": 1,
+    });
+    put(&api.dynamodb, &format!("{RESTORED}TokensTable"), &[pending]).await;
+
+    let repairs = managed(&api, &["reconcile", &this_second(&api)]);
+    for chat in [&lost, &split] {
+        let file = chat["files"][0]["id"].as_str().unwrap();
+        assert!(repairs.contains(&format!("lost the file {file}")), "{repairs}");
+    }
+    managed(&api, &["audit"]);
+    let restored = functions_on_restored(&api).await;
+    let path = format!("/api/conversations/{}", conversation.as_str().unwrap());
+    assert_eq!(ann.at(&restored).get(&path).await.is(200)["files"], kept["files"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -561,9 +690,18 @@ async fn vouchers_are_counted_again_and_stay_voided() {
     restore_all(&api).await;
     root.delete(&format!("{vouchers}{}", voided["id"].as_str().unwrap())).await.is(200);
 
-    // Simulates a transaction that the restore split: two uses were counted, but only one has a
-    // row.
+    // Simulates transactions that the restore split: two uses were counted, but only one has a row.
+    // The redemption with the row isn't listed, and the other one is.
     let tokens: Vec<Value> = scan(&api.dynamodb, &format!("{RESTORED}TokensTable")).await;
+    let redeemed = |item: &&Value| item["pk"].as_str().unwrap().starts_with("redeemed:");
+    let [redemption] =
+        tokens.iter().filter(redeemed).cloned().collect::<Vec<_>>().try_into().unwrap();
+    let key = AttributeValue::S(redemption["pk"].as_str().unwrap().to_owned());
+    let delete = dynamo::client(&api.dynamodb).delete_item().key("pk", key);
+    delete.table_name(format!("{RESTORED}TokensTable")).send().await.unwrap();
+    let mut undone = redemption.clone();
+    undone["pk"] = json!(format!("redeemed:{}", api.server().clock.id()));
+    put(&api.dynamodb, &format!("{RESTORED}TokensTable"), &[undone.clone()]).await;
     let counted = tokens.into_iter().filter(|item| item["used"] == 1 || item["redeemed"] == 1);
     for mut item in counted {
         let count = if item["used"] == 1 { "used" } else { "redeemed" };
@@ -574,10 +712,39 @@ async fn vouchers_are_counted_again_and_stay_voided() {
     assert!(again.contains(" 1 voucher,"), "{again}");
     managed(&api, &["reconcile", &this_second(&api)]);
     managed(&api, &["audit"]);
+    let tokens: Vec<Value> = scan(&api.dynamodb, &format!("{RESTORED}TokensTable")).await;
+    assert_eq!(tokens.iter().filter(redeemed).collect::<Vec<_>>(), [&redemption]);
     let restored = functions_on_restored(&api).await;
     let ben = Person { api: restored.clone(), ..ben };
     redeem(&ben, &kept).await.is(200);
     redeem(&ben, &voided).await.expect(410, "voucher_ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ended_shared_chats_stay_ended() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let conversation = ann.chat("hi").await.is(200)["id"].clone();
+    let share = async || {
+        let body = json!({ "conversation_id": conversation });
+        ann.post("/api/user/shares/", body).await.is(201)
+    };
+    let (kept, ended) = (share().await, share().await);
+    restore_all(&api).await;
+    ann.delete(&format!("/api/user/shares/{}", ended["id"].as_str().unwrap())).await.is(200);
+
+    let again = managed(&api, &["reapply", &this_second(&api)]);
+    assert!(again.contains(" 1 shared chat,"), "{again}");
+    managed(&api, &["reconcile", &this_second(&api)]);
+    managed(&api, &["audit"]);
+    let restored = functions_on_restored(&api).await;
+    let open = async |share: &Value| {
+        restored.get(&format!("/api/shares/{}", share["link"].as_str().unwrap())).await
+    };
+    open(&kept).await.is(200);
+    open(&ended).await.expect(404, "no_such_share");
+    let ann = Person { api: restored.clone(), ..ann };
+    assert_eq!(ann.get("/api/user/shares/").await.is(200), json!([kept]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
-//! Runs random schedules. Clients chat, stop answers, refresh tokens and read data; functions die;
-//! the store fails; and time jumps forward. A seed decides the order. The test checks the balances
-//! and the ledger after every write, and checks that every reply is true.
+//! Runs random schedules. Clients chat, request embeddings, stop answers, refresh tokens and read
+//! data; functions die; the store fails; and time jumps forward. A seed decides the order. The test
+//! checks the balances and the ledger after every write, and checks that every reply is true.
 //!
 //! `SEED=17` runs one seed and prints its schedule. `SEEDS=0..1000000` runs a range. With
 //! `--nocapture` a run prints how long it took.
@@ -52,8 +52,11 @@ use task::Task;
 use crate::support::mistakes::{FreeWorkMistake, Mistake, PricingMistake, Sabotage, TillMistake};
 
 /// How many schedules a run tries. With DynamoDB Local, a run tries only a fifth of these
-/// schedules. The nightly workflow runs the schedules from this number to 10,000.
+/// schedules. The nightly workflow runs the schedules from this number to [`MOST_SCHEDULES`].
 const SCHEDULES: u64 = 2500;
+
+/// How many schedules are tried until one notices a mistake.
+const MOST_SCHEDULES: u64 = 10_000;
 
 /// A chat's lease in seconds: 29 for an invocation without a deadline, plus 30.
 const LEASE: u64 = 59;
@@ -68,7 +71,8 @@ struct Client {
     person: usize,
     /// The long-lived access token.
     token: String,
-    /// The API key that the client's programs use for chats. `None` if they use the access token.
+    /// The API key that the client's programs use for chats and embeddings. `None` if they use the
+    /// access token.
     key: Option<StoredApiKey>,
     /// The refresh tokens that the device received, by generation.
     refresh: Vec<String>,
@@ -85,7 +89,7 @@ struct Client {
 }
 
 /// A paid chat with an idempotency key, its reply (once a client has received it), and the time
-/// until which the key is remembered, in seconds.
+/// until which the key is remembered, in seconds. Embeddings have no reply here.
 struct Remembered {
     chat_id: String,
     message: String,
@@ -106,8 +110,8 @@ struct Schedule<'l> {
     patient: Ai,
     features: Features,
     options: Options,
-    /// The model for each idempotency key, and the model for all calls from clients that count
-    /// their retries.
+    /// The model for each idempotency key, and the model for all calls whose retries are recognized
+    /// without a key.
     chosen: [Chosen; 3],
     accounts: Vec<values::Account>,
     people: Vec<Person>,
@@ -115,6 +119,8 @@ struct Schedule<'l> {
     tasks: Vec<Task>,
     /// The chat for each idempotency key, by person and key.
     keys: HashMap<(usize, String), Remembered>,
+    /// The first reply with the embeddings of each text.
+    vectors: HashMap<String, Value>,
     /// The conversations that each person knows. True means that a client has begun to delete the
     /// conversation.
     conversations: Vec<Vec<(String, bool)>>,
@@ -271,11 +277,13 @@ macro_rules! without {
 
 /// Sabotages, each of which drops one condition of a write. Without any one of these conditions, a
 /// balance could be wrong, or a reply could be untrue.
-const SABOTAGES: [(&str, Sabotage); 21] = [
+const SABOTAGES: [(&str, Sabotage); 23] = [
     ("UpdateItem that stops a chat", Sabotage::Sends(stops_any_chat)),
     without!("UpdateItem", " OR minutes.#r0 < :r0" => " OR minutes.#r0 < :r0 OR attribute_exists(pk)"),
     without!("TransactWriteItems", " AND attribute_not_exists(deleted)" => ""),
     without!("UpdateItem", "came < :came" => "attribute_exists(pk)"),
+    without!("UpdateItem", "size(repeats) < :most" => "(size(repeats) < :most OR attribute_exists(pk))"),
+    without!("UpdateItem", " OR contains(repeats, :id)" => " OR (contains(repeats, :id) AND attribute_not_exists(pk))"),
     without!("UpdateItem", "expires_at <= :expired OR #key" => "(expires_at <= :expired OR attribute_exists(pk)) OR #key"),
     without!("UpdateItem", " AND attribute_not_exists(reservations.#rid)" => ""),
     without!("UpdateItem", " AND tokens >= :cost" => ""),
@@ -344,7 +352,8 @@ fn are_noticed<M: Copy + Debug>(mistakes: &[M], sabotage: fn(M) -> Sabotage) {
 /// schedule in each store, so the function first looks for a seed in the embedded store, which is
 /// the fastest. A schedule doesn't count if the store can't read a rewritten call.
 fn is_noticed(name: &str, sabotage: Sabotage) -> bool {
-    let Err(Failure { seed, .. }) = run_all(0..SCHEDULES, Some(sabotage), Kind::Embedded) else {
+    let found = run_all(0..MOST_SCHEDULES, Some(sabotage), Kind::Embedded);
+    let Err(Failure { seed, .. }) = found else {
         return false;
     };
     let found = run_all(seed..seed + 1, Some(sabotage), Kind::UnderTest);

@@ -12,13 +12,16 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::Response;
+use axum::routing::post;
 use futures_util::stream::unfold;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::ai::{Ai, Answer, Piece, Prompt, ReasoningPiece, Tool};
+use shared::ai::{
+    Ai, Answer, EmbeddingInput, EmbeddingRequest, Embeddings, Piece, Prompt, ReasoningPiece, Tool,
+};
 use shared::clock::Clock;
 use shared::config::{AiConfig, Settings};
-use shared::values::{CutReason, Speaker, ToolCall, Turn};
+use shared::values::{CutReason, Speaker, ToolCall, Turn, Usage};
 use shared::{Error, Result};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -58,11 +61,14 @@ impl ReceivedRequest {
                 "tool" => Speaker::Tool,
                 _ => Speaker::User,
             };
-            Turn::new(role, message["content"].as_str().unwrap_or_default())
+            let content = &message["content"];
+            // The text of a message with files follows them.
+            let last = || content.as_array()?.last()?["text"].as_str();
+            Turn::new(role, content.as_str().or_else(last).unwrap_or_default())
         };
         let tool = |tool: &Value| {
             let name = tool["function"]["name"].as_str().unwrap().to_owned();
-            Tool { name, description: None, parameters: None, strict: None, cache: None }
+            Tool { name, ..Tool::default() }
         };
         Prompt {
             turns: self.messages.iter().map(turn).collect(),
@@ -80,7 +86,10 @@ impl CountingAi {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let provider = Self { url, scripted, asked: Arc::default(), left: Arc::default() };
-        let router = Router::new().fallback(answer).with_state(provider.clone());
+        let router = Router::new()
+            .route("/embeddings", post(embed))
+            .fallback(answer)
+            .with_state(provider.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         provider
     }
@@ -93,6 +102,12 @@ impl CountingAi {
     /// How many times the provider has received this message.
     pub fn times(&self, message: &str) -> usize {
         self.asked.lock().unwrap().get(message).copied().unwrap_or(0)
+    }
+
+    /// How many times the provider has received a message that contains this text.
+    pub fn times_with(&self, text: &str) -> usize {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|(message, _)| message.contains(text)).map(|(_, times)| times).sum()
     }
 
     /// Returns when the provider has received this message.
@@ -144,18 +159,33 @@ impl StreamedAnswer {
         }
         let outcome = self.answering.take()?.await.unwrap();
         self.client.is_answered = true;
-        let reason = match outcome {
-            Ok(answer) => finish_reason(&answer),
-            Err(_) if self.client.message.starts_with("!ends ") => "error",
+        let (reason, usage) = match outcome {
+            Ok(answer) => (finish_reason(&answer), reported(&answer.usage)),
+            Err(_) if self.client.message.starts_with("!ends ") => ("error", None),
             Err(_) => return None,
         };
-        let end = json!({ "choices": [{ "delta": {}, "finish_reason": reason }] });
+        let mut end = json!({ "choices": [{ "delta": {}, "finish_reason": reason }] });
+        if let Some(usage) = usage {
+            end["usage"] = usage;
+        }
         Some((Ok(format!("data: {end}\n\ndata: [DONE]\n\n")), self))
     }
 }
 
 fn finish_reason(answer: &Answer) -> &'static str {
     answer.cut.map_or("stop", CutReason::word)
+}
+
+/// Returns the counts that the scripted AI has reported. `None` if they are estimates.
+fn reported(usage: &Usage) -> Option<Value> {
+    (!usage.estimated).then(|| {
+        let (cached, written) = (usage.cached_tokens, usage.written_tokens);
+        json!({
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "prompt_tokens_details": { "cached_tokens": cached, "cache_write_tokens": written },
+        })
+    })
 }
 
 fn event(piece: Piece) -> String {
@@ -171,6 +201,30 @@ fn event(piece: Piece) -> String {
     }
     let said = json!({ "choices": [{ "delta": delta }] });
     format!("data: {said}\n\n")
+}
+
+/// Returns the vectors of the scripted AI. The request is counted by its first text.
+async fn embed(State(provider): State<CountingAi>, body: Bytes) -> Response {
+    #[derive(Deserialize)]
+    struct Received {
+        input: Vec<String>,
+    }
+    let Received { input } = serde_json::from_slice(&body).unwrap();
+    *provider.asked.lock().unwrap().entry(input[0].clone()).or_default() += 1;
+    let cuts = input[0].starts_with("!cut ");
+    let input = EmbeddingInput::Texts(input);
+    let request = EmbeddingRequest { input, dimensions: Some(4) };
+    match provider.scripted.embed(&request, PATIENCE).await {
+        Ok(Embeddings { vectors, usage, .. }) => {
+            let item = |(index, embedding)| json!({ "index": index, "embedding": embedding });
+            let data: Vec<Value> = vectors.iter().enumerate().map(item).collect();
+            let usage = json!({ "prompt_tokens": usage.prompt_tokens });
+            Response::new(Body::from(json!({ "data": data, "usage": usage }).to_string()))
+        }
+        // The scripted AI has forgotten a vector, which the product must notice itself.
+        Err(_) if cuts => Response::new(Body::from(r#"{"data":[],"usage":{"prompt_tokens":7}}"#)),
+        Err(_) => Response::builder().status(500).body(Body::empty()).unwrap(),
+    }
 }
 
 /// Answers as the scripted AI does, in a stream if the client asks for one.
@@ -213,7 +267,11 @@ async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes)
             let calls: Vec<Value> = answer.calls.iter().map(call).collect();
             let message = json!({ "content": answer.text, "tool_calls": calls });
             let said = json!({ "message": message, "finish_reason": finish_reason(&answer) });
-            Response::new(Body::from(json!({ "choices": [said] }).to_string()))
+            let mut body = json!({ "choices": [said] });
+            if let Some(usage) = reported(&answer.usage) {
+                body["usage"] = usage;
+            }
+            Response::new(Body::from(body.to_string()))
         }
         // The product distinguishes the AI's failures by the status.
         Err(error) => Response::builder().status(error.status()).body(Body::empty()).unwrap(),

@@ -15,7 +15,7 @@ use shared::http::Route;
 
 /// Headers that the document doesn't list for each reply: the headers of every reply, HTTP's own
 /// headers, and headers for browsers.
-const UNDESCRIBED: [&str; 11] = [
+const UNDESCRIBED: [&str; 12] = [
     "cache-control",
     "connection",
     "content-length",
@@ -27,6 +27,7 @@ const UNDESCRIBED: [&str; 11] = [
     "strict-transport-security",
     "transfer-encoding",
     "x-content-type-options",
+    "x-robots-tag",
 ];
 
 pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(&stated(&[]), "").unwrap());

@@ -13,7 +13,7 @@ use lambda_http::http::header::RETRY_AFTER;
 use serde_json::{Value, json};
 use shared::App;
 use shared::app::AiApp;
-use shared::aws::{self, ServiceUrl};
+use shared::aws::{self, SdkConfig, ServiceUrl};
 use shared::config::AiConfig;
 use shared::http::{Body, Response};
 use shared::store::Store;
@@ -31,14 +31,14 @@ impl Api {
     /// Returns a function's [`App`] that calls the store over a lane of the wire. The SDK limits
     /// the retries of each lane separately.
     pub fn app_over(&self, function: &str, lane: &Lane) -> App {
-        app_with_store(&self.server().apps[function], &lane.url, client())
+        app_with_store(&self.server().apps[function], &lane.url, client(lane.aws()))
     }
 
     /// Returns an endpoint that calls the store over a lane, ready to answer. The endpoint panics
     /// if it makes a call that the template doesn't allow.
     pub fn function_over(&self, endpoint: &str, lane: &Lane) -> Function {
         let server = self.server();
-        let client = client().interceptor(PermissionCheck(endpoint.to_owned()));
+        let client = client(lane.aws()).interceptor(PermissionCheck(endpoint.to_owned()));
         server.functions[endpoint].with_app(app_with_store(
             &server.apps[endpoint],
             &lane.url,
@@ -47,11 +47,11 @@ impl Api {
     }
 }
 
-/// Returns the configuration of a lane's store client, with the time-outs that the product uses on
-/// AWS.
-fn client() -> aws_sdk_dynamodb::config::Builder {
+/// Returns the configuration of a store client for one lane, with the time-outs that the product
+/// uses on AWS. The client uses the connections of `aws`.
+pub fn client(aws: &SdkConfig) -> aws_sdk_dynamodb::config::Builder {
     let retries = RetryPartition::custom("a lane").build();
-    let client = aws_sdk_dynamodb::Config::from(&aws::emulated()).to_builder();
+    let client = aws_sdk_dynamodb::Config::from(aws).to_builder();
     client.retry_partition(retries).timeout_config(aws::timeouts())
 }
 
@@ -61,7 +61,8 @@ pub fn app_with_store(app: &App, url: &str, client: aws_sdk_dynamodb::config::Bu
     config.dynamodb_endpoint = ServiceUrl::parse(url);
     let store = Store::with_client(client, &config);
     let (prices, imports) = (app.prices.over(store.clone()), app.imports.over(store.clone()));
-    App { store, prices, imports, config: Arc::new(config), ..app.clone() }
+    let (brand, usual) = (app.brand.over(store.clone()), app.usual.over(store.clone()));
+    App { store, prices, brand, usual, imports, config: Arc::new(config), ..app.clone() }
 }
 
 /// Returns the event that API Gateway sends to an endpoint for this request. The path may contain a

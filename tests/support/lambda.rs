@@ -249,12 +249,13 @@ impl Drop for Instance {
     }
 }
 
-/// The time limit of an invocation. It is longer than in the template, because a busy machine may
-/// need more time.
-const FUNCTION_TIME: Duration = Duration::from_secs(118);
+/// The time limit of an invocation. It is longer than the template's time-out of every function
+/// that is killed (`embeddings` has 120 seconds, the longest), because a busy machine may need more
+/// time.
+const FUNCTION_TIME: Duration = Duration::from_secs(121);
 
-/// Longer than the lease of a chat that starts now: a lease ends half a minute after the function's
-/// time-out.
+/// Longer than the lease of a hold that is placed now, by an instance or by the local server: a
+/// lease ends half a minute after the function's time-out.
 pub const LEASE: Duration = FUNCTION_TIME.saturating_add(Duration::from_secs(31));
 
 async fn next(State(runtime): State<Arc<Runtime>>) -> Response {

@@ -38,10 +38,11 @@ pub fn metrics() -> Vec<Value> {
     written.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Returns how often this test recorded a metric, and the sum of the values. If the metric has a
-/// dimension, `by` selects the dimension's value.
+/// Returns how often this test recorded a metric, and the sum of the values. If the metric has
+/// dimensions, `by` selects the value of one of them.
 pub fn recorded(metric: Metric, by: Option<&str>) -> (usize, u64) {
-    let is_meant = |line: &Value| by.is_none_or(|by| line[metric.dimension().unwrap()] == by);
+    let has = |line: &Value, by: &str| metric.dimensions().iter().any(|name| line[*name] == by);
+    let is_meant = |line: &Value| by.is_none_or(|by| has(line, by));
     let lines = metrics();
     let values = lines.iter().filter(|line| is_meant(line));
     let values = values.filter_map(|line| line[metric.name()].as_u64());

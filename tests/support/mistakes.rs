@@ -486,20 +486,26 @@ fn is_settle_by_usage(operation: &str, body: &str) -> bool {
     operation == "TransactWriteItems" && body.contains("spent = spent + :charge")
 }
 
-/// Returns the chat that a settle stores, in DynamoDB's JSON.
+/// Returns the chat that a settle stores, or the ledger row of embeddings, in DynamoDB's JSON. Both
+/// contain the receipt and the usage.
 fn settled_chat(call: &Value) -> &Value {
     &call["TransactItems"][1]["Put"]["Item"]
 }
 
 /// Makes a settle charge this amount, in all its items.
 fn charge(call: &mut Value, amount: i128) {
-    let items = &mut call["TransactItems"];
+    let items = call["TransactItems"].as_array_mut().unwrap();
     let values = &mut items[0]["Update"]["ExpressionAttributeValues"];
     let held = self::amount(&values[":held"]);
     values[":charge"] = number(amount);
     values[":back"] = number(held - amount);
-    items[1]["Put"]["Item"]["cost"] = number(amount);
-    items[2]["Put"]["Item"]["amount"] = number(-amount);
+    for item in items {
+        for (path, credits) in [("/Put/Item/cost", amount), ("/Put/Item/amount", -amount)] {
+            if let Some(stored) = item.pointer_mut(path) {
+                *stored = number(credits);
+            }
+        }
+    }
 }
 
 /// Computes the price of a usage with a fare. Both are in DynamoDB's JSON.

@@ -352,7 +352,8 @@ pub fn of_store(operation: &str, body: &Value) -> Vec<Call> {
     keys.into_iter().map(call).collect()
 }
 
-fn key_or_item(write: &Value) -> &Value {
+/// Returns the part of a write that contains its key.
+pub fn key_or_item(write: &Value) -> &Value {
     if write["Key"].is_object() { &write["Key"] } else { &write["Item"] }
 }
 

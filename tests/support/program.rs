@@ -142,7 +142,7 @@ pub fn of_release(arguments: &[&str]) -> Command {
 
 /// Makes a command work on the template's tables in the store at `dynamodb`.
 pub fn over_tables<'c>(command: &'c mut Command, dynamodb: &str) -> &'c mut Command {
-    for table in ["Users", "Tokens", "Keys", "Chats", "Ledger"] {
+    for table in ["Users", "Tokens", "Keys", "Chats", "Ledger", "Files"] {
         command.env(format!("{}_TABLE", table.to_uppercase()), format!("{table}Table"));
     }
     command.env("DYNAMODB_ENDPOINT", dynamodb)

@@ -2,7 +2,7 @@
 //! attempts. It disturbs the attempts that a plan selects, before or after the store applies them,
 //! and keeps copies of calls to deliver later.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::resume_unwind;
@@ -16,15 +16,17 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
+use dynoxide::types::{Item, item_size};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use shared::aws::ServiceUrl;
+use shared::aws::{self, SdkConfig, ServiceUrl};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::support::client::http;
 use crate::support::mistakes::Sabotage;
+use crate::support::permissions::{STACK, key_or_item};
 
 /// Longer than one attempt may take.
 const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
@@ -32,6 +34,9 @@ const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
 /// The maximum time that the wire waits for a call that the store finishes after the sender has
 /// given up.
 const BEFORE_LONG: Duration = Duration::from_secs(10);
+
+/// How many write units DynamoDB accepts in a second for one partition key.
+const PARTITION: usize = 1000;
 
 /// How many times the SDK sends a call before it gives up.
 const ATTEMPTS: usize = 3;
@@ -199,6 +204,9 @@ struct Wire {
     authorization: Option<HeaderValue>,
     sabotage: Option<Sabotage>,
     http: reqwest::Client,
+    /// The configuration of the lanes' clients, which share their connections. With connections of
+    /// its own for each client, thousands of lanes would need too many of them.
+    aws: SdkConfig,
     lanes: Mutex<Vec<Arc<Traffic>>>,
     /// The panics of the wire's own tasks.
     panics: Mutex<Vec<String>>,
@@ -242,6 +250,8 @@ struct LaneState {
     mishaps: Vec<String>,
     gathering: Option<Gathering>,
     throttling: Option<Throttling>,
+    /// The write units of each table's partition keys, if they are limited.
+    partitions: Option<HashMap<String, usize>>,
 }
 
 /// An operation whose calls are held back until `count` of them are under way.
@@ -306,6 +316,7 @@ impl Proxy {
             authorization,
             sabotage,
             http: http(),
+            aws: aws::emulated(),
             lanes: Mutex::default(),
             panics: Mutex::default(),
         });
@@ -342,6 +353,11 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// Returns the configuration of the lane's clients.
+    pub fn aws(&self) -> &SdkConfig {
+        &self.wire.aws
+    }
+
     /// Sets the plan, and counts calls from 1 again.
     pub fn strike(&self, plan: Option<Plan>) {
         let mut seen = self.traffic.state.lock().unwrap();
@@ -386,6 +402,12 @@ impl Lane {
     pub fn throttles(&self, refuses: impl Fn(usize, usize) -> bool + Send + 'static) {
         let throttling = Throttling { refuses: Box::new(refuses), attempts: Vec::new() };
         self.traffic.state.lock().unwrap().throttling = Some(throttling);
+    }
+
+    /// Throttles the writes that exceed the capacity of a partition key, as DynamoDB does if all
+    /// calls on this lane arrive within the same second.
+    pub fn limits_partitions(&self) {
+        self.traffic.state.lock().unwrap().partitions = Some(HashMap::new());
     }
 
     /// Returns the transaction attempts since [`Lane::throttles`] was called.
@@ -504,6 +526,21 @@ impl Traffic {
             json!({ "Code": "ThrottlingError", "Message": "The table is above its capacity." });
         let reasons = json!({ "CancellationReasons": reasons });
         is_throttled.then(|| failure(400, &dynamodb("TransactionCanceledException"), reasons))
+    }
+
+    /// Returns true if [`Lane::limits_partitions`] throttles the call. Counts the call otherwise.
+    fn exceeds(&self, operation: &str, body: &Bytes) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let Some(partitions) = &mut state.partitions else { return false };
+        let mut used = partitions.clone();
+        for (partition, units) in write_units(operation, &serde_json::from_slice(body).unwrap()) {
+            *used.entry(partition).or_default() += units;
+        }
+        let is_over = used.values().any(|units| *units > PARTITION);
+        if !is_over {
+            *partitions = used;
+        }
+        is_over
     }
 
     /// Records an attempt, and returns the fault that it gets.
@@ -688,6 +725,33 @@ async fn deliver_unawaited(attempt: Attempt) {
     }
 }
 
+/// Returns the write units of each write in a call, with its table and partition key. The wire
+/// doesn't know the items that are updated, so an update counts as what it sends. Writes to indexes
+/// aren't counted.
+fn write_units(operation: &str, sent: &Value) -> Vec<(String, usize)> {
+    let counted = |write: &Value, per_kb: usize| {
+        let (table, item) = (write["TableName"].as_str().unwrap(), key_or_item(write));
+        let values = &write["ExpressionAttributeValues"];
+        let size: usize = [item, values]
+            .into_iter()
+            .filter(|part| part.is_object())
+            .map(|part| item_size(&serde_json::from_value::<Item>(part.clone()).unwrap()))
+            .sum();
+        let key = &item[STACK.partition_key(table).as_str()];
+        (format!("{table} {key}"), per_kb * size.div_ceil(1024))
+    };
+    match operation {
+        "PutItem" | "UpdateItem" | "DeleteItem" => vec![counted(sent, 1)],
+        "TransactWriteItems" => {
+            let writes = sent["TransactItems"].as_array().unwrap().iter();
+            let writes = writes.flat_map(|write| write.as_object().unwrap().values());
+            writes.map(|write| counted(write, 2)).collect()
+        }
+        "BatchWriteItem" => panic!("the wire doesn't count the units of batches yet"),
+        _ => Vec::new(),
+    }
+}
+
 /// Returns the store's reply to an attempt, or the fault's reply instead. `None` if the connection
 /// is dropped without a reply.
 async fn deliver(attempt: Attempt) -> Option<Response> {
@@ -697,6 +761,8 @@ async fn deliver(attempt: Attempt) -> Option<Response> {
         return Some(throttled);
     }
     let fault = traffic.arrives(&operation, &invocation);
+    let exceeded = traffic.exceeds(&operation, &body).then_some(Fault::Exceeded);
+    let fault = exceeded.or(fault);
 
     // Faults that strike before the store receives the call.
     let refused = match fault {

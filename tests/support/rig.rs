@@ -1,6 +1,7 @@
 //! A test rig: a server, the AI that it calls, and a wire to the store that breaks on demand.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -35,7 +36,7 @@ pub struct Rig {
 
 impl Rig {
     pub async fn start() -> Self {
-        Self::at(standing(), None).await
+        Self::at(standing(), None, "5").await
     }
 
     /// Starts a rig whose wire makes `mistake`.
@@ -45,18 +46,20 @@ impl Rig {
 
     /// Starts a rig whose wire changes calls.
     pub async fn sabotaged(sabotage: Sabotage) -> Self {
-        Self::at(standing(), Some(sabotage)).await
+        Self::at(standing(), Some(sabotage), "5").await
     }
 
     /// Starts a rig for functions that run as processes. The clock of a separate process can't be
-    /// stopped, so the server's clock isn't stopped either.
+    /// stopped, so the server's clock isn't stopped either. The AI has as much time as in the
+    /// functions that are killed.
     pub async fn of_processes() -> Self {
-        Self::at(Clock::default(), None).await
+        Self::at(Clock::default(), None, "20").await
     }
 
-    async fn at(clock: Clock, sabotage: Option<Sabotage>) -> Self {
+    async fn at(clock: Clock, sabotage: Option<Sabotage>, ai_seconds: &str) -> Self {
         let ai = CountingAi::start().await;
-        let settings = [&[("AI_TIMEOUT_SECONDS", "5")], ai.settings().as_slice()].concat();
+        let own = [("AI_TIMEOUT_SECONDS", ai_seconds), ("TITLE_MODEL", "scripted")];
+        let settings = [own.as_slice(), ai.settings().as_slice()].concat();
         let api = Api::with_clock(clock, &settings).await;
         Self { proxy: Proxy::sabotaged(&api.dynamodb, sabotage).await, api, ai }
     }
@@ -106,10 +109,16 @@ impl Rig {
     pub async fn sweep(&self) {
         let app = &self.api.server().apps["sweep"];
         app.store.sweep(app.clock.seconds()).await.unwrap();
+        // Files are kept for a minute after the lease.
+        app.store.sweep_files(app.clock.seconds() + 60).await.unwrap();
     }
 
     pub fn after_the_lease(&self) {
         self.api.server().clock.advance(LEASE);
+    }
+
+    pub fn after_an_hour(&self) {
+        self.api.server().clock.advance(Duration::from_secs(3600));
     }
 
     pub fn now(&self) -> u64 {

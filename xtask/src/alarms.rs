@@ -454,7 +454,7 @@ fn alarms(
 }
 
 /// Returns the alarms for throttled reads and writes of the tables and their indexes.
-fn throttled(tables: &[Table]) -> [Alarm; 3] {
+fn throttled(tables: &[Table]) -> [Alarm; 4] {
     let throttles = |name| Metric::sum("AWS/DynamoDB", name);
     let table = |index: usize| format!("!Select [{index}, !Ref Tables]");
     let (mut of_tables, mut reads, mut writes) = (Vec::new(), Vec::new(), Vec::new());
@@ -476,10 +476,13 @@ fn throttled(tables: &[Table]) -> [Alarm; 3] {
     let alarm = |name, metrics| {
         Alarm::at_threshold("10", name, "store-throttles", Today, all("throttles", "SUM", metrics))
     };
+    // An alarm reads at most ten metrics, and the Files table is the sixth.
+    let of_files = of_tables.split_off(METRICS.min(of_tables.len()));
     [
         alarm("StoreThrottles", of_tables).about(
             "Reads and writes that DynamoDB refused. The tables are on demand, so either a single key gets too many requests, or the account's limit is reached.",
         ),
+        alarm("FileThrottles", of_files).about("Reads and writes of the Files table that DynamoDB refused."),
         alarm("IndexReadThrottles", reads).about(
             "Throttled reads and writes of the global secondary indexes, which a table's metrics don't include. If an index refuses a write, the whole write fails.",
         ),

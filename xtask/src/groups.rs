@@ -99,6 +99,7 @@ const FIXED: [(&str, &str, &[&str]); 7] = [
             "jwks",
             "models",
             "site",
+            "brand",
             "not_found",
             "token_verify",
             "token_blacklist",

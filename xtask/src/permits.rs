@@ -134,5 +134,6 @@ fn resource(on: &Resource) -> (String, &'static [&'static str]) {
         Resource::Ledger => (table("Ledger"), &[]),
         Resource::Standing => (table("Ledger"), &["standing#*"]),
         Resource::LedgerTrail => (index("Ledger", "trail"), &[]),
+        Resource::Files => (table("Files"), &[]),
     }
 }

@@ -39,7 +39,7 @@ struct Body {
     #[schema(min_items = 1, examples("echo"))]
     models: Option<Vec<String>>,
     /// The limit on the tokens that the key may spend. Without `limit`, the key may spend the whole
-    /// balance.
+    /// balance, and can't get a limit later.
     limit: Option<Limit>,
     /// `equal_bodies` if a request without an `Idempotency-Key` counts as a retry when its body
     /// equals that of a request in the last minute. A retry gets the same answer, and isn't charged
@@ -69,7 +69,7 @@ struct Limit {
     path = super::path::api_key_create,
     tag = "API keys",
     summary = "Create an API key",
-    description = format!("A key is accepted under `/v1` only. It is valid until it expires, it is revoked or the account is deleted. Only its name can be changed later. An account has at most {API_KEYS} keys, and at most {LIMITED_KEYS} with a limit."),
+    description = format!("A key is accepted under `/v1` only. It is valid until it expires, it is revoked or the account is deleted. Later, only its name and the tokens of its limit can be changed, and the limit can be removed. An account has at most {API_KEYS} keys, and at most {LIMITED_KEYS} with a limit."),
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 201, description = "The key. Only this reply has it.", body = NewApiKey)),

@@ -1,17 +1,24 @@
 //! `GET /api/user/export` - all of the caller's data, as one JSON document.
 //!
-//! Out: a file with `profile`, `balance`, `instructions`, and the lists `sessions`, `api_keys`,
-//! `conversations`, `chats`, `ledger` and `purchases`, newest first. The function reads the data
-//! page by page while the client reads the reply, so the document's size is limited only by
-//! Lambda's maximum of 200 MB. If the function fails midway, the document is cut off and isn't
-//! valid JSON.
+//! In: `files=false` to leave out the files. Out: a file with `profile`, `balance`, `instructions`,
+//! the list `folders` in the user's order, and the lists `sessions`, `api_keys`, `conversations`,
+//! `temporary_conversations`, `chats`, `ledger`, `purchases`, `shares` and `files`, newest first. The
+//! function reads the data page by page while the client reads the reply, so the document's size is
+//! limited only by Lambda's maximum of 200 MB. Hundreds of pictures exceed it: with `files=false`,
+//! the list `files` is empty, and the messages still list their files, which can be read one by one.
+//! If the function fails midway, the document is cut off and isn't valid JSON.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
+use shared::error::Failure;
 use shared::http::{self, Pieces};
+use shared::store::{FILES, Share};
 use shared::values::{AccessToken, Account, Instructions};
-use shared::view::{ApiKey, Balance, Chat, Conversation, LedgerRow, OwnSession, Purchase, User};
+use shared::view::{
+    ApiKey, Balance, Chat, Conversation, ExportedShare, FileWithContent, Folder, LedgerRow,
+    OwnSession, Purchase, User,
+};
 use shared::{App, Credits, Reply, Request, Result, auth, clock};
 use utoipa::openapi::schema::{AllOf, Array, Object, Schema};
 use utoipa::openapi::{Ref, RefOr};
@@ -26,8 +33,9 @@ pub(crate) const LAMBDA: Lambda =
         query(ChatsByConversation),
         query(Ledger),
         query(TokensByUser),
-        get(Tokens(&["instructions:*"])),
-        get_many(Tokens(&["session:*", "apikey:*", "order:*"])),
+        get(Tokens(&["instructions:*", "folders:*", "shares:*", "share:*"])),
+        get_many(Tokens(&["session:*", "apikey:*", "order:*", "share:*"])),
+        get_many(Files),
     ]);
 
 /// How many messages or rows are read at a time. DynamoDB returns at most 1 MB per read.
@@ -39,27 +47,31 @@ const PAGE: usize = 100;
     path = super::path::export,
     tag = "Accounts",
     summary = "Export all data",
-    description = "All data of the account, as a file of up to 200 MB. A document that isn't valid JSON was cut off: request it again.",
+    description = "All data of the account, as a file of up to 200 MB. A document that isn't valid JSON was cut off: request it again. If the account has hundreds of pictures, it is cut off each time: request it with `files=false`. The list `files` is empty then, and `GET /api/files/{id}` returns each file that a message lists.",
     security(("access_token" = [])),
+    params(("files" = Option<bool>, Query, description = "Whether the document has the files' contents, by default true.")),
     responses((
         status = 200,
         description = "The document.",
         body = Export,
         headers(("Content-Disposition" = String)),
     )),
+    extensions(("x-fails" = json!([Failure::Invalid]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let account = app.store.account_of(&caller).await?;
+    let with_files = http::query_flag(&req, "files")?.unwrap_or(true);
     let instructions = app.store.instructions_of(&account).await?;
     tracing::info!(user = account.id, "exporting");
     http::download("farebox-export.json", |pieces| {
-        write(app, caller, account, instructions, pieces)
+        write(app, caller, account, instructions, with_files, pieces)
     })
 }
 
 /// The schema of the document, which contains all of an account's data: the fields of [`Head`],
-/// followed by the lists. Each list is sorted newest first.
+/// followed by the lists. The folders are in the user's order, and each other list is sorted newest
+/// first.
 #[derive(Debug)]
 pub struct Export;
 
@@ -76,7 +88,16 @@ impl PartialSchema for Export {
 impl ToSchema for Export {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         <Head as ToSchema>::schemas(schemas);
+        register::<ExportedShare>(schemas);
+        register::<Folder<'_>>(schemas);
+        register::<FileWithContent>(schemas);
     }
+}
+
+/// Adds the schema of items that no other reply contains.
+fn register<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+    schemas.push((T::name().into_owned(), T::schema()));
+    T::schemas(schemas);
 }
 
 /// The fields that precede the lists in the exported document.
@@ -111,20 +132,28 @@ struct ExportedBalance {
 enum List {
     Sessions,
     ApiKeys,
+    Folders,
     Conversations,
+    TemporaryConversations,
     Chats,
     Ledger,
     Purchases,
+    Shares,
+    Files,
 }
 
 /// The document's lists, in order, each with its name in the document.
-const LISTS: [(&str, List); 6] = [
+const LISTS: [(&str, List); 10] = [
     ("sessions", List::Sessions),
     ("api_keys", List::ApiKeys),
+    ("folders", List::Folders),
     ("conversations", List::Conversations),
+    ("temporary_conversations", List::TemporaryConversations),
     ("chats", List::Chats),
     ("ledger", List::Ledger),
     ("purchases", List::Purchases),
+    ("shares", List::Shares),
+    ("files", List::Files),
 ];
 
 /// Reads a page only after sending the previous one, so at most two pages are in memory.
@@ -133,6 +162,7 @@ async fn write(
     caller: AccessToken,
     account: Account,
     instructions: String,
+    with_files: bool,
     pieces: Pieces,
 ) -> Result<()> {
     let head = http::to_json(&Head {
@@ -150,7 +180,8 @@ async fn write(
     for (name, list) in LISTS {
         pieces.send(format!("{before_list},\"{name}\":[")).await?;
         let (mut comma, mut before) = ("", None);
-        loop {
+        let mut goes_on = with_files || !matches!(list, List::Files);
+        while goes_on {
             let (items, last, more) = list.page(&app, &caller, &account, before.as_deref()).await?;
             let mut text = String::new();
             for item in items {
@@ -160,9 +191,7 @@ async fn write(
             }
             pieces.send(text).await?;
             before = last;
-            if !more || before.is_none() {
-                break;
-            }
+            goes_on = more && before.is_some();
         }
         before_list = "]".into();
     }
@@ -178,10 +207,13 @@ impl List {
         match self {
             Self::Sessions => OwnSession::name(),
             Self::ApiKeys => ApiKey::name(),
-            Self::Conversations => Conversation::name(),
+            Self::Folders => Folder::name(),
+            Self::Conversations | Self::TemporaryConversations => Conversation::name(),
             Self::Chats => Chat::name(),
             Self::Ledger => LedgerRow::name(),
             Self::Purchases => Purchase::name(),
+            Self::Shares => ExportedShare::name(),
+            Self::Files => FileWithContent::name(),
         }
     }
 
@@ -209,24 +241,74 @@ impl List {
                 let keys = keys.iter().map(|key| ApiKey::of(key, Some(account), now));
                 (texts(keys)?, None, false)
             }
+            Self::Folders => {
+                let folders = store.folders(id).await?;
+                (texts(folders.iter().map(Folder::of))?, None, false)
+            }
             Self::Conversations => {
                 let (keys, more) = store.conversation_keys(id, before, PAGE).await?;
-                let conversations = store.conversations(id, &keys).await?;
-                let last = conversations.last().map(|last| last.place().to_owned());
-                (texts(conversations.iter().map(Conversation::of))?, last, more)
+                conversations(app, id, &keys, more).await?
+            }
+            Self::TemporaryConversations => {
+                let (keys, more) = store.temporary_conversation_keys(id, before, PAGE).await?;
+                conversations(app, id, &keys, more).await?
             }
             Self::Chats => {
                 let (chats, more) = store.chats(id, before, PAGE).await?;
+                let now = app.clock.seconds();
+                let kept = chats.iter().filter(|chat| !chat.is_expired(now));
                 (
-                    texts(chats.iter().map(Chat::of))?,
-                    chats.into_iter().next_back().map(|chat| chat.chat_id),
+                    texts(kept.map(Chat::of))?,
+                    chats.iter().next_back().map(|chat| chat.chat_id.clone()),
                     more,
                 )
+            }
+            Self::Files => {
+                // Files are large, so a page has only a few. The position consists of the last
+                // message that was read and the ids of the files that follow, so that the messages
+                // aren't read again.
+                let (chat, listed) = before.and_then(|at| at.split_once(' ')).unwrap_or_default();
+                let mut last = chat.to_owned();
+                let mut ids: Vec<String> = listed.split_whitespace().map(str::to_owned).collect();
+                let mut more = true;
+                if ids.is_empty() {
+                    let older_than = Some(chat).filter(|chat| !chat.is_empty());
+                    let (chats, are_more) = store.chats(id, older_than, PAGE).await?;
+                    let files = chats.iter().flat_map(|chat| &chat.files);
+                    ids.extend(files.map(|file| file.id.clone()));
+                    last = chats.last().map_or(last, |chat| chat.chat_id.clone());
+                    more = are_more;
+                }
+                let following = ids.split_off(ids.len().min(FILES));
+                let (files, now) = (store.files(id, &ids).await?, app.clock.seconds());
+                let kept = files.into_iter().filter(|file| !file.is_expired(now));
+                let position = format!("{last} {}", following.join(" "));
+                let more = more || !following.is_empty();
+                (texts(kept.map(FileWithContent::of))?, Some(position), more)
             }
             Self::Purchases => {
                 let (orders, more) = store.purchases(id, before).await?;
                 let last = orders.last().map(|order| order.id().to_owned());
                 (texts(orders.iter().map(Purchase::of))?, last, more)
+            }
+            // A page has one shared chat, because it may be large. The position consists of the ids
+            // of all that follow, so that none is left out if another one is ended meanwhile.
+            Self::Shares => {
+                let ids = match before {
+                    Some(ids) => ids.to_owned(),
+                    None => {
+                        let shares = store.shares_of(id).await?;
+                        shares.iter().map(Share::id).collect::<Vec<_>>().join(" ")
+                    }
+                };
+                let (next, rest) = ids.split_once(' ').unwrap_or((ids.as_str(), ""));
+                let mut shown = Vec::new();
+                if let Some(share) = store.share(next).await?
+                    && let Some(messages) = store.shared_messages(&share).await?
+                {
+                    shown.push(http::to_json(&ExportedShare::of(&share, &messages))?);
+                }
+                (shown, Some(rest.to_owned()), !rest.is_empty())
             }
             Self::Ledger => {
                 let (entries, more) = store.entries(id, before, PAGE).await?;
@@ -238,6 +320,22 @@ impl List {
             }
         })
     }
+}
+
+/// Returns the conversations with these keys that haven't expired, the position of the last key, and
+/// whether more conversations may follow.
+async fn conversations(
+    app: &App,
+    user_id: &str,
+    keys: &[String],
+    more: bool,
+) -> Result<(Vec<String>, Option<String>, bool)> {
+    let found = app.store.conversations(user_id, keys).await?;
+    let found = app.store.in_existing_folders(user_id, found).await?;
+    let last = found.last().map(|last| last.place().to_owned());
+    let now = app.clock.seconds();
+    let kept = found.iter().filter(|conversation| !conversation.is_expired(now));
+    Ok((texts(kept.map(Conversation::of))?, last, more))
 }
 
 fn texts(items: impl Iterator<Item = impl Serialize>) -> Result<Vec<String>> {

@@ -1,18 +1,21 @@
 //! `GET /api/user/ledger`, `GET /api/user/ledger/months` - the caller's statement, which lists
 //! every change in the balance, newest first, and the monthly totals. In: `limit` (1 to 100, by
 //! default 20), `cursor` from the `Link` of the previous page. The list of rows also accepts `from`
-//! and `to`, the first and last day in UTC (`2026-11-20`), and `Accept: text/csv` for CSV. Out: a
-//! `Link` header to the next page, and a bare list or CSV. Each row contains the signed amount, the
-//! balance after it, the beginning of its message (`excerpt`), and the name of the API key that
-//! sent the message. Each month contains `chats` (paid messages), `spent`, `granted`, and the
-//! `balance` at its end. Tokens that are held for a message don't have a row yet, so the balances
-//! in the statement still include them. A request reads a limited number of rows. Therefore a page
-//! of months, or of rows from earlier days, may contain few items, or none at all, even though
-//! there is a next page.
+//! and `to`, the first and last day in UTC (`2026-11-20`), `model` for the rows for which one model
+//! was paid, `key` for the rows of messages that one API key sent, and `Accept: text/csv` for CSV.
+//! Out: a `Link` header to the next page, and a bare list or CSV. Each row contains the signed
+//! amount, the balance after it, the beginning of its message (`excerpt`), and the name and the id
+//! of the API key that sent the message. Each month contains `chats` (paid messages), `spent`,
+//! `granted`, and the `balance` at its end. Tokens that are held for a message don't have a row yet,
+//! so the balances in the statement still include them. A request reads a limited number of rows.
+//! Therefore a page of months, of rows from earlier days, or of rows of a model or an API key may
+//! contain few items, or none at all, even though there is a next page.
 
 use shared::http::{self, Paging};
-use shared::openapi::{Days, PageQuery};
-use shared::statement::{MonthTotals, Months, Period, Statement, StatementOwner, StatementRow};
+use shared::openapi::{Days, ModelAndKey, PageQuery};
+use shared::statement::{
+    MonthTotals, Months, Statement, StatementFilter, StatementOwner, StatementRow,
+};
 use shared::values::AccessToken;
 use shared::{App, Reply, Request, auth};
 
@@ -25,7 +28,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows statements").permits(permit
     query(Ledger),
 ]);
 
-/// The cursor scope of the statement for all days.
+/// The cursor scope of the statement without a filter.
 const SCOPE: &str = "ledger";
 
 /// The cursor scope of the list of months.
@@ -40,13 +43,13 @@ pub(crate) const MONTHS_PATH: &str = "/api/user/ledger/months";
     path = super::path::ledger,
     tag = "Tokens",
     summary = "Read the statement",
-    description = "Every change of the balance, newest first, with the balance after it, the beginning of the message that was paid, and the name of the API key that sent it. Tokens that are held for a message still count as part of the balance: they have no row yet. A request reads a limited number of rows: a page of earlier days may have none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
+    description = "Every change of the balance, newest first, with the balance after it, the beginning of the message that was paid, and the name of the API key that sent it. Tokens that are held for a message still count as part of the balance: they have no row yet. With `model` or `key`, grants, adjustments and refunds are left out, and each balance still counts all changes. A request reads a limited number of rows: with `from`, `to`, `model` or `key` a page may have few or none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
-    params(PageQuery, Days),
+    params(PageQuery, Days, ModelAndKey),
     responses((
         status = 200,
         description = "A page of the statement.",
-        content((Vec<StatementRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\"excerpt\",\"key_name\"\r\n"))),
+        content((Vec<StatementRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\"excerpt\",\"key_name\",\"model\",\"prompt_tokens\",\"cached_tokens\",\"completion_tokens\",\"written_tokens\",\"money\",\"currency\"\r\n"))),
     )),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -54,11 +57,11 @@ pub async fn handle(app: App, req: Request) -> Reply {
     if http::path(&req).trim_end_matches('/').ends_with("/months") {
         return months(&app, &req, &caller).await;
     }
-    let period = Period::from_query(&req)?;
-    let paging = Paging::from_request(&req, &["from", "to"])?;
+    let filter = StatementFilter::from_query(&req)?;
+    let paging = Paging::from_request(&req, StatementFilter::PARAMETERS)?;
     let statement =
-        Statement::read(&app, StatementOwner::Caller(&caller), &paging, period, true).await?;
-    let scope = period.scope(SCOPE);
+        Statement::read(&app, StatementOwner::Caller(&caller), &paging, &filter, true).await?;
+    let scope = filter.scope(SCOPE);
     let page = paging.prove(&statement.account, &scope)?;
     statement.reply(&req, &page, false)
 }

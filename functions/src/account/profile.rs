@@ -47,7 +47,7 @@ pub struct Profile<'a> {
     /// The price of a message and its answer.
     chat_price: Credits,
     /// The maximum length of a message, in characters.
-    #[schema(examples(8000))]
+    #[schema(examples(32_000))]
     message_limit: usize,
     /// How to get more tokens.
     top_up: MoreTokens<'a>,

@@ -23,7 +23,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Redeems vouchers").permits(permit
     allow(&[GetItem, PutItem], Ledger),
     COLLECT_OWED,
     get(Tokens(&["voucher:*", "vouchers:*", "source:*", "order:*", "purchase:*"])),
-    put(Tokens(&["source:*"])),
+    put(Tokens(&["source:*", "redeemed:*"])),
     update(Tokens(&["voucher:*", "vouchers:*", "attempt:voucher:*", "order:*"])),
 ]);
 

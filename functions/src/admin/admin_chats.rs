@@ -3,11 +3,12 @@
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `user_id`
 //! for one user's messages, `user_id` and `chat_id` for one message, `q` for a search in messages
-//! and answers, `from` and `to` for a range of days. Out: the messages and answers as the history
-//! shows them, with `user_id` and `username`, and a `Link` header to the next page. A page contains
-//! at most about 1 MB of messages, and a request searches a limited number of messages. Therefore a
-//! page may contain few messages, or none at all, even though there is a next page. The reply is
-//! 403 if the operator has closed the list or the search to administrators.
+//! and answers, `from` and `to` for a range of days, `model` for the messages that one model
+//! answered. Out: the messages and answers as the history shows them, with `user_id` and
+//! `username`, and a `Link` header to the next page. A page contains at most about 1 MB of messages,
+//! and a request searches a limited number of messages. Therefore a page may contain few messages,
+//! or none at all, even though there is a next page. The reply is 403 if the operator has closed the
+//! list or the search to administrators.
 
 use serde_json::json;
 use shared::app::{HandlerState, HasApp, HistoryApp, UsesSettings};
@@ -104,7 +105,7 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
         let period = app.data_period().await?;
         reader.require(ChatAccess::Read)?;
         let ChatQuery { user, chat, filter } = ChatQuery::of(&reader, &req)?;
-        let paging = Paging::from_request(&req, &["user_id", "q", "from", "to"])?;
+        let paging = Paging::from_request(&req, &["user_id", "q", "from", "to", "model"])?;
         let start = paging.position().map(PageStart::parse).transpose()?;
         let (chats, next) = match (&user, chat) {
             (_, Some(chat)) => (Chats::OfAll(vec![chat]), None),
@@ -123,7 +124,8 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
                     .last()
                     .filter(|_| more)
                     .map(|last| PageStart::Before(last.chat_id.clone()));
-                (Chats::OfOne(chats), next)
+                let kept = chats.into_iter().filter(|chat| !chat.is_temporary()).collect();
+                (Chats::OfOne(kept), next)
             }
         };
         Ok((paging, user, filter, start, chats, next, period))
@@ -134,13 +136,15 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
     let given = |name| http::query(&req, name).unwrap_or_default();
     let mut scope = format!("admin/chats?of={}", given("user_id"));
     if !filter.is_none() {
-        let text = json!([given("q"), given("from"), given("to")]);
+        let text = json!([given("q"), given("from"), given("to"), given("model")]);
         scope = format!("{scope}&filter={text}");
     }
     let page = paging.prove(administrator.account(), &scope)?;
     let (chats, next) = match chats {
         Chats::OfAll(keys) => {
-            let (chats, cut) = app.store.chats_within(&keys, SIZE).await?;
+            let (mut chats, cut) = app.store.chats_within(&keys, SIZE).await?;
+            // A request for one message can name a temporary one.
+            chats.retain(|chat| !chat.is_temporary());
             (chats, cut.or(next))
         }
         Chats::OfOne(chats) => (chats, next),
@@ -179,19 +183,21 @@ impl ChatQuery {
         });
         let chat = chat.transpose()?;
         let (first, last) = http::query_days(req)?;
-        let text = http::query_search(req)?;
-        if chat.is_some() && (text.is_some() || first.is_some() || last.is_some()) {
-            let sentence = "Omit this with `q`, `from` or `to`: it selects one message.";
+        let (text, model) = (http::query_search(req)?, http::query_model(req)?);
+        let is_search = text.is_some();
+        let filter = ChatFilter::new(text, model, Span { first, last });
+        if chat.is_some() && !filter.is_none() {
+            let sentence = "Omit this with `q`, `from`, `to` or `model`: it selects one message.";
             return Err(Error::field("chat_id", sentence));
         }
-        if text.is_some() {
+        if is_search {
             reader.require(ChatAccess::Search)?;
         }
-        Ok(Self { user, chat, filter: ChatFilter::new(text, Span { first, last }) })
+        Ok(Self { user, chat, filter })
     }
 }
 
-/// The `user_id`, `chat_id` and `q` query parameters.
+/// The `user_id`, `chat_id`, `q` and `model` query parameters.
 #[derive(Debug)]
 pub struct AdminChatsParams;
 
@@ -209,10 +215,11 @@ impl IntoParams for AdminChatsParams {
             openapi::parameter(
                 "chat_id",
                 ParameterIn::Query,
-                "Only the message with this id, of the user `user_id`. Not with `q`, `from` or `to`.",
+                "Only the message with this id, of the user `user_id`. Not with `q`, `from`, `to` or `model`.",
                 openapi::id(),
             ),
             openapi::parameter("q", ParameterIn::Query, about, text),
+            openapi::of_model(),
         ]
     }
 }

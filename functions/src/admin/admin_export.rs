@@ -1,12 +1,14 @@
-//! `GET /api/admin/export/{list}` - all users, all messages or the whole ledger as a CSV file,
-//! oldest first. For administrators.
+//! `GET /api/admin/export/{list}` - all users, all messages, the whole ledger or the addresses of
+//! some users as a CSV file, oldest first. For administrators.
 //!
-//! In: `users.csv`, `chats.csv` or `ledger.csv` for the list; `from` and `to`, the first and last
-//! day in UTC (`2026-11-20`), by default all days; `names=true` for usernames in the ledger. Out: a
-//! file whose first line contains the column names. The function reads the list page by page while
-//! the client reads the reply. If the function fails midway, the file is cut off, and its last line
-//! doesn't end with a line break. The reply to `chats.csv` is 403 if the operator has closed the
-//! messages to administrators.
+//! In: `users.csv`, `chats.csv`, `ledger.csv` or `addresses.csv` for the list; `from` and `to`, the
+//! first and last day in UTC (`2026-11-20`), by default all days; `names=true` for usernames in the
+//! ledger. `addresses.csv` needs `users` instead: the ids of 1 to 50 users, separated by commas.
+//! Out: a file whose first line contains the column names. The function reads the list page by page
+//! while the client reads the reply. If the function fails midway, the file is cut off, and its last
+//! line doesn't end with a line break. The reply to `chats.csv` is 403 if the operator has closed
+//! the messages to administrators. `addresses.csv` contains the users with an address, each of whom
+//! gets an entry in the audit log before the reply begins.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -17,7 +19,7 @@ use shared::clock::Day;
 use shared::config::ChatAccess;
 use shared::error::Failure;
 use shared::http::{self, Pieces};
-use shared::store::CHATS;
+use shared::store::{CHATS, ListedAccount};
 use shared::values::{Administrator, Entry};
 use shared::view::{ChatOfUser, LedgerRowOfUser, ListedUser};
 use shared::{App, Error, Reply, Request, Result, auth, openapi};
@@ -40,12 +42,15 @@ pub(crate) const LAMBDA: Lambda =
             get(Tokens(&["imports:*"])),
             query(LedgerTrail),
             get_many(Users(&["user:*"])),
+            RECORD_ACTION,
         ]);
 
 /// A list that can be exported.
 #[derive(Clone, Copy)]
 enum List {
     Users,
+    /// The addresses of some users.
+    Addresses,
     Chats,
     Ledger,
     /// The ledger, with the accounts' usernames.
@@ -58,9 +63,21 @@ const CACHED_USERNAMES: usize = 10_000;
 /// How many accounts are read at a time.
 const ACCOUNTS: usize = 100;
 
+/// The maximum number of users in an export of addresses. One transaction records all of them.
+const ADDRESSES: usize = 50;
+
+/// The items that are exported.
+enum Selection {
+    /// The items from the first to the last day.
+    Days(Day, Day),
+    /// The users with these ids.
+    Users(BTreeSet<String>),
+}
+
 /// The lists, each with its name in the path and its file name.
-const LISTS: [(&str, List, &str); 3] = [
+const LISTS: [(&str, List, &str); 4] = [
     ("users.csv", List::Users, "farebox-users.csv"),
+    ("addresses.csv", List::Addresses, "farebox-addresses.csv"),
     ("chats.csv", List::Chats, "farebox-chats.csv"),
     ("ledger.csv", List::Ledger, "farebox-ledger.csv"),
 ];
@@ -71,9 +88,9 @@ const LISTS: [(&str, List, &str); 3] = [
     path = super::path::admin_export,
     tag = "Administration",
     summary = "Export a list",
-    description = "All users with their balances, all messages or the whole ledger as a CSV file, oldest first, by default of all days. If the last line has no line break, the file was cut off: request it again.",
+    description = "All users with their balances, all messages or the whole ledger as a CSV file, oldest first, by default of all days; or the e-mail addresses of at most 50 users, each of whom the audit log lists. If the last line has no line break, the file was cut off: request it again.",
     security(("access_token" = [])),
-    params(ListParam, openapi::Days, NamesParam),
+    params(ListParam, openapi::Days, NamesParam, UsersParam),
     responses((
         status = 200,
         description = "The file. Its first line names the columns.",
@@ -92,6 +109,7 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
         }
         let list = match (list, http::query_flag(&req, "names")?) {
             (List::Ledger, Some(true)) => List::NamedLedger,
+            (List::Addresses, _) => return Ok((list, file, Selection::Users(users(&req)?))),
             (list, _) => list,
         };
         let (first, today) =
@@ -101,11 +119,42 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
         if to < from {
             return Err(Error::field("to", "The last day must not be before the first."));
         }
-        Ok((list, file, from.max(first), to.min(today)))
+        Ok((list, file, Selection::Days(from.max(first), to.min(today))))
     };
-    let (administrator, (list, file, from, to)) = auth::administrator(&app, &req, read).await?;
+    let (administrator, (list, file, selection)) = auth::administrator(&app, &req, read).await?;
     tracing::info!(user = administrator.account().id, list = file, "exporting");
-    http::csv_download(file, |pieces| write_file(app, administrator, list, from, to, pieces))
+    match selection {
+        Selection::Days(from, to) => http::csv_download(file, |pieces| {
+            write_file(app, administrator, list, from, to, pieces)
+        }),
+        Selection::Users(ids) => {
+            let found = app.store.users_with_ids(ids).await?;
+            let with_address: Vec<ListedAccount> =
+                found.into_iter().filter(|user| user.email.is_some()).collect();
+            let users: Vec<_> =
+                with_address.iter().map(|user| (user.id.clone(), user.role.clone())).collect();
+            app.store.record_addresses(&administrator, &users, &app.clock).await?;
+            http::csv_download(file, |pieces| write_addresses(list, with_address, pieces))
+        }
+    }
+}
+
+/// Returns the ids in the query of an export of addresses.
+fn users(req: &Request) -> Result<BTreeSet<String>> {
+    let ids = http::query(req, "users").unwrap_or_default().split(',').map(http::id);
+    let ids: Option<BTreeSet<String>> = ids.collect();
+    ids.filter(|ids| ids.len() <= ADDRESSES).ok_or_else(|| {
+        let sentence =
+            format!("These must be the ids of 1 to {ADDRESSES} users, separated by commas.");
+        Error::field("users", sentence)
+    })
+}
+
+/// Writes a file with the addresses of these users.
+async fn write_addresses(list: List, users: Vec<ListedAccount>, pieces: Pieces) -> Result<()> {
+    list.begin(&pieces).await?;
+    list.send(users.iter().map(|user| json!(ListedUser::of(user))), &pieces).await?;
+    pieces.send("\r\n").await
 }
 
 /// Writes the file. A line break is sent together with the line that follows it. The last line
@@ -118,11 +167,7 @@ async fn write_file(
     to: Day,
     pieces: Pieces,
 ) -> Result<()> {
-    pieces
-        .send(http::csv_row(
-            &list.columns().iter().map(|column| Cow::from(*column)).collect::<Vec<_>>(),
-        ))
-        .await?;
+    list.begin(&pieces).await?;
     let mut usernames = Usernames::default();
     for day in (0..from.days_to(to)).map(|later| from.after(later)) {
         list.write_day(&app, day, &mut usernames, &pieces).await?;
@@ -152,6 +197,7 @@ impl List {
                 "spent",
                 "last_message",
             ],
+            Self::Addresses => &["username", "email", "active"],
             Self::Chats => &[
                 "id",
                 "user_id",
@@ -181,6 +227,12 @@ impl List {
         }
     }
 
+    /// Sends the first line, which names the columns.
+    async fn begin(self, pieces: &Pieces) -> Result<()> {
+        let columns: Vec<_> = self.columns().iter().map(|column| Cow::from(*column)).collect();
+        pieces.send(http::csv_row(&columns)).await
+    }
+
     /// Writes one day's lines.
     async fn write_day(
         self,
@@ -194,6 +246,8 @@ impl List {
             let page = (day, after.as_deref());
             after = match self {
                 Self::Users => self.write_users(app, page, pieces).await?,
+                // The ids of the users are in the request.
+                Self::Addresses => None,
                 Self::Chats => self.write_chats(app, page, pieces).await?,
                 Self::Ledger | Self::NamedLedger => {
                     self.write_entries(app, page, usernames, pieces).await?
@@ -312,6 +366,23 @@ impl IntoParams for NamesParam {
             ParameterIn::Query,
             "Whether the ledger has the usernames of its accounts, in the columns `username` and `actor_name`. By default it has only ids.",
             Object::builder().schema_type(Type::Boolean),
+        )]
+    }
+}
+
+/// The `users` query parameter.
+#[derive(Debug)]
+pub struct UsersParam;
+
+impl IntoParams for UsersParam {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![openapi::parameter(
+            "users",
+            ParameterIn::Query,
+            "For `addresses.csv`, the ids of at most 50 users, separated by commas.",
+            Object::builder()
+                .schema_type(Type::String)
+                .examples(["01a1f7d1-6dd1-703a-9600-a369c76325b7"]),
         )]
     }
 }

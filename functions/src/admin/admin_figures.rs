@@ -5,8 +5,10 @@
 //! `granted` and `spent` (tokens) and `closed` (whether the day's numbers are final), and their
 //! `totals`. With `accounts=true`, the reply also contains totals of all accounts. With `top=spent`
 //! or `top=chats`, it contains the most active users, and with `models=true`, it contains each
-//! model's costs and income. A closed day is counted only once, and its counts are stored. If too
-//! many days have to be counted first, the reply is 503; a retry continues from the stored counts.
+//! model's costs and income. With `calls=true`, each day contains the calls to each model, their
+//! failures and their times, which the function `census` stores. A closed day is counted only once,
+//! and its counts are stored. If too many days have to be counted first, the reply is 503; a retry
+//! continues from the stored counts.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -17,7 +19,8 @@ use shared::clock::{self, Day};
 use shared::error::Failure;
 use shared::openapi::{self, Days};
 use shared::store::{Census, CostLine, Costs, DataPeriod, Figures, Spender, is_closed};
-use shared::values::decimal;
+use shared::telemetry::model_calls;
+use shared::values::{ModelCalls, decimal};
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
@@ -78,9 +81,10 @@ pub async fn handle(app: HistoryApp, req: Request) -> Reply {
             known.ok_or_else(|| Error::field("top", sentence()))
         });
         let with_models = http::query_flag(&req, "models")? == Some(true);
-        Ok((first, days, accounts, top.transpose()?, with_models, period))
+        let with_calls = http::query_flag(&req, "calls")? == Some(true);
+        Ok((first, days, accounts, top.transpose()?, (with_models, with_calls), period))
     };
-    let (_, (first, days, accounts, top, with_models, period)) =
+    let (_, (first, days, accounts, top, (with_models, with_calls), period)) =
         auth::administrator(&app, &req, read).await?;
     let now = app.clock.millis();
     let until =
@@ -98,16 +102,30 @@ pub async fn handle(app: HistoryApp, req: Request) -> Reply {
             false => Ok(None),
         }
     };
-    let (figures, top, costs) = tokio::try_join!(figures, users, costs)?;
+    let calls = async {
+        let all = (0..days).map(|later| first.after(later));
+        let possible: Vec<Day> = all.filter(|day| period.has(*day)).collect();
+        match with_calls {
+            true => Ok(Some(app.store.model_calls(&possible).await?)),
+            false => Ok(None),
+        }
+    };
+    let (figures, top, costs, calls) = tokio::try_join!(figures, users, costs, calls)?;
     let models_of = |day: &Day| {
         let costs = costs.as_ref()?;
         Some(costs.get(day).map(ModelFigures::of_all).unwrap_or_default())
+    };
+    // The local server keeps the calls of days that aren't stored yet. On AWS, none are kept.
+    let calls_on = |day: &Day| {
+        let stored = calls.as_ref()?.get(day).cloned();
+        Some(stored.unwrap_or_else(|| model_calls::kept(*day)))
     };
     let totals = figures.values().cloned().fold(Figures::default(), Figures::plus);
     let days = figures
         .into_iter()
         .map(|(day, figures)| FiguresOfDay {
             models: models_of(&day),
+            calls: calls_on(&day),
             day,
             figures,
             closed: is_closed(day, now),
@@ -335,6 +353,11 @@ pub struct FiguresOfDay {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     models: Option<Vec<ModelFigures>>,
+    /// The calls to each model on this day, largest number first. Empty until the day's calls are
+    /// stored, once a day. Only present with `calls`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    calls: Option<Vec<ModelCalls>>,
 }
 
 /// Returns the first requested day and the number of requested days.
@@ -350,7 +373,7 @@ fn range(app: &App, req: &Request) -> Result<(Day, u64)> {
     }
 }
 
-/// The `accounts`, `models` and `top` query parameters.
+/// The `accounts`, `calls`, `models` and `top` query parameters.
 #[derive(Debug)]
 pub struct FiguresParams;
 
@@ -361,6 +384,12 @@ impl IntoParams for FiguresParams {
                 "accounts",
                 ParameterIn::Query,
                 "Whether the reply has the sums of all accounts, which are counted once a day.",
+                Object::builder().schema_type(Type::Boolean),
+            ),
+            openapi::parameter(
+                "calls",
+                ParameterIn::Query,
+                "Whether each day has the calls to each model, with their failures and times. They are stored once a day.",
                 Object::builder().schema_type(Type::Boolean),
             ),
             openapi::parameter(

@@ -1,15 +1,16 @@
 //! `GET /api/admin/users/{id}/ledger` - a user's statement, newest first. For administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `from` and
-//! `to`, the first and last day in UTC; `Accept: text/csv` for CSV. Out: the rows as the user sees
-//! them, each with its `actor`, which is an account's id or `manage`. If the operator has closed
-//! the messages to administrators, rows don't contain an `excerpt`.
+//! `to`, the first and last day in UTC; `model` for the rows for which one model was paid, `key` for
+//! the rows of messages that one API key sent; `Accept: text/csv` for CSV. Out: the rows as the user
+//! sees them, each with its `actor`, which is an account's id or `manage`. If the operator has
+//! closed the messages to administrators, rows don't contain an `excerpt`.
 
 use shared::config::ChatAccess;
 use shared::error::Failure;
 use shared::http::{self, Paging};
-use shared::openapi::{Days, PageQuery, PathId};
-use shared::statement::{Period, Statement, StatementOwner, StatementRow};
+use shared::openapi::{Days, ModelAndKey, PageQuery, PathId};
+use shared::statement::{Statement, StatementFilter, StatementOwner, StatementRow};
 use shared::{App, Reply, Request, auth};
 
 use super::admin_chats::ChatReader;
@@ -32,11 +33,11 @@ pub(crate) const LAMBDA: Lambda =
     summary = "Read a user's statement",
     description = "The user's view of it, and the actor of each row. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
-    params(PathId, PageQuery, Days),
+    params(PathId, PageQuery, Days, ModelAndKey),
     responses((
         status = 200,
         description = "A page of the statement.",
-        content((Vec<StatementRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\"actor\",\"excerpt\",\"key_name\"\r\n"))),
+        content((Vec<StatementRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\"actor\",\"excerpt\",\"key_name\",\"model\",\"prompt_tokens\",\"cached_tokens\",\"completion_tokens\",\"written_tokens\",\"money\",\"currency\"\r\n"))),
     )),
     extensions(("x-fails" = json!([Failure::NoSuchUser]))),
 )]
@@ -46,14 +47,14 @@ pub async fn handle(reader: ChatReader<App>, req: Request) -> Reply {
     let read = async { Ok(app.store.user_with_id(id.as_deref()).await?) };
     let (administrator, found) = auth::administrator(app, &req, read).await?;
     let account = app.store.account_of_user(&found).await?;
-    let period = Period::from_query(&req)?;
-    let paging = Paging::from_request(&req, &["from", "to"])?;
+    let filter = StatementFilter::from_query(&req)?;
+    let paging = Paging::from_request(&req, StatementFilter::PARAMETERS)?;
 
-    let scope = period.scope(&format!("admin/ledger?of={}", account.id));
+    let scope = filter.scope(&format!("admin/ledger?of={}", account.id));
     let page = paging.prove(administrator.account(), &scope)?;
     let with_messages = reader.require(ChatAccess::Read).is_ok();
     let statement =
-        Statement::read(app, StatementOwner::Account(&account), &paging, period, with_messages)
+        Statement::read(app, StatementOwner::Account(&account), &paging, &filter, with_messages)
             .await?;
     statement.reply(&req, &page, true)
 }

@@ -154,7 +154,8 @@ pub struct TrailRow<'a> {
     /// filter doesn't list.
     #[schema(examples("adjustment"))]
     act: &'a str,
-    /// The affected user. Null for a price list change, which doesn't affect any user.
+    /// The affected user. Null for actions that don't affect a user, such as a change to the price
+    /// list.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     user_id: Option<&'a str>,
     /// The user's name. Null if the account was deleted.

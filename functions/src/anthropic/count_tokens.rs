@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use shared::error::Failure;
 use shared::{App, Reply, Request, auth, http};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::anthropic::request::{Body, limits};
@@ -58,6 +58,9 @@ impl PartialSchema for CountedBody {
         let mut schema = Body::schema();
         if let RefOr::T(Schema::Object(body)) = &mut schema {
             body.required.retain(|name| name != "max_tokens");
+            if let Some(RefOr::T(Schema::Object(limit))) = body.properties.get_mut("max_tokens") {
+                limit.schema_type = SchemaType::from_iter([Type::Number, Type::Null]);
+            }
         }
         schema
     }

@@ -6,16 +6,17 @@
 //! `system`, `stream`, `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`,
 //! `thinking` and `output_config`. A provider that caches prompts gets `cache_control`. `model`
 //! chooses a model from the price list; without a list, the operator's settings determine the
-//! model. Tools that run at Anthropic, MCP servers and PDFs are refused. Other fields and all
-//! `anthropic-` headers are ignored; for example, `context_management` has no effect. Out: a
-//! message, or its events. Prices and retries work as for completions. A request also gets the
-//! message that was already paid for if it repeats a body in the same session of Claude Code
-//! (`x-claude-code-session-id`).
+//! model. Tools that run at Anthropic, MCP servers, PDFs and citations are refused. Other fields and
+//! `anthropic-` headers are ignored; for example, `context_management` has no effect. If the
+//! provider is Anthropic, it gets those names in `anthropic-beta` that are known not to change what
+//! the operator pays. Out: a message, or its events. Prices and retries work as for completions. A
+//! request also gets the message that was already paid for if it repeats a body in the same session
+//! of Claude Code (`x-claude-code-session-id`).
 
 mod events;
 mod reply;
 
-use shared::ai::{Display, Thinking};
+use shared::ai::{BETA_HEADER, Display, Prompt, Thinking, known_betas};
 use shared::charge::AnswerForm;
 use shared::error::Failure;
 use shared::http::{self, Events, FailureFormat};
@@ -42,7 +43,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers Anthropic's clients")
     tag = "Anthropic",
     summary = "Send the AI a message in Anthropic's format",
     description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `system`, `stream`, \
-                   `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`, `thinking` and `output_config` take effect, and `cache_control` if the provider caches prompts. Tools that run at Anthropic and `mcp_servers` are refused, other fields are ignored. \
+                   `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`, `thinking` and `output_config` take effect, and `cache_control` if the provider caches prompts. Tools that run at Anthropic, `mcp_servers` and citations are refused, other fields are ignored. \
                    The answer contains the model's reasoning only if `thinking` asks for it. A model without functions answers with a text, unless `tool_choice` demands a call. \
                    With `x-stainless-retry-count`, which Anthropic's SDKs send, a retry is not charged again, \
                    and neither is a request that Claude Code sends again in a session (`x-claude-code-session-id`).",
@@ -112,6 +113,11 @@ impl Dialect for Messages {
         let estimate = if asked.streamed { asked.prompt.estimated_tokens() } else { 0 };
         let prompt_estimate = u32::try_from(estimate).unwrap_or(u32::MAX);
         Ok((asked, Self { shown, prompt_estimate }))
+    }
+
+    fn read_headers(req: &Request, prompt: &mut Prompt) {
+        let values = req.headers().get_all(BETA_HEADER).iter();
+        prompt.betas = known_betas(values.filter_map(|value| value.to_str().ok()));
     }
 
     fn reply(&self, chat: &Chat) -> Reply {

@@ -18,9 +18,9 @@ use self::blocks::Content;
 use self::cache::CacheControl;
 use self::messages::{InputMessage, turns};
 use self::options::{OutputConfig, OutputFormat, ThinkingConfig, format};
-use self::tools::{ChosenTool, OfferedTool, TOOLS, offered};
+use self::tools::{ChosenTool, EXAMPLES, OfferedTool, TOOLS, offered};
 use crate::asking::Asked;
-use crate::asking::json::at_most;
+use crate::asking::json::{at_most, object};
 use crate::asking::numbers::{max_model_tokens, number_up_to, top_k, top_k_limits};
 use crate::asking::turns::{PARTS, asked};
 
@@ -30,6 +30,9 @@ const MESSAGES: usize = 4096;
 /// The maximum number of non-empty strings in `stop_sequences`, and of all strings, including empty
 /// ones.
 const STOPS: (usize, usize) = (16, 64);
+
+/// The name under which citations are refused, because answers are stored without them.
+const CITATIONS: &str = "citations";
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AnthropicRequest, examples(json!({ "max_tokens": 1024, "messages": [{ "role": "user", "content": "Hello!" }] })))]
@@ -62,8 +65,10 @@ pub(super) struct Body {
     tools: Option<Vec<OfferedTool>>,
     tool_choice: Option<ChosenTool>,
     thinking: Option<ThinkingConfig>,
+    #[serde(default, deserialize_with = "object")]
     output_config: Option<OutputConfig>,
     /// A cache breakpoint at the end of the prompt.
+    #[serde(default, deserialize_with = "object")]
     cache_control: Option<CacheControl>,
     /// The older name for `format` in `output_config`.
     output_format: Option<OutputFormat>,
@@ -102,7 +107,7 @@ pub(super) fn limits() -> Value {
             "top_p": { "minimum": 0, "maximum": 1 },
             "top_k": top_k_limits(),
             "stop_sequences": { "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1 },
-            "tools": { "maxItems": TOOLS },
+            "tools": { "maxItems": TOOLS, "items": { "properties": { "input_examples": { "maxItems": EXAMPLES } } } },
             "mcp_servers": { "maxItems": 0 },
             "thread": { "not": { "type": "object" } },
         },
@@ -119,7 +124,11 @@ impl Body {
 
     /// Returns the prompt alone. The request doesn't have to limit the answer.
     pub(super) fn prompt(self, message_limit: usize) -> Result<Prompt> {
-        Ok(self.asked(message_limit, None, FieldErrors::default())?.prompt)
+        let mut errors = FieldErrors::default();
+        if self.max_tokens.is_some() {
+            errors.check("max_tokens", longest_answer(self.max_tokens));
+        }
+        Ok(self.asked(message_limit, None, errors)?.prompt)
     }
 
     fn asked(
@@ -152,7 +161,10 @@ impl Body {
         let format = format(output.format.or(self.output_format), &mut errors);
         let (tools, parallel_calls) =
             offered(self.tools.unwrap_or_default(), self.tool_choice, &mut errors);
-        let turns = turns(self.system, self.messages.unwrap_or_default(), &mut errors);
+        let messages = self.messages.unwrap_or_default();
+        let cites = messages.iter().any(InputMessage::cites);
+        let unoffered = Vec::from_iter(cites.then_some(CITATIONS));
+        let turns = turns(self.system, messages, &mut errors);
         let message =
             turns.as_ref().and_then(|turns| errors.check("messages", asked(turns, message_limit)));
         match (message, turns) {
@@ -174,6 +186,7 @@ impl Body {
                         thinking,
                         display,
                         top_k,
+                        unoffered,
                         effort_is_hint: true,
                         ..Options::default()
                     },

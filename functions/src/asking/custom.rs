@@ -65,8 +65,7 @@ impl CustomTool {
             name: self.name.clone(),
             description: Some(texts.join("\n\n")).filter(|text| !text.is_empty()),
             parameters: parameters.and_then(|schema| JsonSchema::parse(schema).ok()),
-            strict: None,
-            cache: None,
+            ..Tool::default()
         }
     }
 }
@@ -78,8 +77,9 @@ impl Grammar {
         syntax: Option<&str>,
         definition: Option<String>,
     ) -> Result<Option<Self>, Invalid> {
+        let is_known = syntax.is_none_or(|syntax| Syntax::parse(syntax).is_some());
         match (kind, syntax.and_then(Syntax::parse), definition) {
-            ("text", ..) => Ok(None),
+            ("text", ..) if is_known => Ok(None),
             ("grammar", Some(syntax), Some(definition)) => Ok(Some(Self { syntax, definition })),
             _ => Err(
                 "This must be text, or a grammar with its syntax (lark or regex) and definition."

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// Reads a list with at most `most` elements, or null.
 pub(crate) fn at_most<'de, D, T>(
@@ -28,6 +29,16 @@ where
     T: Deserialize<'de>,
 {
     json.deserialize_seq(List { most, of, element: PhantomData })
+}
+
+/// Reads an object, or null. The implementations that serde derives also accept a list with the
+/// values of all fields.
+pub(crate) fn object<'de, D, T>(json: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    json.deserialize_option(Nullable(Object(PhantomData)))
 }
 
 /// Reads a string or a list. A list may contain at most `most` elements.
@@ -89,10 +100,40 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
     }
 }
 
-struct Nullable<T>(List<T>);
+/// Reads the JSON of an object, or null.
+pub(crate) fn raw_object<'de, D>(json: D) -> Result<Option<Box<RawValue>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let raw: Option<Box<RawValue>> = Option::deserialize(json)?;
+    match raw.as_ref().is_none_or(|raw| raw.get().starts_with('{')) {
+        true => Ok(raw),
+        false => Err(de::Error::custom("This must be an object")),
+    }
+}
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Nullable<T> {
-    type Value = Option<Vec<T>>;
+/// Reads a value as this type, or null.
+struct Nullable<V>(V);
+
+/// A visitor that requests the type that it expects.
+trait Typed<'de>: Visitor<'de> {
+    fn read<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error>;
+}
+
+impl<'de, T: Deserialize<'de>> Typed<'de> for List<T> {
+    fn read<D: Deserializer<'de>>(self, json: D) -> Result<Vec<T>, D::Error> {
+        json.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Typed<'de> for Object<T> {
+    fn read<D: Deserializer<'de>>(self, json: D) -> Result<T, D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de, V: Typed<'de>> Visitor<'de> for Nullable<V> {
+    type Value = Option<V::Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.expecting(f)
@@ -107,7 +148,21 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Nullable<T> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_seq(self.0).map(Some)
+        self.0.read(json).map(Some)
+    }
+}
+
+struct Object<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields))
     }
 }
 

@@ -105,7 +105,7 @@ fn tool(field: &str, function: OfferedFunction, errors: &mut FieldErrors) -> Opt
     }
     let parameters = parameters.map(JsonSchema::parse).transpose();
     let parameters = errors.check(&format!("{field}.parameters"), parameters)?;
-    fits.then_some(Tool { name, description, parameters, strict, cache: None })
+    fits.then_some(Tool { name, description, parameters, strict, ..Tool::default() })
 }
 
 /// A request's `tool_choice` or `function_call`: whether the model may, must or must not call

@@ -13,12 +13,23 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Erases the data of deleted accoun
     .permits(permits![
         scan(UsersErasing),
         allow(&[GetItem, UpdateItem, DeleteItem], Users(&["user:*"])),
-        allow(&[Query, BatchWriteItem], Chats),
+        allow(&[Query, BatchGetItem, BatchWriteItem, UpdateItem], Chats),
         query(ChatsByConversation),
+        allow(&[BatchWriteItem], Files),
+        allow(&[PutItem], Tokens(&["pending:*"])),
         query(TokensByUser),
         allow(
             &[BatchWriteItem],
-            Tokens(&["session:*", "link:*", "apikey:*", "instructions:*", "purchase:*"])
+            Tokens(&[
+                "session:*",
+                "link:*",
+                "apikey:*",
+                "instructions:*",
+                "folders:*",
+                "purchase:*",
+                "share:*",
+                "shares:*"
+            ])
         ),
     ]);
 

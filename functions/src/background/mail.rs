@@ -8,7 +8,7 @@ use shared::app::MailApp;
 use shared::mail::Mail;
 use shared::store::{Link, OutgoingEmail, Purpose};
 use shared::telemetry::metrics::{self, Metric, PERMANENT, TEMPORARY};
-use shared::values::{Account, LinkToken, money};
+use shared::values::{Account, Brand, LinkToken, money};
 use shared::{Error, Result};
 
 use crate::lambda::Lambda;
@@ -16,6 +16,7 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Sends e-mails").reads_outbox().timeout(60).permits(permits![
         get(Users(&["user:*", "email:*"])),
+        get(Tokens(&["brand:*"])),
         allow(&[GetItem, DeleteItem], Tokens(&["outbox:*"])),
         put(Tokens(&["link:*"])),
         Permit::Statements("SendEmail"),
@@ -58,9 +59,23 @@ async fn deliver(app: &MailApp, key: &str) -> Result<()> {
     let now = app.clock.seconds();
     let Some(email) = app.store.outgoing_email(key, now).await? else { return Ok(()) };
     if let Some(mail) = write(app, email).await? {
-        app.transport.send(mail).await?;
+        let brand = app.brand.usable().await?;
+        app.transport.send(signed(mail, brand.as_deref().map(|stored| &stored.list))).await?;
     }
     Ok(app.store.take_from_outbox(key).await?)
+}
+
+/// Adds the operator's brand to an e-mail: its name to the subject, and its name and address below
+/// the text.
+fn signed(mail: Mail, brand: Option<&Brand>) -> Mail {
+    let Some(brand) = brand else { return mail };
+    let Mail { to, subject, text } = mail;
+    Mail {
+        to,
+        subject: format!("{}: {subject}", brand.name),
+        // Mail programs recognise the line `-- ` as the beginning of a signature.
+        text: format!("{text}\n-- \n{}\n", brand.signature()),
+    }
 }
 
 /// Stores the link for an outgoing e-mail, and then writes the e-mail's text. Returns `None` if the

@@ -1,8 +1,9 @@
 //! `DELETE /api/chat/{id}` - delete one of the caller's messages and its answer.
 //!
 //! Out: a message; 404 if the message doesn't belong to the caller or was already deleted. The
-//! statement keeps the message's price. If the conversation's title was this message, the
-//! conversation becomes untitled. Messages that followed this message now follow the one before it.
+//! message's files are deleted with it. The statement keeps the message's price. If the
+//! conversation's title was this message, the conversation becomes untitled. Messages that followed
+//! this message now follow the one before it.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -15,6 +16,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Deletes messages").permits(permit
     VERIFY_TOKENS,
     query(ChatsByConversation),
     allow(&[GetItem, UpdateItem, DeleteItem], Chats),
+    allow(&[BatchWriteItem], Files),
+    allow(&[PutItem], Tokens(&["pending:*"])),
 ]);
 
 /// Checks the owner first, and then deletes unconditionally, so that the SDK can retry the delete.
@@ -23,7 +26,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Deletes messages").permits(permit
     path = super::path::chat_delete,
     tag = "Chat",
     summary = "Delete a message",
-    description = "Deletes the message and its answer. The statement keeps the message's price. If the conversation's title came from this message, the conversation becomes untitled. Messages that followed this message now follow the one before it.",
+    description = "Deletes the message, its files and its answer. The statement keeps the message's price. If the conversation's title came from this message, the conversation becomes untitled. Messages that followed this message now follow the one before it.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The message is deleted.", body = Done)),
@@ -36,8 +39,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
         Ok::<_, Error>(app.store.chat(&caller.user_id, &id?).await?)
     });
     account?;
-    let chat = chat?.ok_or(Error::NoSuchChat)?;
-    app.store.delete_chat(&chat).await?;
+    let now = app.clock.seconds();
+    let chat = chat?.filter(|chat| !chat.is_expired(now)).ok_or(Error::NoSuchChat)?;
+    app.store.delete_chat(&chat, now).await?;
     tracing::info!(user = caller.user_id, chat = chat.chat_id, "chat deleted");
     http::ok(&Done { message: "The message is deleted." })
 }

@@ -1,16 +1,19 @@
 //! `GET /api/chat` - the caller's messages and answers, newest first, as a bare list.
 //!
 //! In: `limit` (1 to 100), `cursor` from the `Link` of the previous page, `q` for a search for
-//! words in messages and answers, `conversation_id` for one conversation's messages. Out: the list, and a
+//! words in messages and answers, `from` and `to` for a range of days, `model` for the messages that
+//! one model answered, `conversation_id` for one conversation's messages. Out: the list, and a
 //! `Link` header to the next page. A page contains at most about 1 MB of messages, and a request
 //! searches only a limited number of messages. Therefore a page may contain few messages, or none
-//! at all, even though there is a next page. Without `limit`, `q` and `conversation_id`, a page is
-//! as long as possible, because old clients read only the first page. With `q` or
-//! `conversation_id`, `limit` defaults to 20.
+//! at all, even though there is a next page. Without any of these parameters, a page is as long as
+//! possible, because old clients read only the first page. With any of the others, `limit` defaults
+//! to 20.
 
+use serde_json::json;
 use shared::charge::conversation_id;
 use shared::http::{self, Paging, SEARCH_LENGTH};
-use shared::openapi::{self, HistoryPage, IdOrNone};
+use shared::openapi::{self, Days, HistoryPage, IdOrNone};
+use shared::store::{ChatFilter, Span};
 use shared::values::{Chat, Search};
 use shared::{App, Reply, Request, auth, view};
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -47,28 +50,37 @@ enum History {
     path = super::path::chat_history,
     tag = "Chat",
     summary = "List messages",
-    description = "The messages and answers of the account, newest first. A page has at most about 1 MB of them, and a search reads a limited number per request: a page may be short or empty, and still have a next page. Without `limit`, `q` and `conversation_id`, a page has as many messages as fit. With `q` or `conversation_id`, the default of `limit` is 20.",
+    description = "The messages and answers of the account, newest first. Temporary chats are only in the list of their conversation. A page has at most about 1 MB of them, and a search reads a limited number per request: a page may be short or empty, and still have a next page. Without parameters, a page has as many messages as fit. With `q`, `from`, `to`, `model` or `conversation_id`, the default of `limit` is 20.",
     security(("access_token" = [])),
-    params(HistoryPage, SearchParams),
+    params(HistoryPage, SearchParams, Days),
     responses((status = 200, description = "A page of messages and answers.", body = Vec<view::SentChat>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller_of_old_client(&app, &req).await?;
-    let search = http::query_search(&req)?;
+    let (search, model) = (http::query_search(&req)?, http::query_model(&req)?);
+    let (first, last) = http::query_days(&req)?;
     let conversation = http::query(&req, "conversation_id").map(conversation_id).transpose()?;
-    let scope = format!(
+    let mut scope = format!(
         "chats?q={}&of={}",
         search.as_ref().map_or("", Search::as_str),
         conversation.as_deref().unwrap_or_default()
     );
-    let kept = &["q", "conversation_id"];
-    let paging = match search.is_none() && conversation.is_none() {
+    if first.is_some() || last.is_some() || model.is_some() {
+        let given = |name| http::query(&req, name).unwrap_or_default();
+        let filter = json!([given("from"), given("to"), given("model")]);
+        scope = format!("{scope}&filter={filter}");
+    }
+    let filter = ChatFilter::new(search, model, Span { first, last });
+    let kept = &["q", "from", "to", "model", "conversation_id"];
+    let paging = match filter.is_none() && conversation.is_none() {
         true => Paging::whole_from_request(&req, kept)?,
         false => Paging::from_request(&req, kept)?,
     };
 
-    let (before, limit) = (paging.position(), paging.limit());
-    let count = if search.is_some() { SEARCHED } else { limit.saturating_add(1) };
+    let limit = paging.limit();
+    let end = filter.span().begin(app.clock.millis()).map(|end| end.to_string());
+    let before = paging.position().or(end.as_deref());
+    let count = if filter.selects() { SEARCHED } else { limit.saturating_add(1) };
     let read = async {
         match &conversation {
             None => app.store.chats(&caller.user_id, before, count).await.map(History::Chats),
@@ -91,15 +103,23 @@ pub async fn handle(app: App, req: Request) -> Reply {
         }
     };
 
-    let matches = |chat: &Chat| {
-        search.as_ref().is_none_or(|search| search.matches(&[&chat.message, &chat.answer()]))
+    // The messages are sorted newest first, so older messages aren't from these days either.
+    let least = filter.span().least();
+    let (of_days, before): (Vec<Chat>, Vec<Chat>) =
+        chats.into_iter().partition(|chat| chat.chat_id >= least);
+    let more = more && before.is_empty();
+    let now = app.clock.seconds();
+    let is_shown = |chat: &Chat| match conversation {
+        None => !chat.is_temporary(),
+        Some(_) => !chat.is_expired(now),
     };
-    let (shown, next) = paging.found(chats, more, matches, |chat| chat.chat_id.clone());
+    let matches = |chat: &Chat| is_shown(chat) && filter.accepts(chat);
+    let (shown, next) = paging.found(of_days, more, matches, |chat| chat.chat_id.clone());
     let data: Vec<_> = shown.iter().map(view::SentChat::of).collect();
     page.reply(&data, next.as_deref())
 }
 
-/// The `q` and `conversation_id` query parameters.
+/// The `q`, `conversation_id` and `model` query parameters.
 #[derive(Debug)]
 pub struct SearchParams;
 
@@ -119,6 +139,7 @@ impl IntoParams for SearchParams {
                 "Only the messages of this conversation.",
                 IdOrNone::schema(),
             ),
+            openapi::of_model(),
         ]
     }
 }

@@ -32,5 +32,6 @@ pub async fn handle(app: App, req: Request) -> Reply {
         Ok::<_, Error>(app.store.chat(&caller.user_id, &id?).await?)
     });
     account?;
-    http::ok(&Chat::of(&chat?.ok_or(Error::NoSuchChat)?))
+    let chat = chat?.filter(|chat| !chat.is_expired(app.clock.seconds()));
+    http::ok(&Chat::of(&chat.ok_or(Error::NoSuchChat)?))
 }

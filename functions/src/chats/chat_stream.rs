@@ -25,7 +25,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI, and str
     .canary()
     .asks_ai()
     .streams(120)
-    .permits(permits![VERIFY_TOKENS, ASK_AI, CONTINUE_CONVERSATION]);
+    .permits(permits![VERIFY_TOKENS, ASK_AI, CONTINUE_CONVERSATION, ATTACH_FILES]);
 
 /// Holds the tokens, and sends the pieces of the answer as they arrive. Even if the client
 /// disconnects, the function stores the answer or returns the tokens.
@@ -44,7 +44,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI, and str
         content_type = "text/event-stream",
         body = ChatEvent,
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::NoSuchConversation]].concat()))),
+    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::NoSuchConversation, Failure::NoSuchFolder]].concat()))),
 )]
 pub async fn handle(app: AiApp, req: Request) -> Reply {
     let (caller, asked) = read(&app, &req).await?;

@@ -1,8 +1,9 @@
 //! `GET /api/conversations/{id}` - one of the caller's conversations. The conversation's messages
 //! are in the history: `GET /api/chat?conversation_id={id}`.
 //!
-//! Out: `id`, `title`, `created`, `last_used`, `pinned` and `instructions`; 404 if the conversation
-//! doesn't belong to the caller or was deleted.
+//! Out: `id`, `title`, `created`, `last_used`, `pinned`, `instructions`, `folder_id` and `charged`,
+//! and `expires` if the conversation is temporary; 404 if it doesn't belong to the caller, was
+//! deleted or has expired.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -11,11 +12,16 @@ use shared::{App, Error, Reply, Request, auth, http};
 
 use crate::lambda::Lambda;
 
-pub(crate) const LAMBDA: Lambda =
-    Lambda::new("Shows a conversation").permits(permits![VERIFY_TOKENS, get(Chats)]);
+pub(crate) const LAMBDA: Lambda = Lambda::new("Shows a conversation").permits(permits![
+    VERIFY_TOKENS,
+    allow(&[GetItem, BatchGetItem, UpdateItem], Chats),
+    query(ChatsByConversation),
+    get(Tokens(&["folders:*"])),
+]);
 
 /// Reads the conversation and the account in parallel, and returns the conversation only if the
-/// caller's token is valid for the account.
+/// caller's token is valid for the account. If an earlier release hasn't counted what the
+/// conversation was charged, adds up the costs of its messages.
 #[utoipa::path(
     get,
     path = super::path::conversation,
@@ -34,5 +40,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
         Ok::<_, Error>(app.store.conversation(&caller.user_id, &id?).await?)
     });
     account?;
-    http::ok(&Conversation::of(&conversation?.ok_or(Error::NoSuchConversation)?))
+    let now = app.clock.seconds();
+    let conversation = conversation?.filter(|conversation| !conversation.is_expired(now));
+    let conversation = conversation.ok_or(Error::NoSuchConversation)?;
+    let conversation = app.store.count_charged(conversation).await?;
+    http::ok(&Conversation::of(&app.store.in_existing_folder(&caller.user_id, conversation).await?))
 }

@@ -1,8 +1,12 @@
 //! `GET /api/models` - the models that users can choose from, and their prices.
 //!
-//! Out: the price list's `version`, the word for the product's tokens (`currency`), the limits on a
-//! conversation's context, and the `models`, the default one first. Without a price list, the list
-//! contains a single model, and `version` is null.
+//! Out: the price list's `version`, the word for the product's tokens (`currency`), whether users
+//! can share chats (`sharing`), whether a model writes `titles`, the limits on a conversation's
+//! context and on files, and the `models`, the default one first. Without a price list, the list
+//! contains a single model, and `version` is null. `brand` is added if the operator has set one. The
+//! pages thus learn the brand without a request of their own.
+//!
+//! `usual` is what a message to a model by usage usually costs. The daily census computes it.
 //!
 //! Pages use `prompt_overhead` to compute the highest possible price of a message. The prompt
 //! consists of `prompt_overhead` model tokens, plus the model tokens of the message and the
@@ -17,11 +21,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use shared::app::{HandlerState, UsesSettings};
-use shared::charge::prompt_overhead;
+use shared::charge::{PRICED_PICTURE, prompt_overhead};
 use shared::clock::Clock;
-use shared::config::{self, AiConfig, CatalogConfig, ConfigError, Names, Settings};
+use shared::config::{
+    self, AiConfig, CatalogConfig, ConfigError, Names, Settings, Sharing, TitleConfig,
+};
+use shared::http::FILES_BODY;
+use shared::store::{StoredBrand, UsualUsage};
+use shared::values::file::{FILE_BYTES, FILES_IN_CONTEXT, FILES_OF_MESSAGE, PICTURES};
 use shared::values::{self, AccessToken, Fare, ModelKind, PriceList, StoredFare};
-use shared::{App, Reply, Request, Result, auth, extends, http};
+use shared::{App, Credits, Reply, Request, Result, auth, extends, http};
 use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
@@ -30,6 +39,8 @@ pub(crate) const LAMBDA: Lambda =
     Lambda::new("Lists the models and their prices").permits(permits![
         VERIFY_TOKENS,
         get(Tokens(&["models:*"])),
+        get(Tokens(&["brand:*"])),
+        get(Tokens(&["usual:*"])),
         get(Tokens(&["instructions:*"])),
     ]);
 
@@ -43,11 +54,16 @@ pub(crate) const LAMBDA: Lambda =
     security((), ("access_token" = [])),
     responses((status = 200, description = "The models.", body = ModelList)),
 )]
-pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) -> Reply {
+pub async fn handle(price: PriceApp, req: Request) -> Reply {
+    let PriceApp { app, config, currency, sharing, titles } = price;
     let caller = auth::caller_or_visitor(&app, &req).await?;
-    let (instructions, prices) =
-        tokio::join!(instructions_of(&app, caller.as_ref()), app.prices.current());
-    let (instructions, prices) = (instructions?, prices?);
+    let (instructions, prices, brand, usual) = tokio::join!(
+        instructions_of(&app, caller.as_ref()),
+        app.prices.current(),
+        app.brand.usable(),
+        app.usual.usable()
+    );
+    let (instructions, prices, brand, usual) = (instructions?, prices?, brand?, usual?);
     let instructions = Some(instructions.as_str()).filter(|text| !text.is_empty());
     let setting = config.system_prompt.as_deref();
     let unlisted = config.models.first().map_or("", String::as_str);
@@ -61,7 +77,9 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
             most: config.max_tokens,
             context_length: None,
             pictures: true,
+            picture: None,
             prompt_overhead: prompt_overhead(setting, instructions),
+            usual: None,
         }],
         Some(prices) => {
             let list = &prices.list;
@@ -73,7 +91,7 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
                 let overhead = overheads
                     .entry(system)
                     .or_insert_with(|| prompt_overhead(system, instructions));
-                Model::of(list, model, config.max_tokens, *overhead)
+                Model::of(list, model, config.max_tokens, *overhead, usual.as_deref())
             });
             models.collect()
         }
@@ -81,8 +99,12 @@ pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) 
     http::ok(&ModelList {
         version: prices.as_deref().map(|prices| prices.of.version.as_str()),
         currency: &currency,
+        sharing: sharing == Sharing::On,
+        titles,
         context: Context { chats: config.context_chats, bytes: config.context_bytes },
+        attachments: Attachments::of(config.priced_bytes),
         models,
+        brand: brand.as_deref().map(BrandShown::of),
     })
 }
 
@@ -100,20 +122,31 @@ pub struct PriceApp {
     app: App,
     config: Arc<CatalogConfig>,
     currency: Arc<str>,
+    sharing: Sharing,
+    titles: bool,
 }
 
 extends!(PriceApp, app: App);
 
 impl UsesSettings for PriceApp {
-    const SETTINGS: &'static [Names] =
-        &[AiConfig::MODELS, CatalogConfig::SETTINGS, &[config::rows::CURRENCY.name]];
+    const SETTINGS: &'static [Names] = &[
+        AiConfig::MODELS,
+        CatalogConfig::SETTINGS,
+        Sharing::SETTINGS,
+        TitleConfig::MODEL,
+        &[config::rows::CURRENCY.name],
+    ];
 }
 
 impl HandlerState for PriceApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let config = CatalogConfig::read(settings)?.into();
         let currency = config::currency(settings)?.into();
-        Ok(Self { app: App::start(settings, clock).await?, config, currency })
+        let sharing = Sharing::read(settings)?;
+        let titles = TitleConfig::are_written(settings);
+        let app = App::start(settings, clock).await?;
+        tokio::join!(app.brand.read_at_start(), app.usual.read_at_start());
+        Ok(Self { app, config, currency, sharing, titles })
     }
 }
 
@@ -126,10 +159,73 @@ struct ModelList<'a> {
     /// The pages' word for the product's tokens, in the plural.
     #[schema(examples("tokens"))]
     currency: &'a str,
+    /// True if users can share chats.
+    #[schema(examples(false))]
+    sharing: bool,
+    /// True if a model writes the titles of conversations: `POST /api/conversations/{id}/title`.
+    titles: bool,
     /// The limits on the earlier messages that the AI gets with a message.
     context: Context,
+    /// The limits on the files of messages, and how they count in the price.
+    attachments: Attachments,
     /// The models, the default one first.
     models: Vec<Model<'a>>,
+    /// The operator's brand. Missing if the operator hasn't set one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    brand: Option<BrandShown<'a>>,
+}
+
+/// The brand that the pages show.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ShownBrand)]
+struct BrandShown<'a> {
+    /// The name.
+    #[schema(examples("Acme Chat"))]
+    name: &'a str,
+    /// The operator's name and address, on several lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("Acme Ltd\n1 Main Street\nSpringfield"))]
+    address: Option<&'a str>,
+    /// The URL of the page with the operator's legal details.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "uri", examples("https://www.example.com/imprint"))]
+    imprint_url: Option<&'a str>,
+    /// The URL of the terms of use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "uri", examples("https://www.example.com/terms"))]
+    terms_url: Option<&'a str>,
+    /// The URL of the privacy policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "uri", examples("https://www.example.com/privacy"))]
+    privacy_url: Option<&'a str>,
+    /// The colour of buttons and links on light backgrounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("#1a4fa3"))]
+    color: Option<&'a str>,
+    /// The colour of buttons and links on dark backgrounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("#8ab4f8"))]
+    dark_color: Option<&'a str>,
+    /// The path of the brand's files, relative to the API's base URL. It contains `logo.svg` and
+    /// `app.webmanifest`.
+    #[schema(examples("brand/3f2a9c0d51b7e684/"))]
+    files: String,
+}
+
+impl<'a> BrandShown<'a> {
+    fn of(StoredBrand { list, of }: &'a StoredBrand) -> Self {
+        Self {
+            name: &list.name,
+            address: list.address.as_deref(),
+            imprint_url: list.imprint_url.as_deref(),
+            terms_url: list.terms_url.as_deref(),
+            privacy_url: list.privacy_url.as_deref(),
+            color: list.color.as_deref(),
+            dark_color: list.dark_color.as_deref(),
+            files: format!("brand/{}/", of.version),
+        }
+    }
 }
 
 /// The limits on the earlier messages that the AI gets with a message.
@@ -142,6 +238,51 @@ struct Context {
     /// The maximum total length of the earlier messages and answers, in bytes.
     #[schema(examples(32_768))]
     bytes: usize,
+}
+
+/// The limits on the files of messages, and how they count in the price.
+///
+/// Under a flat fare, a message costs the fare once for each `priced_bytes`, even if incomplete, of
+/// all files that the AI gets with it. A text counts its bytes, and a picture `priced_picture`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AttachmentLimits)]
+struct Attachments {
+    /// The most files of a message.
+    #[schema(examples(8))]
+    files: usize,
+    /// The most pictures of a message. Of a conversation's pictures, the AI gets only this
+    /// many, the last ones.
+    #[schema(examples(4))]
+    pictures: usize,
+    /// The maximum size of a file, in bytes.
+    #[schema(examples(307_200))]
+    bytes: usize,
+    /// The most files that the AI gets with a message.
+    #[schema(examples(20))]
+    context_files: usize,
+    /// The maximum size of a request with files, in bytes.
+    #[schema(examples(2_097_152))]
+    body: usize,
+    /// How many bytes of files the flat fare of a message covers.
+    #[schema(examples(65_536))]
+    priced_bytes: usize,
+    /// How many bytes a picture counts under a flat fare.
+    #[schema(examples(16_384))]
+    priced_picture: usize,
+}
+
+impl Attachments {
+    fn of(priced_bytes: usize) -> Self {
+        Self {
+            files: FILES_OF_MESSAGE,
+            pictures: PICTURES,
+            bytes: FILE_BYTES,
+            context_files: FILES_IN_CONTEXT,
+            body: FILES_BODY,
+            priced_bytes,
+            priced_picture: PRICED_PICTURE,
+        }
+    }
 }
 
 /// A model, and its prices.
@@ -171,18 +312,41 @@ struct Model<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(400_000))]
     context_length: Option<u32>,
-    /// True if requests under `/v1` may contain pictures.
+    /// True if messages may contain pictures.
     pictures: bool,
+    /// The maximum number of model tokens in a picture. Missing if the price list doesn't contain
+    /// it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples(4784))]
+    picture: Option<u32>,
     /// The maximum number of model tokens in a prompt with an empty message in a new conversation.
     /// The account's instructions are included. 0 for embeddings.
     #[schema(examples(1057))]
     prompt_overhead: u64,
+    /// What a message to the model usually costs, in tokens: the mean of all users' messages in the
+    /// last seven days, at the current prices. Missing for a flat fare, for embeddings, and for a
+    /// model that answered fewer than 20 messages in these days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples(130))]
+    usual: Option<Credits>,
 }
 
 impl<'a> Model<'a> {
-    fn of(list: &PriceList, model: &'a values::Model, most: u32, prompt_overhead: u64) -> Self {
+    fn of(
+        list: &PriceList,
+        model: &'a values::Model,
+        most: u32,
+        prompt_overhead: u64,
+        usual: Option<&UsualUsage>,
+    ) -> Self {
         let first = list.of_kind(model.kind).next();
         let is_chat = model.kind.is_chat();
+        let usual = match model.fare {
+            Fare::Usage(rates) if is_chat => {
+                usual.and_then(|usual| usual.price(&model.name, rates))
+            }
+            Fare::Usage(_) | Fare::Message(_) => None,
+        };
         Self {
             name: &model.name,
             kind: model.kind,
@@ -192,7 +356,9 @@ impl<'a> Model<'a> {
             most: if is_chat { model.most.unwrap_or(most) } else { 0 },
             context_length: model.context,
             pictures: model.takes_pictures(),
+            picture: model.picture.filter(|_| is_chat),
             prompt_overhead: if is_chat { prompt_overhead } else { 0 },
+            usual,
         }
     }
 }

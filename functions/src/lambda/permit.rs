@@ -8,7 +8,7 @@ pub use Action::{
     UpdateItem,
 };
 pub use Resource::{
-    Chats, ChatsByConversation, ChatsByTime, Keys, Ledger, LedgerTrail, Standing, Tokens,
+    Chats, ChatsByConversation, ChatsByTime, Files, Keys, Ledger, LedgerTrail, Standing, Tokens,
     TokensByUser, Users, UsersByLabel, UsersByTime, UsersDue, UsersErasing,
 };
 
@@ -115,6 +115,8 @@ pub enum Resource {
     Standing,
     /// The index that lists the ledger by time.
     LedgerTrail,
+    /// The pictures and texts that users attach to messages.
+    Files,
 }
 
 /// Allows several actions on one table or index.
@@ -196,6 +198,11 @@ pub const EMBED: Permit = Permit::Group(&[
     allow(&[GetItem, PutItem], Ledger),
     put(Tokens(&["idem:*"])),
     put(Tokens(&["outbox:*"])).when("SendsAlerts"),
+    CALL_PROVIDERS,
+]);
+
+/// Permission to read the price list and the providers' API keys, and to call a provider.
+pub const CALL_PROVIDERS: Permit = Permit::Group(&[
     get(Tokens(&["models:*"])),
     read_secret("OpenAiKeyArn"),
     read_secret("OpenAi2KeyArn"),
@@ -232,13 +239,21 @@ pub const COUNT_FAILURES: Permit = update(Tokens(&["attempt:address:*"]));
 pub const RECORD_ACTION: Permit =
     Permit::Group(&[check(Users(&["user:*"])), allow(&[GetItem, PutItem], Standing)]);
 
-/// Permission to read the conversation that a message continues, the user's instructions, and the
-/// record of an earlier attempt.
+/// Permission to read the conversation that a message continues, the user's instructions and
+/// folders, and the record of an earlier attempt.
 pub const CONTINUE_CONVERSATION: Permit = Permit::Group(&[
     allow(&[BatchGetItem, UpdateItem], Chats),
     query(ChatsByConversation),
     get(Tokens(&["idem:*"])),
     get(Tokens(&["instructions:*"])),
+    get(Tokens(&["folders:*"])),
+]);
+
+/// Permission to store a message's files, to read those of earlier messages, and to list the files
+/// until the message is stored.
+pub const ATTACH_FILES: Permit = Permit::Group(&[
+    allow(&[BatchGetItem, PutItem], Files),
+    allow(&[PutItem, DeleteItem], Tokens(&["pending:*"])),
 ]);
 
 /// Permission to read an API key and the record of an earlier attempt, and to record the key's last

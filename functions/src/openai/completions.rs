@@ -4,12 +4,12 @@
 //! In: an API key or an access token, and `messages`. The history shows the user's last message.
 //! These fields take effect: `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`,
 //! `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`,
-//! `response_format`, `reasoning_effort`, `verbosity`, `seed`, `top_k`, `presence_penalty`,
-//! `frequency_penalty`, `logit_bias`, and the older `functions` and `function_call`. If the model's
-//! provider lacks a parameter that changes the answer, the request is refused. `model` chooses a
-//! model from the price list; without a list, the operator's settings determine the model. `n` above
-//! 1, `audio` and `web_search_options` are refused. Other fields are ignored; for example,
-//! `logprobs` is null in every answer.
+//! `response_format`, `reasoning_effort`, `reasoning`, `verbosity`, `seed`, `top_k`, `min_p`,
+//! `presence_penalty`, `frequency_penalty`, `repetition_penalty`, `logit_bias`, and the older
+//! `functions`, `function_call` and `include_reasoning`. If the model's provider lacks a parameter
+//! that changes the answer, the request is refused. `model` chooses a model from the price list;
+//! without a list, the operator's settings determine the model. `n` above 1, `audio`, `logprobs` and
+//! `web_search_options` are refused. Other fields are ignored.
 //!
 //! Out: a completion, or its chunks, with the model's reasoning if the provider shows it. Assistant
 //! messages in a request may contain the reasoning before them. A completion that calls functions
@@ -48,8 +48,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's A
     tag = "OpenAI",
     summary = "Send the AI a message in OpenAI's format",
     description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `stream`, `stream_options`, `temperature`, \
-                   `top_p`, `max_tokens`, `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`, `reasoning_effort`, `verbosity`, `seed`, `top_k`, `presence_penalty`, `frequency_penalty`, `logit_bias`, `functions` and \
-                   `function_call` take effect. A parameter that the model's provider doesn't have is refused, unless the operator ignores such parameters. If the provider shows the model's reasoning, it is in `reasoning_content`. `n` above 1, `audio` and `web_search_options` are refused, other fields are ignored. A model without functions \
+                   `top_p`, `max_tokens`, `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`, `reasoning_effort`, `reasoning`, `verbosity`, `seed`, `top_k`, `min_p`, `presence_penalty`, `frequency_penalty`, `repetition_penalty`, `logit_bias`, `functions`, \
+                   `function_call` and `include_reasoning` take effect. A parameter that the model's provider doesn't have is refused, unless the operator ignores such parameters. If the provider shows the model's reasoning, it is in `reasoning_content`. `n` above 1, `audio`, `logprobs` and `web_search_options` are refused, other fields are ignored. A model without functions \
                    answers with a text, unless `tool_choice` demands a call. With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again, \
                    and neither is a request that Codex sends again in a turn (`x-codex-turn-metadata`).",
     security(("api_key" = []), ("access_token" = [])),
@@ -79,9 +79,9 @@ impl Dialect for Completions {
 
     fn read(body: Body, message_limit: usize) -> Result<(Asked, Self)> {
         let calls = if body.is_older() { Form::Function } else { Form::Tools };
-        let with_usage = body.wants_usage();
+        let (with_usage, hides_reasoning) = (body.wants_usage(), body.hides_reasoning());
         let (asked, custom) = body.read(message_limit)?;
-        Ok((asked, Self { calls, custom, with_usage }))
+        Ok((asked, Self { calls, custom, with_usage, hides_reasoning }))
     }
 
     fn reply(&self, chat: &Chat) -> Reply {

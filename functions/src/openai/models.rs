@@ -8,8 +8,9 @@
 //! ([reference](https://docs.anthropic.com/en/api/models-list)). If the operator has changed the
 //! maximum prompt length, each model's entry also contains this length, in tokens, as
 //! `max_model_len`. If there is a price list, the reply contains the list's models with their own
-//! limits and fares, and after each model its aliases without a `*`. If the API key is restricted
-//! to certain models, only those models are listed.
+//! limits and fares, and after each model its aliases without a `*`. One model is found under each
+//! name with which a request would choose it. If the API key is restricted to certain models, only
+//! those models are listed and found.
 
 mod anthropic;
 
@@ -22,8 +23,8 @@ use shared::config::{AiConfig, ConfigError, Names, Settings};
 use shared::error::Failure;
 use shared::store::{ChatLimits, StoredPrices};
 use shared::values::{
-    self, Account, Credential, Fare, LimitPeriod, ModelKind, Rates, StoredApiKey, StoredFare,
-    estimate_model_tokens,
+    self, Account, Credential, Fare, LimitPeriod, ModelKind, PriceList, Rates, StoredApiKey,
+    StoredFare, estimate_model_tokens,
 };
 use shared::{App, Credits, Error, Reply, Request, auth, extends, http};
 use utoipa::ToSchema;
@@ -89,32 +90,45 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
     match (http::path_parameter(&req, "id"), is_anthropics) {
         ("", false) => http::ok(&ModelsReply::OpenAi(Models { object: "list", data: models })),
         ("", true) => http::ok(&ModelsReply::Anthropic(AnthropicModels::of(&models))),
-        (id, _) => find_model(models.into_iter(), id, is_anthropics),
+        (id, _) => {
+            let list = prices.as_deref().map(|prices| &prices.list);
+            find_model(&models, list, &http::unescaped(id), is_anthropics)
+        }
     }
 }
 
+/// Returns the model that a request with this name gets. Unlike requests, an unknown name never gets
+/// the first model.
 #[utoipa::path(
     get,
     path = ONE_PATH,
     operation_id = "model",
     tag = "OpenAI",
     summary = "Read a model",
-    description = "One of the configured models.",
+    description = "The model that a request with this name gets. The name may be an alias, or begin like an alias with `*`. Unlike in requests, an unknown name is never the first model.",
     security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
     params(
-        ("id" = String, Path, description = "The model's name.", example = "echo"),
+        ("id" = String, Path, description = "The model's name, or another name by which requests choose it.", example = "echo"),
         ("anthropic-version" = Option<String>, Header, description = "If this header is present, the reply has the form of Anthropic's API.", example = "2023-06-01"),
     ),
     responses((status = 200, description = "The model.", body = OneModel)),
     extensions(("x-fails" = json!([Failure::ApiKeyExpired, Failure::TwoCredentials, Failure::NoSuchModel]))),
 )]
-pub(crate) fn find_model<'m>(
-    mut models: impl Iterator<Item = Model<'m>>,
-    id: &str,
+pub(crate) fn find_model(
+    models: &[Model<'_>],
+    list: Option<&PriceList>,
+    name: &str,
     is_anthropics: bool,
 ) -> Reply {
-    let is_it = |model: &Model<'m>| model.id == id || http::escaped(model.id) == id;
-    let model = models.find(is_it).ok_or_else(|| Error::NoSuchModel(Some(id.to_owned())))?;
+    let listed = |name: &str| models.iter().find(|model| model.id == name);
+    let chosen = |kind| {
+        let (_, model) = list?.chosen(name, kind)?;
+        listed(&model.name).map(|entry| entry.called(name))
+    };
+    let model = listed(name)
+        .cloned()
+        .or_else(|| [ModelKind::Chat, ModelKind::Embedding].into_iter().find_map(chosen))
+        .ok_or_else(|| Error::NoSuchModel(Some(name.to_owned())))?;
     http::ok(&match is_anthropics {
         true => OneModel::Anthropic(AnthropicModel::of(&model)),
         false => OneModel::OpenAi(Box::new(model)),
@@ -464,9 +478,13 @@ impl<'a> Model<'a> {
     /// Returns this entry, and an entry for each alias that doesn't end with `*`.
     fn with_aliases(self, aliases: &'a [String]) -> Vec<Self> {
         let whole = aliases.iter().map(String::as_str).filter(|alias| !alias.ends_with('*'));
-        let of_alias = |id| Self { id, name: id, canonical_slug: Some(self.id), ..self.clone() };
-        let mut entries: Vec<Self> = whole.map(of_alias).collect();
+        let mut entries: Vec<Self> = whole.map(|alias| self.called(alias)).collect();
         entries.insert(0, self);
         entries
+    }
+
+    /// Returns this entry under another of the model's names.
+    fn called(&self, alias: &'a str) -> Self {
+        Self { id: alias, name: alias, canonical_slug: Some(self.id), ..self.clone() }
     }
 }

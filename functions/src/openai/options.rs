@@ -5,12 +5,12 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Value, json};
-use shared::ai::{Effort, Options, Verbosity};
+use shared::ai::{Display, Effort, Options, Verbosity};
 use shared::error::FieldErrors;
 use shared::values::Invalid;
 use strum::VariantArray;
 
-use crate::asking::numbers::top_k;
+use crate::asking::numbers::{number_up_to, top_k};
 
 /// The maximum number of tokens in a `logit_bias`, and the maximum number of characters in a
 /// token's id.
@@ -19,9 +19,15 @@ const BIASES: (usize, usize) = (1024, 16);
 /// The maximum number of characters in a `prompt_cache_key`.
 pub(crate) const CACHE_KEY: usize = 512;
 
-/// The greatest penalty, and the greatest bias of a token.
+/// The greatest penalty, the greatest factor of repetitions, and the greatest bias of a token.
 const PENALTY: f64 = 2.0;
+const REPETITION: f64 = 2.0;
 const BIAS: f64 = 100.0;
+
+/// The parameters for the probabilities of tokens. No provider is called with them, because an
+/// answer is stored, and sent again to a retry, without probabilities.
+pub(crate) const LOGPROBS: &str = "logprobs";
+pub(crate) const TOP_LOGPROBS: &str = "top_logprobs";
 
 /// Returns the constraint that a field is one of these words or null, for the OpenAPI document.
 pub(crate) fn one_of<T: VariantArray + Into<&'static str> + Copy>() -> Value {
@@ -32,6 +38,11 @@ pub(crate) fn one_of<T: VariantArray + Into<&'static str> + Copy>() -> Value {
 /// Returns the constraints on a penalty, for the OpenAPI document.
 pub(crate) fn penalty_limits() -> Value {
     json!({ "minimum": -PENALTY, "maximum": PENALTY })
+}
+
+/// Returns the constraints on a `repetition_penalty`, for the OpenAPI document.
+pub(crate) fn repetition_limits() -> Value {
+    json!({ "exclusiveMinimum": 0, "maximum": REPETITION })
 }
 
 /// Returns the constraints on a `logit_bias`, for the OpenAPI document.
@@ -61,6 +72,28 @@ pub(crate) fn verbosity(
     errors.check(field, word.map(parse).transpose().map_err(Invalid::from)).flatten()
 }
 
+/// Reads how the reasoning is summarized. Only Anthropic's models can be told whether they show their
+/// reasoning, not how long its summary is. `field` is the field's name in the request.
+pub(crate) fn summary(
+    field: &str,
+    word: Option<&str>,
+    errors: &mut FieldErrors,
+) -> Option<Display> {
+    match word {
+        None => None,
+        Some("auto" | "concise" | "detailed") => Some(Display::Summarized),
+        Some(_) => {
+            errors.note(field, "This must be auto, concise or detailed.");
+            None
+        }
+    }
+}
+
+/// Returns the constraints that [`summary`] checks, for the OpenAPI document.
+pub(crate) fn summary_limits() -> Value {
+    json!({ "enum": ["auto", "concise", "detailed", null] })
+}
+
 /// Checks a `prompt_cache_key`.
 pub(crate) fn cache_key(key: Option<String>, errors: &mut FieldErrors) -> Option<String> {
     if key.as_ref().is_some_and(|key| key.chars().count() > CACHE_KEY) {
@@ -73,14 +106,16 @@ pub(crate) fn cache_key(key: Option<String>, errors: &mut FieldErrors) -> Option
 pub(crate) struct Sampling {
     pub(crate) seed: Option<i64>,
     pub(crate) top_k: Option<f64>,
+    pub(crate) min_p: Option<f64>,
     pub(crate) presence_penalty: Option<f64>,
     pub(crate) frequency_penalty: Option<f64>,
+    pub(crate) repetition_penalty: Option<f64>,
     pub(crate) logit_bias: Option<LogitBias>,
 }
 
 impl Sampling {
     /// Returns the parameters that aren't the models' default. Many clients always send penalties
-    /// of zero.
+    /// of zero, and a penalty for repetitions of 1.
     pub(crate) fn read(self, errors: &mut FieldErrors) -> Options {
         let mut penalty = |field: &str, number: Option<f64>| {
             let checked = match number {
@@ -98,11 +133,21 @@ impl Sampling {
             errors
                 .note("logit_bias", format!("Each bias must be a number from -{BIAS} to {BIAS}."));
         }
+        let min_p = errors.check("min_p", number_up_to(self.min_p, 1.0)).flatten();
+        let repetition = match self.repetition_penalty {
+            Some(factor) if factor <= 0.0 || factor > REPETITION => {
+                Err(format!("This must be a number above 0, and at most {REPETITION}."))
+            }
+            factor => Ok(factor),
+        };
+        let repetition = errors.check("repetition_penalty", repetition).flatten();
         Options {
             seed: self.seed,
             top_k: errors.check("top_k", top_k(self.top_k)).flatten(),
+            min_p: min_p.filter(|least| *least != 0.0),
             presence_penalty,
             frequency_penalty,
+            repetition_penalty: repetition.filter(|factor| *factor != 1.0),
             logit_bias,
             ..Options::default()
         }

@@ -5,13 +5,14 @@
 //! reasoning, calls of functions and custom tools, and their results. The history shows the user's
 //! last message. These fields take effect: `instructions`, `stream`, `temperature`, `top_p`,
 //! `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls`, `reasoning.effort`,
-//! `text.format` and `text.verbosity`. If the model's provider lacks a parameter that changes the
-//! answer, the request is refused. The response repeats `metadata` and `user`. `model` selects a
-//! model from the price list; without a list, the operator's settings determine the model.
-//! Responses aren't stored for later requests, as if `store` were false. Therefore
-//! `previous_response_id`, `conversation`, `prompt` and `background` are refused. Tools that aren't
-//! functions or custom tools are also refused. Other fields are ignored. Out: a response, or its
-//! events. Prices, retries and calls work as they do for completions.
+//! `reasoning.summary`, `text.format`, `text.verbosity`, and the parameters of completions that
+//! change how tokens are sampled. If the model's provider lacks a parameter that changes the answer,
+//! the request is refused. The response repeats `metadata` and `user`. `model` selects a model from
+//! the price list; without a list, the operator's settings determine the model. Responses aren't
+//! stored for later requests, as if `store` were false. Therefore `previous_response_id`,
+//! `conversation`, `prompt` and `background` are refused. Tools that aren't functions or custom
+//! tools, `truncation` and `top_logprobs` are also refused. Other fields are ignored. Out: a
+//! response, or its events. Prices, retries and calls work as they do for completions.
 
 mod encrypted_content;
 mod events;
@@ -45,8 +46,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's R
     tag = "OpenAI",
     summary = "Send the AI a message in the format of OpenAI's Responses API",
     description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `instructions`, `stream`, `temperature`, `top_p`, \
-                   `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls`, `reasoning.effort`, `text.format` and `text.verbosity` take effect. A parameter that the model's provider doesn't have is refused, unless the operator ignores such parameters. No response is stored for later requests: \
-                   `previous_response_id`, `conversation`, `prompt` and `background` are refused, and so are tools that aren't functions or custom tools. Other fields are ignored. \
+                   `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls`, `reasoning.effort`, `reasoning.summary`, `text.format`, `text.verbosity`, `seed`, `top_k`, `min_p`, `logit_bias` and the penalties take effect. A parameter that the model's provider doesn't have is refused, unless the operator ignores such parameters. No response is stored for later requests: \
+                   `previous_response_id`, `conversation`, `prompt` and `background` are refused, and so are tools that aren't functions or custom tools, `truncation` and `top_logprobs`. Other fields are ignored. \
                    A model without functions answers with a text, unless `tool_choice` demands a call. \
                    With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again, \
                    and neither is a request that Codex sends again in a turn (`x-codex-turn-metadata`).",

@@ -5,11 +5,11 @@
 //! AI gets the prompt as a chat with one message of the user, because the models are models for
 //! chats: they answer the prompt, and don't continue its text. These fields take effect: `model`,
 //! `stream`, `stream_options`, `max_tokens`, `temperature`, `top_p`, `stop`, `seed`, `top_k`,
-//! `presence_penalty`, `frequency_penalty` and `logit_bias`. Without `max_tokens`, an answer may be
-//! as long as the settings allow, and not only 16 tokens long as on OpenAI's servers. If the
-//! model's provider lacks a parameter that changes the answer, the request is refused. Several
-//! prompts, prompts of tokens, `echo`, `suffix`, and `n`, `best_of` and `logprobs` that ask for
-//! more than one answer's text are also refused. Other fields are ignored.
+//! `min_p`, `presence_penalty`, `frequency_penalty`, `repetition_penalty` and `logit_bias`. Without
+//! `max_tokens`, an answer may be as long as the settings allow, and not only 16 tokens long as on
+//! OpenAI's servers. If the model's provider lacks a parameter that changes the answer, the request
+//! is refused. Several prompts, prompts of tokens, `echo`, `suffix`, and `n`, `best_of` and
+//! `logprobs` that ask for more than one answer's text are also refused. Other fields are ignored.
 //!
 //! Out: a text completion, or its chunks, which have the same form, without the model's reasoning.
 //! Prices and retries work as they do for completions.
@@ -41,7 +41,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's o
     tag = "OpenAI",
     summary = "Send the AI a prompt in the format of OpenAI's older completions",
     description = "For programs that don't use `/v1/chat/completions`. `prompt` is a text, or a list with one text; the AI gets it as a user's message. The request costs the price of a message for every 64 KB of its prompt, rounded up. If there is a price list, `model` chooses one of its models, and the \
-                   fare of the model may be by usage. `stream`, `stream_options`, `max_tokens`, `temperature`, `top_p`, `stop`, `seed`, `top_k`, `presence_penalty`, `frequency_penalty` and `logit_bias` take effect. A parameter that the model's provider doesn't have is refused, unless the operator \
+                   fare of the model may be by usage. `stream`, `stream_options`, `max_tokens`, `temperature`, `top_p`, `stop`, `seed`, `top_k`, `min_p`, `presence_penalty`, `frequency_penalty`, `repetition_penalty` and `logit_bias` take effect. A parameter that the model's provider doesn't have is refused, unless the operator \
                    ignores such parameters. Without `max_tokens`, an answer isn't limited to 16 tokens, as it is on OpenAI's servers. Several prompts, prompts of tokens, `n` and `best_of` above 1, `echo`, `suffix`, and `logprobs` above 0 are refused, other fields are ignored. \
                    With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again.",
     security(("api_key" = []), ("access_token" = [])),

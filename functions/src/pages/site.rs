@@ -1,12 +1,13 @@
-//! `GET /`, `GET /admin`, `GET /docs`, `GET /assets/{version}/{file+}`, `GET /verify-email`,
-//! `GET /reset-password` - the pages for browsers.
+//! `GET /`, `GET /admin`, `GET /docs`, `GET /s/{link}`, `GET /assets/{version}/{file+}`,
+//! `GET /verify-email`, `GET /reset-password` - the pages for browsers.
 //!
-//! The pages are the chat, the administration and the documentation. They don't contain any data;
-//! they call the API like any other client. The binary embeds the pages' files from `site/`. All
-//! links are relative, so the pages work under a stage, under a custom domain and on the local
-//! server.
+//! The pages are the chat, the administration, the documentation and shared chats. They don't
+//! contain any data; they call the API like any other client. The binary embeds the pages' files
+//! from `site/`. All links are relative, so the pages work under a stage, under a custom domain and
+//! on the local server.
 
 use shared::http::{self, HeaderValue};
+use shared::values::ShareLink;
 use shared::{Error, Reply, Request, Result};
 
 use crate::lambda::Lambda;
@@ -17,11 +18,21 @@ include!(concat!(env!("OUT_DIR"), "/site.rs"));
 
 /// The content security policy. A page loads scripts and styles only from this site, calls only
 /// this API, and can't build HTML from strings. The font for formulas is inside a style sheet,
-/// because the gateway forwards only text.
+/// because the gateway forwards only text. Pictures in a chat are read as JSON and shown as blobs,
+/// because an `<img>` sends no access token.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
 );
+
+/// The content security policy of the worker that reads PDFs, which decodes pictures with
+/// WebAssembly. It may load or call nothing else, even when it is opened as a page.
+const WORKER_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; frame-ancestors 'none'; script-src 'wasm-unsafe-eval'",
+);
+
+/// The file to which [`WORKER_POLICY`] applies.
+const WORKER: &str = "vendor/pdfjs/pdf.worker.min.mjs";
 
 /// The permissions policy. It disables the browser features that the pages don't use, and allows
 /// writing to the clipboard.
@@ -31,9 +42,10 @@ const PERMISSIONS: HeaderValue = HeaderValue::from_static(
      publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), xr-spatial-tracking=()",
 );
 
-const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+pub(super) const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
-const FOR_A_YEAR: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+pub(super) const FOR_A_YEAR: HeaderValue =
+    HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// Serves a page or a file. If a page's path lacks the trailing slash, redirects to the path with
 /// the slash, because the page's links are relative to it.
@@ -50,6 +62,9 @@ pub async fn handle((): (), req: Request) -> Reply {
         (name @ ("verify-email" | "reset-password"), slash) => {
             opened_link(&req, name, if slash { "../" } else { "./" })
         }
+        _ if !http::path_parameter(&req, "link").is_empty() => {
+            shared_chat(http::path_parameter(&req, "link"), path.ends_with('/'))
+        }
         _ => asset(http::path_parameter(&req, "version"), http::path_parameter(&req, "file")),
     }
 }
@@ -59,6 +74,17 @@ pub async fn handle((): (), req: Request) -> Reply {
 fn opened_link(req: &Request, name: &str, base: &str) -> Reply {
     let token = http::query(req, "token").unwrap_or_default();
     http::see_other(&format!("{base}#/{name}?token={}", http::escaped(token)))
+}
+
+/// Serves the page of a shared chat, which reads the chat from the API. Search engines must not list
+/// the page. If the path has a trailing slash, redirects to the path without it, because the page's
+/// links are relative to it.
+fn shared_chat(link: &str, slash: bool) -> Reply {
+    let link = ShareLink::parse(link).ok_or(Error::NotFound)?;
+    match slash {
+        true => http::moved(&format!("../{}", link.text())),
+        false => page("share/page.html").map(http::unlisted),
+    }
 }
 
 /// Replies with a page. Its links point to this version of the files.
@@ -79,6 +105,9 @@ fn page(name: &str) -> Reply {
 fn asset(version: &str, name: &str) -> Reply {
     let content_type = content_type(name).ok_or(Error::NotFound)?;
     let mut response = http::text(content_type, file(name)?.to_owned());
+    if name == WORKER {
+        response.headers_mut().insert("content-security-policy", WORKER_POLICY);
+    }
     response.headers_mut().insert("cross-origin-resource-policy", SAME_ORIGIN);
     if version == VERSION {
         response.headers_mut().insert("cache-control", FOR_A_YEAR);

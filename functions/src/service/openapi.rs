@@ -25,8 +25,8 @@ use shared::config::{
 };
 use shared::error::{ExampleSettings, Failure, REQUIRED};
 use shared::http::{
-    self, AnthropicFailure, BAD_HEADER, BodyLimit, FailureFormat, HeaderMap, OpenAiFailure,
-    Problem, Route, StreamProblem,
+    self, AnthropicFailure, BAD_HEADER, BodyLimit, FILES_BODY, FailureFormat, HeaderMap,
+    OpenAiFailure, Problem, Route, StreamProblem,
 };
 use shared::{Error, Reply, Request, Result};
 use utoipa::{OpenApi, PartialSchema};
@@ -46,7 +46,9 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Describes the API as an OpenAPI d
         (name = "Sessions", description = "Log-ins, and the sessions of an account."),
         (name = "Chat", description = "Messages to the AI, and their history."),
         (name = "Conversations", description = "Chats: messages that continue one another."),
+        (name = "Folders", description = "Folders of conversations, with instructions for the AI."),
         (name = "Tokens", description = "The balance, and every change of it."),
+        (name = "Shared chats", description = "Copies of chats that everybody who knows the link can read."),
         (name = "API keys", description = "Keys for programs."),
         (name = "OpenAI", description = "The API of OpenAI's clients: their base URL is `/v1`."),
         (name = "Anthropic", description = "The API of Anthropic's clients: their base URL is the URL before `/v1`."),
@@ -139,6 +141,9 @@ impl DocumentSettings {
             Failure::BodyTooLarge if route.body_limit == BodyLimit::Conversation => {
                 Error::BodyTooLarge { limit: edge.v1_body_limit }
             }
+            Failure::BodyTooLarge if route.body_limit == BodyLimit::Files => {
+                Error::BodyTooLarge { limit: FILES_BODY }
+            }
             _ => failure.example(&ExampleSettings { config, accounts, edge }),
         }
     }
@@ -169,6 +174,7 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
         let mut operation =
             operation(&described, route).ok_or_else(|| broken(route, "is not described"))?;
         without_null(&mut operation);
+        with_empty_queries(&mut operation);
         with_form(&mut operation);
         with_status(&mut operation, stated.edge.statuses);
         narrow(&mut document, &mut operation);
@@ -307,6 +313,15 @@ fn without_null(operation: &mut Map<String, Value>) {
 /// fail.
 pub const FORM: &str =
     "The body may also be a form (`application/x-www-form-urlencoded` or `multipart/form-data`).";
+
+/// Says that query parameters may be empty. An empty one counts as missing.
+fn with_empty_queries(operation: &mut Map<String, Value>) {
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten().filter(|parameter| parameter["in"] == "query")
+    {
+        parameter["allowEmptyValue"] = json!(true);
+    }
+}
 
 /// Adds [`FORM`] to the description of an operation that accepts forms.
 fn with_form(operation: &mut Map<String, Value>) {

@@ -153,7 +153,8 @@ impl Dynamo {
         let store = Store::with_client(in_process::client(&self.database), &config);
         // Keep the functions' cached values, but read later values from the new store.
         let (prices, imports) = (app.prices.over(store.clone()), app.imports.over(store.clone()));
-        App { prices, imports, ..App::from_parts((*app.config).clone(), app.clock, store) }
+        let brand = app.brand.over(store.clone());
+        App { prices, brand, imports, ..App::from_parts((*app.config).clone(), app.clock, store) }
     }
 
     /// Returns the server's URL for a caller that reaches this machine under a different host name.

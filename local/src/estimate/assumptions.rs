@@ -178,8 +178,8 @@ pub const METRICS_AT_REST: f64 = 7.0;
 /// How many other metrics the functions write. CloudWatch charges for each value of a dimension.
 pub const METRICS_OF_REQUESTS: Assumption = assume(
     "metrics of the functions",
-    21.0,
-    "with one provider and ten codes of failures; CloudWatch charges those that are written in an hour",
+    25.0,
+    "with one provider, one model and ten codes of failures; CloudWatch charges those that are written in an hour",
 );
 
 /// How many write units sending an e-mail costs. No test verifies this number.

@@ -4,6 +4,7 @@ use clap::Args;
 use futures_util::stream::{StreamExt, iter};
 use indicatif::ProgressBar;
 use shared::App;
+use shared::store::{self, Difference};
 use shared::telemetry::metrics::{self, Metric};
 
 use super::target::{Opened, Target};
@@ -57,18 +58,9 @@ async fn audit_all(app: &App, report: &mut Report) -> Result<(), String> {
         }
         after = next;
     }
-    let mut after = None;
-    loop {
-        let (differences, next) =
-            app.store.audit_sources(after.as_deref()).await.map_err(sentence)?;
-        for difference in differences {
-            report.differ(&difference.to_string());
-        }
-        if next.is_none() {
-            return Ok(());
-        }
-        after = next;
-    }
+    let store = &app.store;
+    report.differ_in_pages(async |after| store.audit_sources(after).await).await?;
+    report.differ_in_pages(async |after| store.audit_files(after).await).await
 }
 
 /// The counts of an audit so far.
@@ -102,6 +94,24 @@ impl Report {
             self.bar.inc(1);
         }
         Ok(())
+    }
+
+    /// Counts and prints the differences on all pages. `page` reads the page that follows a key.
+    async fn differ_in_pages(
+        &mut self,
+        page: impl AsyncFn(Option<&str>) -> store::Result<(Vec<Difference>, Option<String>)>,
+    ) -> Result<(), String> {
+        let mut after = None;
+        loop {
+            let (differences, next) = page(after.as_deref()).await.map_err(sentence)?;
+            for difference in differences {
+                self.differ(&difference.to_string());
+            }
+            if next.is_none() {
+                return Ok(());
+            }
+            after = next;
+        }
     }
 
     /// Counts a difference, and prints its line.

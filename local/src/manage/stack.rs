@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::config::{Settings, variable};
 
-/// The variables that name the five tables.
-pub(crate) const TABLES: [&str; 5] =
-    ["USERS_TABLE", "TOKENS_TABLE", "KEYS_TABLE", "CHATS_TABLE", "LEDGER_TABLE"];
+/// The variables that name the six tables.
+pub(crate) const TABLES: [&str; 6] =
+    ["USERS_TABLE", "TOKENS_TABLE", "KEYS_TABLE", "CHATS_TABLE", "LEDGER_TABLE", "FILES_TABLE"];
 
 /// A deployed stack.
 pub(crate) struct Stack {
@@ -189,7 +189,7 @@ mod tests {
             "Outputs": [
                 output("UsersTable", "shop-users"), output("TokensTable", "shop-tokens"),
                 output("KeysTable", "shop-keys"), output("ChatsTable", "shop-chats"),
-                output("LedgerTable", "shop-ledger"),
+                output("LedgerTable", "shop-ledger"), output("FilesTable", "shop-files"),
                 output("SigningSecret", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:s"),
             ],
             "Parameters": [

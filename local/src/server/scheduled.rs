@@ -1,9 +1,10 @@
 //! Work that a schedule or a stream starts.
 
+use functions::background::census;
 use functions::lambda::{Schedule, Trigger};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use shared::app::Scheduled;
+use shared::app::{CensusApp, Scheduled};
 use shared::telemetry::trace::{self, Parent};
 use shared::{App, Error};
 use tracing::{Instrument, Span};
@@ -30,6 +31,17 @@ where
             tracing::error!(cause = error.cause(), "the scheduled work failed");
         }
         tokio::time::sleep(every).await;
+    }
+}
+
+/// Stores the calls to AI models of days that have ended, every hour. Few local servers run until
+/// their first daily census, and the calls are in memory only.
+pub(super) async fn keep_calls(census: CensusApp) {
+    loop {
+        tokio::time::sleep(Schedule::Hourly.interval()).await;
+        if let Err(error) = census::keep_calls(&census).await {
+            tracing::error!(cause = error.cause(), "the calls to AI models are not stored yet");
+        }
     }
 }
 

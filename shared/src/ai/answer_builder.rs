@@ -1,10 +1,12 @@
 //! Collects a provider's answer and delivers its pieces to a listener.
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::de::IgnoredAny;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::ai::ending::Ending;
@@ -72,6 +74,8 @@ pub(super) struct Progress {
     delivered: AtomicBool,
     /// True if the listener received any of the reasoning's text.
     shown: AtomicBool,
+    /// When the listener received the first part of the answer or its reasoning.
+    begun: OnceLock<Instant>,
     /// True if the provider has ended the answer.
     ended: AtomicBool,
 }
@@ -88,6 +92,12 @@ impl Progress {
     /// Returns true if the listener received text of the answer or its reasoning.
     pub(super) fn has_begun(&self) -> bool {
         self.is_delivered() || self.has_shown_reasoning()
+    }
+
+    /// Returns when the listener received the first part of the answer or its reasoning. `None` if
+    /// there is no listener.
+    pub(super) fn begun(&self) -> Option<Instant> {
+        self.begun.get().copied()
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -397,6 +407,7 @@ impl<'l> AnswerBuilder<'l> {
         }
         if matches!(piece, ReasoningPiece::Text(_)) {
             self.progress.shown.store(self.listener.is_some(), Ordering::Relaxed);
+            self.time_beginning();
         }
         self.send(Piece { reasoning: Some(piece), ..Piece::default() });
     }
@@ -537,6 +548,14 @@ impl<'l> AnswerBuilder<'l> {
     fn deliver(&self, piece: Piece) {
         self.send(piece);
         self.progress.delivered.store(self.listener.is_some(), Ordering::Relaxed);
+        self.time_beginning();
+    }
+
+    /// Records the time of the first part that the listener receives.
+    fn time_beginning(&self) {
+        if self.listener.is_some() {
+            self.progress.begun.get_or_init(Instant::now);
+        }
     }
 
     fn send(&self, piece: Piece) {
@@ -683,13 +702,7 @@ mod tests {
     /// Builds an answer from parts of calls, each with its number, id, name and arguments. Returns
     /// the calls. Asserts that a listener receives the same calls, and each call's name first.
     fn put_together(most: Option<bool>, parts: &[(u64, &str, &str, &str)]) -> Vec<[String; 2]> {
-        let tool = Tool {
-            name: "f".into(),
-            description: None,
-            parameters: None,
-            strict: None,
-            cache: None,
-        };
+        let tool = Tool { name: "f".into(), ..Tool::default() };
         let prompt = Prompt { tools: vec![tool], parallel_calls: most, ..Prompt::default() };
         let (listener, mut pieces) = unbounded_channel();
         let progress = Progress::default();
@@ -769,13 +782,7 @@ mod tests {
 
     #[test]
     fn blocks_keep_the_order_in_which_they_are_delivered() {
-        let tool = Tool {
-            name: "f".into(),
-            description: None,
-            parameters: None,
-            strict: None,
-            cache: None,
-        };
+        let tool = Tool { name: "f".into(), ..Tool::default() };
         let build = |has_blocks: bool| {
             let prompt = Prompt { tools: vec![tool.clone()], has_blocks, ..Prompt::default() };
             let progress = Progress::default();

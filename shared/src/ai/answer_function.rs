@@ -34,8 +34,7 @@ impl Prompt {
             schema => (schema.cloned(), AnswerIn::Arguments),
         };
         let description = Some(description.unwrap_or("Takes the whole answer.").to_owned());
-        let function =
-            Tool { name: name.to_owned(), description, parameters, strict: None, cache: None };
+        let function = Tool { name: name.to_owned(), description, parameters, ..Tool::default() };
         let prompt = Self {
             format: None,
             tools: vec![function],

@@ -17,7 +17,12 @@ use crate::clock::Clock;
 use crate::config::{AiServer, ConfigError};
 use crate::secrets::ServiceKey;
 
-static MESSAGES: Api = Api { path: "/v1/messages", with_headers, field_in_words };
+static MESSAGES: Api = Api {
+    path: "/v1/messages",
+    with_headers,
+    more_headers,
+    refused_field: |reason, prompt| field_in_words(&reason.words, prompt),
+};
 
 /// The version of the API ([versions](https://docs.anthropic.com/en/api/versioning)).
 const VERSION: &str = "2023-06-01";
@@ -28,6 +33,32 @@ fn with_headers(request: Builder, key: Option<&ServiceKey>) -> Builder {
         Some(key) => request.header("x-api-key", &key.bare),
         None => request,
     }
+}
+
+/// The header with the names of betas.
+pub const BETA_HEADER: &str = "anthropic-beta";
+
+/// The betas that a request may turn on
+/// ([reference](https://docs.anthropic.com/en/api/beta-headers)): those whose fields are passed on,
+/// and that don't change what a token costs. A beta can change what the operator pays or where data
+/// is stored, so no other name is passed on.
+const BETAS: [&str; 6] = [
+    "interleaved-thinking-2025-05-14",
+    "fine-grained-tool-streaming-2025-05-14",
+    "advanced-tool-use-2025-11-20",
+    "structured-outputs-2025-11-13",
+    "effort-2025-11-24",
+    "extended-cache-ttl-2025-04-11",
+];
+
+/// Returns the betas in the values of a request's headers that are passed on to Anthropic.
+pub fn known_betas<'h>(headers: impl Iterator<Item = &'h str>) -> Vec<&'static str> {
+    let named: Vec<&str> = headers.flat_map(|names| names.split(',')).map(str::trim).collect();
+    BETAS.into_iter().filter(|beta| named.contains(beta)).collect()
+}
+
+fn more_headers(prompt: &Prompt) -> Option<(&'static str, String)> {
+    (!prompt.betas.is_empty()).then(|| (BETA_HEADER, prompt.betas.join(",")))
 }
 
 /// The fields with which Anthropic's error messages begin. Each is paired with the corresponding
@@ -68,6 +99,10 @@ const SENTENCES: [(&str, &str); 10] = [
 /// the [`SENTENCES`]. The index of a message isn't a part of the result, because Anthropic doesn't
 /// count the system prompt.
 fn field_in_words(words: &str, prompt: &Prompt) -> Option<&'static str> {
+    // `thinking.adaptive.display: ..`
+    if prompt.options.display.is_some() && words.contains(".display") {
+        return Some("display");
+    }
     let begins = |line: &str, name: &str| {
         let rest = line.trim_start_matches(['`', '"']).strip_prefix(name);
         rest.is_some_and(|rest| rest.starts_with([':', '.', '`', '"']) || rest.starts_with(" '"))
@@ -102,10 +137,11 @@ pub fn supports(parameter: &str) -> bool {
     let lacking = [
         "verbosity",
         "seed",
+        "min_p",
         "presence_penalty",
         "frequency_penalty",
+        "repetition_penalty",
         "logit_bias",
-        "web_search_options",
     ];
     !lacking.contains(&parameter)
 }
@@ -221,6 +257,16 @@ mod tests {
     }
 
     #[test]
+    fn only_known_betas_are_passed_on() {
+        let of = |headers: &[&str]| known_betas(headers.iter().copied());
+        let (interleaved, eager) = (BETAS[0], BETAS[1]);
+        let several = format!("{eager}, x,{interleaved}");
+        assert_eq!(of(&[several.as_str()]), [interleaved, eager]);
+        assert_eq!(of(&[interleaved, interleaved, ""]), [interleaved]);
+        assert_eq!(of(&["Interleaved-Thinking-2025-05-14", "fast-mode-2026-02-01"]), [""; 0]);
+    }
+
+    #[test]
     fn few_tokens_exclude_thinking_unless_left_out() {
         let of = |effort: Option<Effort>, lenient: bool| {
             let options = Options { top_k: Some(5), effort, lenient, ..Options::default() };
@@ -233,13 +279,7 @@ mod tests {
 
     #[test]
     fn thinking_excludes_forced_calls() {
-        let tool = Tool {
-            name: "f".into(),
-            description: None,
-            parameters: None,
-            strict: None,
-            cache: None,
-        };
+        let tool = Tool { name: "f".into(), ..Tool::default() };
         let prompt = |thinking: Thinking, format: Option<Format>, tool_choice: ToolChoice| {
             let options = Options { thinking: Some(thinking), ..Options::default() };
             let tools = if format.is_some() { vec![] } else { vec![tool.clone()] };

@@ -55,10 +55,10 @@ pub fn refuses(prompt: &Prompt) -> Option<Refusal> {
 /// name in OpenAI's API.
 pub fn supports(model: &str, parameter: &str) -> bool {
     match parameter {
-        "reasoning_effort" => is_by(model, "anthropic") || is_by(model, "openai"),
+        "reasoning_effort" | "thinking" => is_by(model, "anthropic") || is_by(model, "openai"),
         "top_k" => is_by(model, "anthropic"),
-        // Other makers' models aren't sent it.
-        "thinking" => true,
+        // Only Anthropic's models get it.
+        "display" => true,
         _ => false,
     }
 }
@@ -371,7 +371,7 @@ const SENTENCE: usize = 500;
 
 /// The Bedrock fields, and the models' own parameters, that error messages mention. Each is paired
 /// with the corresponding field in OpenAI's API.
-const FIELDS: [(&str, &str); 12] = [
+const FIELDS: [(&str, &str); 13] = [
     ("toolConfig", "tools"),
     ("inferenceConfig.temperature", "temperature"),
     ("inferenceConfig.topP", "top_p"),
@@ -380,6 +380,7 @@ const FIELDS: [(&str, &str); 12] = [
     ("output_config", "reasoning_effort"),
     ("reasoning_effort", "reasoning_effort"),
     ("effort parameter", "reasoning_effort"),
+    (".display", "display"),
     ("thinking", "thinking"),
     ("top_k", "top_k"),
     // These begin the path of a message's field, and the sentences of Anthropic's models.
@@ -394,6 +395,8 @@ fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) 
         let named = FIELDS.iter().find(|(name, _)| words.contains(name));
         let param = match named {
             Some((_, "thinking")) => prompt.options.thinking_parameter().to_owned(),
+            // The effort stands for a budget.
+            Some((_, "reasoning_effort")) if prompt.options.effort.is_none() => "thinking".into(),
             Some((_, field)) => (*field).to_owned(),
             None => String::new(),
         };

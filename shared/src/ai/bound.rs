@@ -19,6 +19,11 @@ pub const OF_TURN: usize = 16;
 /// How many model tokens are added around the name and description of a function or schema.
 pub(super) const OF_TOOL: usize = 160;
 
+/// How many model tokens are added around an example of a function's arguments. Anthropic counts 20
+/// to 50 for a simple example
+/// ([examples](https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/implement-tool-use)).
+pub(super) const OF_EXAMPLE: usize = 64;
+
 /// How many bytes of indentation servers add for each JSON level. Llama's template uses four
 /// spaces.
 const INDENT: usize = 4;

@@ -63,8 +63,7 @@ mod tests {
     #[test]
     fn only_the_last_breakpoints_are_sent() {
         let cache = Some(CacheTtl::OneHour);
-        let tool =
-            Tool { name: "f".into(), description: None, parameters: None, strict: None, cache };
+        let tool = Tool { name: "f".into(), cache, ..Tool::default() };
         let mark = BlockMark { kind: BlockKind::Content, cache };
         let turn = Turn { order: vec![mark, mark], ..Turn::new(Speaker::User, "hi") };
         let (tools, turns) = (vec![tool], vec![turn.clone(), turn]);

@@ -13,7 +13,7 @@ use crate::ai::embeddings::{
 };
 use crate::ai::failure::{AnswerFailure, Failure, Refusal};
 use crate::ai::provider::Provider;
-use crate::ai::{Ai, record_failure, record_latency, replaces};
+use crate::ai::{Ai, replaces};
 use crate::telemetry::trace;
 
 impl Ai {
@@ -49,12 +49,12 @@ impl Ai {
             }
             match outcome {
                 Ok(embeddings) => {
-                    record_latency(provider, asked);
+                    self.record_answer(provider, asked, None);
                     return Ok(embeddings);
                 }
                 Err(Unanswered { failure, worked: work }) => {
                     worked.extend(work);
-                    record_failure(provider, &failure);
+                    self.record_failure(provider, &failure);
                     if replaces(&failure, last.as_ref()) {
                         last = Some(failure);
                     }

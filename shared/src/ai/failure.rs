@@ -2,7 +2,7 @@
 //! clients.
 
 use crate::Error;
-use crate::ai::Prompt;
+use crate::ai::{Effort, Prompt};
 use crate::values::{CutReason, Usage};
 
 /// The reason why a provider didn't answer.
@@ -51,12 +51,16 @@ pub enum Refusal {
     Reasoning,
     /// The model can't call functions.
     Tools,
+    /// The model can call functions only if the request tells it not to reason.
+    EffortWithTools,
     /// The name of a function is too long for the provider.
     LongNames,
     /// The model accepts instructions only before the conversation.
     LateInstructions,
     /// The model or the server doesn't cache parts of prompts.
     Cache,
+    /// The server has an older form of Anthropic's API, or doesn't offer a beta.
+    Extensions,
     /// The model can't answer in this format.
     Format,
     /// The conversation doesn't mention JSON, and some models refuse to answer with JSON unless it
@@ -145,6 +149,20 @@ const TOO_LONG: [&str; 19] = [
     "`inputs` tokens",
 ];
 
+/// Parts of the messages with which providers refuse the wish to reason, and not the reasoning of
+/// earlier answers: those of OpenAI (two), xAI, Ollama (two), Gemini, OpenRouter and Anthropic (two).
+const OF_EFFORT: [&str; 9] = [
+    "reasoning_effort",
+    "reasoning effort",
+    "reasoningeffort",
+    "support thinking",
+    "think value",
+    "thinking mode",
+    "reasoning is mandatory",
+    "thinking.type",
+    ".display",
+];
+
 impl Refusal {
     /// Anthropic's word for the HTTP status 413, which servers often send without a reason.
     pub(super) const TOO_LARGE: &str = "request_too_large";
@@ -153,14 +171,14 @@ impl Refusal {
     /// error codes in common. If the wording doesn't reveal the reason, uses the field that the
     /// provider mentions, provided that the request contains this field.
     fn recognize(reason: &Reason, prompt: &Prompt) -> Option<Self> {
-        let words = reason.words.to_lowercase();
-        Self::from_words(&words, prompt)
-            .or_else(|| prompt.sent_field(&reason.param).map(Self::Field))
+        let field = prompt.sent_field(&reason.param);
+        Self::from_words(&reason.words.to_lowercase(), field, prompt)
+            .or_else(|| field.map(Self::Field))
     }
 
     /// Recognizes a refusal from the wording of the provider's message, which must be in lower
-    /// case.
-    fn from_words(words: &str, prompt: &Prompt) -> Option<Self> {
+    /// case. `field` is the field of the request that the provider mentions.
+    fn from_words(words: &str, field: Option<&str>, prompt: &Prompt) -> Option<Self> {
         let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
         let lengths = ["too long", "maximum length", "at most", "less than or equal to", "pattern"];
         let is_of_prompt = has(&["prompt", "context", "token"]);
@@ -170,6 +188,9 @@ impl Refusal {
         if Self::is_too_long(words) {
             // The user can't shorten the operator's part of the prompt.
             return (!prompt.is_mostly_added()).then_some(Self::TooLong);
+        }
+        if prompt.has_extensions() && has(&["beta", "input_examples", "eager_input_streaming"]) {
+            return Some(Self::Extensions);
         }
         if prompt.parallel_calls.is_some() && has(&["parallel_tool_calls"]) {
             return Some(Self::ParallelCalls);
@@ -192,14 +213,24 @@ impl Refusal {
         if has(&["prefill", "pre-fill"]) {
             return prompt.sent_field("messages").map(Self::Field);
         }
-        let is_thought = has(&["reasoning", "thinking", "signature"]);
-        let is_option = has(&["reasoning_effort", "reasoning effort", "thinking.type"]);
-        if prompt.has_reasoning() && is_thought && !is_option {
-            return Some(Self::Reasoning);
-        }
         let is_unable = has(&["support", "enable-auto-tool-choice", "--jinja"])
             || has(&["cannot be provided in the same turn"]);
-        if prompt.has_tools() && has(&["tool", "function"]) && is_unable && !has(&["schema"]) {
+        let is_of_tools = has(&["tool", "function"]) && is_unable && !has(&["schema"]);
+        let is_of_tools = is_of_tools && prompt.has_tools();
+        // "To use function tools, use /v1/responses or set reasoning_effort to 'none'."
+        let wants_none = has(&["reasoning_effort"]) && has(&["'none'"]);
+        let effort = prompt.options.effort_alone().map(|(_, effort)| effort);
+        if is_of_tools && wants_none && effort != Some(Effort::None) {
+            return Some(Self::EffortWithTools);
+        }
+        let is_option = matches!(field, Some("reasoning_effort" | "thinking" | "display"));
+        let is_of_effort = is_option && has(&OF_EFFORT);
+        let is_thought = has(&["reasoning", "thinking", "signature"]);
+        if prompt.has_reasoning() && is_thought && !is_of_effort {
+            return Some(Self::Reasoning);
+        }
+        // "Function tools with reasoning_effort are not supported", where an effort can be left out.
+        if is_of_tools && (wants_none || !is_of_effort) {
             return Some(Self::Tools);
         }
         if prompt.format.is_some() && has(&["must contain the word"]) {
@@ -228,14 +259,22 @@ impl Refusal {
         TOO_LONG.iter().any(|part| words.contains(part))
     }
 
+    /// Returns true if the provider's message, which must be in lower case, may refuse the wish to
+    /// reason.
+    pub(super) fn is_of_effort(words: &str) -> bool {
+        words.contains("thinking") || OF_EFFORT.iter().any(|part| words.contains(part))
+    }
+
     fn cause(self) -> &'static str {
         match self {
             Self::ParallelCalls => "it can't be told how many functions it may call at once",
             Self::Reasoning => "it refuses the reasoning of earlier answers",
             Self::Tools => "it can't call functions",
+            Self::EffortWithTools => "it can call functions only if it doesn't reason",
             Self::LongNames => "a function's name is too long for it",
             Self::LateInstructions => "it accepts instructions only before the conversation",
             Self::Cache => "it doesn't cache prompts",
+            Self::Extensions => "it refuses a beta or a newer field of Anthropic's API",
             Self::Format | Self::JsonUnmentioned => "it can't answer in this format",
             Self::Schema => "it can't use a schema of the request",
             Self::Field(_) => "it refuses a field of the request",
@@ -263,6 +302,11 @@ impl From<Refusal> for Error {
                 "The model of this server can't call functions. Send `tool_choice` `auto` or \
                  `none` for an answer in words. Nothing was charged.",
             ),
+            Refusal::EffortWithTools => Self::field(
+                "reasoning_effort",
+                "The model of this server can call functions only with `reasoning_effort` `none`. \
+                 Nothing was charged.",
+            ),
             Refusal::LongNames => Self::field(
                 "tools",
                 "The model of this server accepts names with at most 64 characters. Shorten the \
@@ -276,6 +320,11 @@ impl From<Refusal> for Error {
             Refusal::Cache => Self::field(
                 "cache_control",
                 "The model of this server doesn't cache prompts. Omit this field. Nothing was charged.",
+            ),
+            Refusal::Extensions => Self::field(
+                "tools",
+                "The model of this server refuses `input_examples`, `eager_input_streaming` or a \
+                 beta. Omit them. Nothing was charged.",
             ),
             Refusal::Format => Self::field(
                 "response_format",
@@ -402,9 +451,9 @@ impl From<Failure> for Error {
             Failure::Failed(_)
             | Failure::Ended(_)
             | Failure::Empty(_)
-            | Failure::Denied(_)
             | Failure::Unfunded
             | Failure::TooLong => Self::AiFailed,
+            Failure::Denied(_) => Self::AiDenied,
             Failure::Filtered => Self::Filtered,
             Failure::Overloaded => Self::AiOverloaded,
             Failure::TimedOut => Self::AiTimedOut,
@@ -419,7 +468,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
-    use crate::ai::{Format, JsonSchema, Tool, ToolChoice};
+    use crate::ai::{Format, JsonSchema, Options, Thinking, Tool, ToolChoice};
     use crate::values::{CacheTtl, Part, Picture, Reasoning, Speaker, Turn};
 
     #[test]
@@ -430,8 +479,7 @@ mod tests {
         turn.content.push(Part::Picture(picture));
         let any = RawValue::from_string("{}".into()).unwrap();
         let parameters = Some(JsonSchema::parse(any).unwrap());
-        let tool =
-            Tool { name: "f".into(), description: None, parameters, strict: None, cache: None };
+        let tool = Tool { name: "f".into(), parameters, ..Tool::default() };
         let everything = Prompt {
             turns: vec![turn],
             tools: vec![tool],
@@ -477,8 +525,6 @@ mod tests {
             ("property 'reasoning_content' is unsupported", Some(Refusal::Reasoning)),
             ("messages.1: Invalid `signature` in `thinking` block", Some(Refusal::Reasoning)),
             ("This model doesn't support the reasoningContent field.", Some(Refusal::Reasoning)),
-            ("Unsupported value: 'reasoning_effort'", None),
-            ("\"thinking.type.enabled\" is not supported for this model.", None),
             ("'messages' must contain the word 'json'", Some(Refusal::JsonUnmentioned)),
             ("The compiled grammar is too large.", Some(Refusal::Schema)),
             ("'response_format' of type 'json_schema' is not supported", Some(Refusal::Format)),
@@ -501,14 +547,47 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_effort_is_not_taken_for_earlier_reasoning() {
+        let mut turn = Turn::new(Speaker::User, "hi");
+        turn.reasoning = vec![Reasoning { text: "Well.".into(), ..Reasoning::default() }];
+        let with = |options: Options| {
+            let tools = vec![Tool { name: "f".into(), ..Tool::default() }];
+            Prompt { turns: vec![turn.clone()], tools, options, given: true, ..Prompt::default() }
+        };
+        let low = with(Options { effort: Some(Effort::Low), ..Options::default() });
+        let none = with(Options { effort: Some(Effort::None), ..Options::default() });
+        let thinking = with(Options { thinking: Some(Thinking::Adaptive), ..Options::default() });
+        let plain = with(Options::default());
+        let unsupported = "Function tools with reasoning_effort are not supported for gpt-5.4 in /v1/chat/completions. Please use /v1/responses instead.";
+        let only_none = "Function tools with reasoning_effort are not supported for gpt-5.6 in /v1/chat/completions. To use function tools, use /v1/responses or set reasoning_effort to 'none'.";
+        let xai = "Model grok-4-latest does not support parameter reasoningEffort.";
+        let of_type = "\"thinking.type.enabled\" is not supported for this model.";
+        let effort = Some(Refusal::Field("reasoning_effort"));
+        let reasoning = Some(Refusal::Reasoning);
+        for (prompt, words, param, refusal) in [
+            (&low, "Unsupported value: 'reasoning_effort'", "reasoning_effort", effort),
+            (&low, xai, "reasoning_effort", effort),
+            (&low, "\"functiongemma\" does not support thinking", "reasoning_effort", effort),
+            (&low, "property 'reasoning_content' is unsupported", "", reasoning),
+            (&low, "Invalid `signature` in `thinking` block", "reasoning_effort", reasoning),
+            (&thinking, of_type, "thinking", Some(Refusal::Field("thinking"))),
+            (&low, unsupported, "reasoning_effort", effort),
+            (&low, only_none, "reasoning_effort", Some(Refusal::EffortWithTools)),
+            (&plain, only_none, "reasoning_effort", Some(Refusal::EffortWithTools)),
+            (&none, only_none, "reasoning_effort", Some(Refusal::Tools)),
+        ] {
+            let reason = Reason { words: words.into(), param: param.into(), ..Reason::default() };
+            assert_eq!(Refusal::recognize(&reason, prompt), refusal, "{words}");
+        }
+    }
+
+    #[test]
     fn refused_calls_are_those_of_the_request_or_of_the_format() {
         let parameters = JsonSchema::parse(RawValue::from_string("{}".into()).unwrap()).unwrap();
         let of = |name: &str| Tool {
             name: name.into(),
-            description: None,
             parameters: Some(parameters.clone()),
-            strict: None,
-            cache: None,
+            ..Tool::default()
         };
         let with = |tools: Vec<Tool>, tool_choice: ToolChoice, format: Option<Format>| Prompt {
             tools,
@@ -550,6 +629,9 @@ mod tests {
         late.turns.push(Turn::new(Speaker::System, "Be brief."));
         let first = late.with_instructions_first();
         let cached = Prompt { cache: Some(CacheTtl::OneHour), ..first.clone() };
+        let extended = Prompt { betas: vec!["x"], ..cached.clone() };
+        let beta = "Unexpected value(s) `extended-cache-ttl` for the `anthropic-beta` header.";
+        let subscription = "The long context beta is not yet available for this subscription.";
         let role = "messages: Unexpected role \"system\".";
         let (place, cache) = (Some(Refusal::LateInstructions), Some(Refusal::Cache));
         for (prompt, words, refusal) in [
@@ -560,8 +642,13 @@ mod tests {
             (&cached, role, None),
             (&cached, "cache_control: Extra inputs are not permitted", cache),
             (&cached, "This model doesn't support the cachePoint field.", cache),
+            (&extended, beta, Some(Refusal::Extensions)),
+            (&extended, subscription, Some(Refusal::Extensions)),
+            (&cached, beta, cache),
+            (&cached, subscription, None),
         ] {
-            assert_eq!(Refusal::from_words(&words.to_lowercase(), prompt), refusal, "{words}");
+            let recognized = Refusal::from_words(&words.to_lowercase(), None, prompt);
+            assert_eq!(recognized, refusal, "{words}");
         }
     }
 

@@ -9,6 +9,7 @@ mod request;
 use lambda_http::http::header::AUTHORIZATION;
 use lambda_http::http::request::Builder;
 
+use crate::ai::failure::{Reason, Refusal};
 use crate::ai::openai::reply::ReplyReader;
 use crate::ai::openai::request::CompletionRequest;
 use crate::ai::server::{Api, BodyReader, Server};
@@ -18,7 +19,29 @@ use crate::config::{AiServer, ConfigError};
 use crate::secrets::ServiceKey;
 
 static COMPLETIONS: Api =
-    Api { path: "/chat/completions", with_headers, field_in_words: |_, _| None };
+    Api { path: "/chat/completions", with_headers, more_headers: |_| None, refused_field };
+
+/// The name of the parameter for a model's effort.
+const EFFORT: &str = "reasoning_effort";
+
+/// Returns the parameter that a refusal is about if `param` doesn't name it. An effort may be sent
+/// for a budget. Many servers name a field only in their sentence, sometimes in camel case, or in a
+/// path.
+fn refused_field(reason: &Reason, prompt: &Prompt) -> Option<&'static str> {
+    let effort = prompt.options.effort_alone().map(|(parameter, _)| parameter);
+    if !reason.param.is_empty() {
+        return effort.filter(|_| reason.param == EFFORT);
+    }
+    let words = reason.words.to_lowercase();
+    // A part of a model's name, as in `doubao-seed-1-6`, isn't a word.
+    let is_between = |c: char| !c.is_alphanumeric() && !['_', '-'].contains(&c);
+    let is_named = |name: &&str| {
+        let joined = name.replace('_', "");
+        words.split(is_between).any(|word| word.replace('_', "") == joined)
+    };
+    let mut others = prompt.options.given().filter(|name| ![EFFORT, "thinking"].contains(name));
+    others.find(is_named).or(effort.filter(|_| Refusal::is_of_effort(&words)))
+}
 
 fn with_headers(request: Builder, key: Option<&ServiceKey>) -> Builder {
     match key {
@@ -42,8 +65,7 @@ impl OpenAi {
     /// Returns true unless it is known that the server doesn't have this parameter.
     pub fn supports(&self, parameter: &str) -> bool {
         match parameter {
-            "web_search_options" => false,
-            "top_k" => !self.is_openai,
+            "top_k" | "min_p" | "repetition_penalty" => !self.is_openai,
             _ => true,
         }
     }

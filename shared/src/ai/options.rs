@@ -5,7 +5,13 @@ use std::collections::BTreeMap;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// The smallest budget for reasoning that Anthropic's models accept, in model tokens.
-const LEAST_BUDGET: u32 = 1024;
+pub const LEAST_BUDGET: u32 = 1024;
+
+/// The largest budgets for reasoning that models without budgets get as a low and as a medium
+/// effort. They lie between the budgets that Claude Code has sent for its three degrees: 4,000,
+/// 10,000 and 31,999.
+const LOW_BUDGET: u32 = 4096;
+const MEDIUM_BUDGET: u32 = 16_384;
 
 /// The parameters of an answer that only some providers support. `None` and empty values mean the
 /// model's default.
@@ -24,15 +30,21 @@ pub struct Options {
     pub seed: Option<i64>,
     /// How many of the most likely tokens are considered at each step.
     pub top_k: Option<u32>,
+    /// How likely a token must be to be considered, as a fraction of the most likely token's
+    /// probability.
+    pub min_p: Option<f64>,
     /// By how much tokens that are already in the text become less likely, from -2 to 2.
     pub presence_penalty: Option<f64>,
     /// By how much tokens become less likely each time they occur, from -2 to 2.
     pub frequency_penalty: Option<f64>,
+    /// By what factor tokens that are already in the text or in the prompt become less likely.
+    pub repetition_penalty: Option<f64>,
     /// By how much the tokens with these ids become more likely, from -100 to 100.
     pub logit_bias: BTreeMap<String, f64>,
-    /// True if the request wants the model to search the web. No provider is called with it,
-    /// because searches cost money that no fare covers.
-    pub web_search: bool,
+    /// The names of the parameters that the request contains and no provider is called with, as the
+    /// client's API calls them. For example, searches of the web cost money that no fare covers, and
+    /// the probabilities of tokens aren't stored with an answer.
+    pub unoffered: Vec<&'static str>,
     /// The name under which the provider caches the beginning of the prompt. It doesn't change the
     /// answer.
     pub cache_key: Option<String>,
@@ -45,27 +57,29 @@ pub struct Options {
     pub effort_is_hint: bool,
 }
 
-/// Calls a macro with the parameters that a provider may refuse: the name in OpenAI's API, and the
-/// field of [`Options`].
+/// Calls a macro with the parameters that a provider may refuse: the name in OpenAI's or Anthropic's
+/// API, and the field of [`Options`].
 macro_rules! refusable {
     ($use:ident) => {
         $use! {
             "reasoning_effort" => effort,
             "thinking" => thinking,
+            "display" => display,
             "verbosity" => verbosity,
             "seed" => seed,
             "top_k" => top_k,
+            "min_p" => min_p,
             "presence_penalty" => presence_penalty,
             "frequency_penalty" => frequency_penalty,
-            "logit_bias" => logit_bias,
-            "web_search_options" => web_search
+            "repetition_penalty" => repetition_penalty,
+            "logit_bias" => logit_bias
         }
     };
 }
 
 impl Options {
     /// Returns the parameters that the request contains and a provider may refuse, by their names
-    /// in OpenAI's API.
+    /// in OpenAI's API, and those that no provider is called with.
     pub(super) fn given(&self) -> impl Iterator<Item = &'static str> {
         let unset = Self::default();
         macro_rules! given {
@@ -73,7 +87,7 @@ impl Options {
                 [$((self.$field != unset.$field).then_some($name)),+]
             };
         }
-        refusable!(given).into_iter().flatten()
+        refusable!(given).into_iter().flatten().chain(self.unoffered.iter().copied())
     }
 
     /// Removes a parameter, by its name in OpenAI's API. Returns false if the request doesn't
@@ -87,7 +101,7 @@ impl Options {
             ($($name:literal => $field:ident),+) => {
                 match name {
                     $($name => self.$field = unset.$field,)+
-                    _ => return false,
+                    _ => self.unoffered.retain(|given| *given != name),
                 }
             };
         }
@@ -98,7 +112,23 @@ impl Options {
     /// Returns true if a parameter may be left out if the provider doesn't support it. `name` is
     /// the parameter's name in OpenAI's API.
     pub(super) fn may_leave_out(&self, name: &str) -> bool {
-        self.lenient || (self.effort_is_hint && ["reasoning_effort", "thinking"].contains(&name))
+        let is_hint = self.effort_is_hint && ["reasoning_effort", "thinking"].contains(&name);
+        // The display doesn't change how the model reasons.
+        self.lenient || is_hint || name == "display"
+    }
+
+    /// Returns the effort for a model that has no budgets, and the parameter that it comes from, by
+    /// its name in OpenAI's API. `None` means the model's default: a model with efforts decides
+    /// itself how much it reasons, so that it needs no other word for `adaptive`.
+    pub(super) fn effort_alone(&self) -> Option<(&'static str, Effort)> {
+        let of_thinking = match (self.thinking, self.effort) {
+            // In Anthropic's API, an effort doesn't tell the model to reason.
+            (Some(Thinking::BetweenTools | Thinking::Disabled), _) => Some(Effort::None),
+            (Some(Thinking::Enabled { budget }), None) => Some(Effort::of_budget(budget)),
+            _ => None,
+        };
+        let of_thinking = of_thinking.map(|effort| ("thinking", effort));
+        of_thinking.or(self.effort.map(|effort| ("reasoning_effort", effort)))
     }
 
     /// Returns the parameter because of which a request to one of Anthropic's models contains
@@ -161,6 +191,19 @@ pub enum Effort {
     XHigh,
     /// As much as the model can.
     Max,
+}
+
+impl Effort {
+    /// Returns the effort that corresponds to a budget for reasoning, in model tokens.
+    fn of_budget(budget: u32) -> Self {
+        if budget <= LOW_BUDGET {
+            Self::Low
+        } else if budget <= MEDIUM_BUDGET {
+            Self::Medium
+        } else {
+            Self::High
+        }
+    }
 }
 
 /// Whether a model reasons before it answers
@@ -251,6 +294,36 @@ mod tests {
     }
 
     #[test]
+    fn budgets_become_efforts_for_models_without_them() {
+        let enabled = |budget: u32| Some(Thinking::Enabled { budget });
+        for (thinking, effort, sent) in [
+            (enabled(1024), None, Some(("thinking", Effort::Low))),
+            (enabled(4096), None, Some(("thinking", Effort::Low))),
+            (enabled(4097), None, Some(("thinking", Effort::Medium))),
+            (enabled(31_999), None, Some(("thinking", Effort::High))),
+            (enabled(1024), Some(Effort::Max), Some(("reasoning_effort", Effort::Max))),
+            (Some(Thinking::Adaptive), None, None),
+            (Some(Thinking::Adaptive), Some(Effort::Low), Some(("reasoning_effort", Effort::Low))),
+            (Some(Thinking::Disabled), Some(Effort::Low), Some(("thinking", Effort::None))),
+            (Some(Thinking::BetweenTools), None, Some(("thinking", Effort::None))),
+            (None, None, None),
+        ] {
+            let options = Options { thinking, effort, ..Options::default() };
+            assert_eq!(options.effort_alone(), sent, "{thinking:?}, {effort:?}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_no_provider_gets_can_be_removed() {
+        let unoffered = vec!["logprobs", "truncation"];
+        let mut options = Options { seed: Some(7), unoffered, ..Options::default() };
+        assert!(options.remove("logprobs") && !options.remove("logprobs"));
+        assert_eq!(options.given().collect::<Vec<_>>(), ["seed", "truncation"]);
+        assert!(options.remove("seed") && options.remove("truncation"));
+        assert_eq!(options, Options::default());
+    }
+
+    #[test]
     fn a_hint_may_be_left_out_and_other_parameters_may_not() {
         let hint = Options { effort_is_hint: true, ..Options::default() };
         let lenient = Options { lenient: true, ..Options::default() };
@@ -258,5 +331,6 @@ mod tests {
             assert_eq!(hint.may_leave_out(name), is_hint, "{name}");
             assert!(lenient.may_leave_out(name) && !Options::default().may_leave_out(name));
         }
+        assert!(Options::default().may_leave_out("display"));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::ai::bound::{OF_TOOL, OF_TURN, OVERHEAD, json_bound, text_in_json};
+use crate::ai::bound::{OF_EXAMPLE, OF_TOOL, OF_TURN, OVERHEAD, json_bound, text_in_json};
 use crate::ai::options::{Options, Thinking};
 use crate::ai::schema::JsonSchema;
 use crate::ai::tools::{Format, Tool, ToolChoice};
@@ -54,6 +54,8 @@ pub struct Prompt {
     pub format: Option<Format>,
     /// The parameters that only some providers support.
     pub options: Options,
+    /// The betas of Anthropic's API that the request turns on, if Anthropic is the provider.
+    pub betas: Vec<&'static str>,
     /// True if the client doesn't get the model's reasoning.
     pub hides_reasoning: bool,
     /// True if the client's API has blocks, so that the answer keeps their order and the details of
@@ -113,6 +115,7 @@ impl Prompt {
         for tool in &self.tools {
             texts.push(&tool.name);
             texts.extend(tool.description.as_deref());
+            texts.extend(tool.examples.iter().map(|example| example.get()));
         }
         texts.extend(self.stop.iter().map(String::as_str));
         if let Some(Format::JsonSchema(named)) = &self.format {
@@ -173,8 +176,9 @@ impl Prompt {
             tokens += reasoning.sum::<usize>();
         }
         for tool in &self.tools {
-            let description = tool.description.as_deref().map_or(0, text_in_json);
+            let description = tool.described().as_deref().map_or(0, text_in_json);
             tokens += OF_TOOL + 2 * (text_in_json(&tool.name) + description);
+            tokens += OF_EXAMPLE * tool.examples.len();
         }
         if let Some(Format::JsonSchema(named)) = &self.format {
             let description = named.description.as_deref().map_or(0, text_in_json);
@@ -193,7 +197,8 @@ impl Prompt {
             schema.as_ref().map_or(0, |schema| schema.json().get().len())
         };
         let of_tool = |tool: &Tool| {
-            tool.name.len() + of_text(&tool.description) + of_schema(&tool.parameters)
+            let description = tool.described().map_or(0, |text| text.len());
+            tool.name.len() + description + of_schema(&tool.parameters)
         };
         let format = match &self.format {
             Some(Format::JsonSchema(named)) => {
@@ -265,9 +270,14 @@ impl Prompt {
         sent.chain(self.options.given()).find(|field| self.given && *field == name)
     }
 
-    /// Returns the message to answer.
+    /// Returns the message to answer. On `/v1`, it includes the message's files and notes in place
+    /// of its pictures. In a conversation, the files precede the message's text, and are left out.
     pub(super) fn last(&self) -> Cow<'_, str> {
-        self.turns.last().map_or(Cow::Borrowed(""), Turn::text)
+        let Some(last) = self.turns.last() else { return Cow::Borrowed("") };
+        match last.content.last() {
+            Some(Part::Text(text)) if !self.given => Cow::Borrowed(text),
+            _ => last.text(),
+        }
     }
 
     /// Returns true if the model may call functions.
@@ -340,6 +350,24 @@ impl Prompt {
     /// It then refuses to sample in any other way than its default.
     pub(super) fn thinks(&self) -> bool {
         matches!(self.anthropic_thinking(), Some(Thinking::Adaptive | Thinking::Enabled { .. }))
+    }
+
+    /// Returns true if the request has parts that servers with an older form of Anthropic's API
+    /// refuse: betas, and fields of functions.
+    pub(super) fn has_extensions(&self) -> bool {
+        let is_extended = |tool: &Tool| tool.streams_early || !tool.examples.is_empty();
+        !self.betas.is_empty() || self.tools.iter().any(is_extended)
+    }
+
+    /// Returns the prompt for a server with an older form of Anthropic's API. The examples of
+    /// arguments become a part of the functions' descriptions.
+    pub(super) fn without_extensions(&self) -> Self {
+        let mut prompt = Self { betas: Vec::new(), ..self.clone() };
+        for tool in &mut prompt.tools {
+            tool.description = tool.described().map(Cow::into_owned);
+            (tool.examples, tool.streams_early) = (Vec::new(), false);
+        }
+        prompt
     }
 
     /// Returns true if the prompt contains functions, function calls or results of calls.
@@ -456,6 +484,32 @@ mod tests {
         assert!(!first.has_late_instructions());
         let texts: Vec<_> = first.turns.iter().map(Turn::text).collect();
         assert_eq!(texts, ["a", "c", "b", "d"]);
+    }
+
+    #[test]
+    fn examples_become_a_part_of_the_description() {
+        use serde_json::value::RawValue;
+
+        let example = |json: &str| RawValue::from_string(json.into()).unwrap();
+        let examples = vec![example("{}"), example(r#"{"x":1}"#)];
+        let tool = |description: Option<String>| Tool {
+            name: "f".into(),
+            description,
+            examples: examples.clone(),
+            streams_early: true,
+            ..Tool::default()
+        };
+        let tools = vec![tool(None), tool(Some("Adds.".into()))];
+        let prompt = Prompt { tools, betas: vec!["x"], ..Prompt::after(vec![], "hi") };
+        let plain = prompt.without_extensions();
+        assert!(prompt.has_extensions() && !plain.has_extensions());
+        let examples = "Examples of the arguments:\n{}\n{\"x\":1}";
+        let described = plain.tools.iter().map(|tool| tool.description.as_deref().unwrap());
+        assert_eq!(described.collect::<Vec<_>>(), [examples, &format!("Adds.\n{examples}")]);
+        assert_eq!(prompt.size(), plain.size());
+        // Anthropic may write more around each of the four examples.
+        let around = u64::try_from(4 * OF_EXAMPLE).unwrap();
+        assert_eq!(prompt.bound(None, 0), plain.bound(None, 0) + around);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::ai::bedrock::{self, Bedrock};
 use crate::ai::embeddings::{EmbeddingRequest, ProvidedVectors};
 use crate::ai::failure::{Failure, Refusal};
 use crate::ai::openai::OpenAi;
-use crate::ai::{Prompt, echo, scripted};
+use crate::ai::{Effort, Options, Prompt, echo, scripted};
 use crate::clock::Clock;
 use crate::config::{AiProvider, ConfigError};
 
@@ -94,9 +94,11 @@ impl Provider {
         unsupported.find(|name| !prompt.options.may_leave_out(name)).map(Refusal::Field)
     }
 
-    /// Returns the parameters in the prompt that this provider doesn't support.
+    /// Returns the parameters in the prompt that this provider doesn't support, or that no provider
+    /// is called with.
     fn unsupported(&self, prompt: &Prompt) -> impl Iterator<Item = &'static str> {
-        prompt.options.given().filter(move |name| !self.supports(name))
+        let (given, unoffered) = (prompt.options.given(), &prompt.options.unoffered);
+        given.filter(move |name| unoffered.contains(name) || !self.supports(name))
     }
 
     /// Returns true unless it is known that this provider's model doesn't have the parameter with
@@ -104,7 +106,7 @@ impl Provider {
     fn supports(&self, name: &str) -> bool {
         match self.wire.as_ref() {
             // These providers don't have a model whose answers a parameter could change.
-            Wire::Echo | Wire::Scripted => name != "web_search_options",
+            Wire::Echo | Wire::Scripted => true,
             Wire::OpenAi(server) => server.supports(name),
             Wire::Anthropic(_) => anthropic::supports(name),
             Wire::Bedrock(_) => bedrock::supports(&self.model, name),
@@ -130,11 +132,16 @@ impl Provider {
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
         let mut prompt = self.without_unsupported(prompt);
+        let mut has_tried_no_effort = false;
         loop {
             let refusal = match self.ask(&prompt, builder).await {
+                Err(Failure::Refused(Refusal::EffortWithTools)) if has_tried_no_effort => {
+                    Refusal::Tools
+                }
                 Err(Failure::Refused(refusal)) => refusal,
                 outcome => return outcome,
             };
+            has_tried_no_effort |= refusal == Refusal::EffortWithTools;
             prompt = match without(&prompt, refusal) {
                 Some(rest) => Cow::Owned(rest),
                 None => return Err(Failure::Refused(refusal)),
@@ -189,7 +196,8 @@ impl Provider {
 
 /// Returns the prompt without the part that a model refuses. `None` if the answer depends on this
 /// part. The following can be left out: earlier reasoning, the position of instructions, cache
-/// breakpoints, a limit of one function call per answer, and functions that needn't be called.
+/// breakpoints, newer parts of Anthropic's API, a limit of one function call per answer, functions
+/// that needn't be called, and an effort for which the client doesn't ask.
 fn without(prompt: &Prompt, refused: Refusal) -> Option<Prompt> {
     match refused {
         Refusal::Reasoning if prompt.has_reasoning() => Some(prompt.without_reasoning()),
@@ -197,11 +205,20 @@ fn without(prompt: &Prompt, refused: Refusal) -> Option<Prompt> {
             Some(prompt.with_instructions_first())
         }
         Refusal::Cache if prompt.has_cache_breakpoints() => Some(prompt.without_breakpoints()),
+        Refusal::Extensions if prompt.has_extensions() => Some(prompt.without_extensions()),
         Refusal::ParallelCalls if prompt.parallel_calls.is_some() => {
             Some(Prompt { parallel_calls: None, ..prompt.clone() })
         }
         Refusal::Tools if prompt.has_tools() && !prompt.demands_a_call() => {
             Some(prompt.without_tools())
+        }
+        Refusal::EffortWithTools => {
+            let effort = prompt.options.effort_alone();
+            effort.is_none_or(|(name, _)| prompt.options.may_leave_out(name)).then(|| {
+                let (effort, thinking) = (Some(Effort::None), None);
+                let options = Options { effort, thinking, ..prompt.options.clone() };
+                Prompt { options, ..prompt.clone() }
+            })
         }
         Refusal::Field(name) if prompt.options.may_leave_out(name) => {
             let mut prompt = prompt.clone();

@@ -41,9 +41,11 @@ pub(super) struct Api {
     pub(super) path: &'static str,
     /// Adds the API's headers, with the API key if there is one.
     pub(super) with_headers: fn(Builder, Option<&ServiceKey>) -> Builder,
-    /// Returns the field of a request that a refusal mentions in its sentence, in OpenAI's terms.
-    /// `None` if the sentence doesn't begin with a field.
-    pub(super) field_in_words: fn(&str, &Prompt) -> Option<&'static str>,
+    /// Returns the header that only this prompt's request has, if there is one.
+    pub(super) more_headers: fn(&Prompt) -> Option<(&'static str, String)>,
+    /// Returns the field of a request that a refusal is about, in OpenAI's terms. `None` if only the
+    /// refusal's `param` may name it.
+    pub(super) refused_field: fn(&Reason, &Prompt) -> Option<&'static str>,
 }
 
 /// A server, with its API and its API key.
@@ -108,7 +110,7 @@ impl Server {
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
         let refused = |mut reason: Reason, cause: &str| {
-            if let Some(field) = (self.api.field_in_words)(&reason.words, prompt) {
+            if let Some(field) = (self.api.refused_field)(&reason, prompt) {
                 field.clone_into(&mut reason.param);
             }
             Failure::refused(&reason, prompt, cause)
@@ -119,6 +121,7 @@ impl Server {
                 true => "text/event-stream",
                 false => "application/json",
             },
+            header: (self.api.more_headers)(prompt),
             explains_failures: prompt.given && prompt.demands_more_than_words(),
             refused: &refused,
         };
@@ -139,7 +142,8 @@ impl Server {
         let endpoint = format!("{}{path}", self.base.to_string().trim_end_matches('/'));
         let endpoint = endpoint.parse().map_err(|_| Failure::failed("an invalid URL"))?;
         let accepted = "application/json";
-        let call = Call { endpoint: &endpoint, accepted, explains_failures: true, refused };
+        let (header, explains_failures) = (None, true);
+        let call = Call { endpoint: &endpoint, accepted, header, explains_failures, refused };
         let body = self.call(&call, &|| json(request)).await?.into_body();
         let reply = Limited::new(body, most).collect().await;
         // The server has computed a reply whose beginning has arrived.
@@ -219,6 +223,10 @@ impl Server {
         let request = Request::post(call.endpoint)
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, call.accepted);
+        let request = match &call.header {
+            Some((name, value)) => request.header(*name, value),
+            None => request,
+        };
         let request = (self.api.with_headers)(request, key).body(SdkBody::from(body));
         request.map_err(|error| Failure::failed(error.to_string()))
     }
@@ -233,6 +241,8 @@ struct Call<'c> {
     endpoint: &'c Uri,
     /// The content type of an answer.
     accepted: &'static str,
+    /// A header that only this request has.
+    header: Option<(&'static str, String)>,
     /// True if the request may be the reason for a 404, 500 or 501.
     explains_failures: bool,
     refused: &'c Refused<'c>,

@@ -1,11 +1,18 @@
 //! Functions that a model may call. The client runs these functions. A function call is an answer,
 //! and the client sends the result with its next request.
 
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
 use crate::ai::schema::JsonSchema;
 use crate::values::CacheTtl;
 
+/// The text before the examples of a function's arguments in its description.
+const EXAMPLES: &str = "Examples of the arguments:";
+
 /// A function that the model may call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Tool {
     /// The function's name.
     pub name: String,
@@ -18,6 +25,23 @@ pub struct Tool {
     /// How long the provider caches the prompt up to the end of this function. `None` if the
     /// function doesn't end with a cache breakpoint.
     pub cache: Option<CacheTtl>,
+    /// Examples of the arguments, as JSON objects.
+    pub examples: Vec<Box<RawValue>>,
+    /// True if the client wants the pieces of a call's arguments as early as possible. It doesn't
+    /// change the arguments, and only Anthropic has the field.
+    pub streams_early: bool,
+}
+
+impl Tool {
+    /// Returns the description and the examples, for providers without a field for examples.
+    pub(super) fn described(&self) -> Option<Cow<'_, str>> {
+        if self.examples.is_empty() {
+            return self.description.as_deref().map(Cow::Borrowed);
+        }
+        let examples = self.examples.iter().map(|example| example.get());
+        let lines = self.description.as_deref().into_iter().chain([EXAMPLES]).chain(examples);
+        Some(Cow::Owned(lines.collect::<Vec<_>>().join("\n")))
+    }
 }
 
 /// Whether a model may, must or must not call a function.

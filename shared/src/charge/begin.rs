@@ -6,13 +6,15 @@ use crate::ai::Prompt;
 use crate::app::AiApp;
 use crate::charge::chosen_model::{Bound, instructions_size};
 use crate::charge::context::Context;
+use crate::charge::files::PromptFiles;
 use crate::charge::request::{NOT_IN_CONVERSATION, NewChat, RequestKey};
 use crate::charge::{Charge, refund};
 use crate::store::{
     self, Branch, ChatLimits, Conversation, Hold, Refund, ReserveOutcome, Shortage, StoreError,
 };
 use crate::values::idempotency::REMEMBERED;
-use crate::values::{Chat, Credential, Message, Turn};
+use crate::values::limit::DAY;
+use crate::values::{Chat, Credential, File, FileInfo, Folder};
 use crate::{App, Credits, Error, Request, Result, http};
 
 /// How much of a function's time is reserved for storing the answer or returning the credits.
@@ -21,6 +23,9 @@ pub(super) const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 /// How long a lease outlasts its function's time limit, in seconds. During this time, the
 /// function's last write may still arrive at the store.
 pub const LEASE_AFTER: u64 = 30;
+
+/// How long a temporary conversation is kept, in seconds.
+const TEMPORARY: u64 = DAY;
 
 /// The value of the `Retry-After` header, in seconds, for a retry that arrives while the first
 /// request is still running.
@@ -63,12 +68,12 @@ impl Charge {
     /// Returns the error in [`NewChat::model`], such as [`Error::NoSuchModel`] or
     /// [`Error::AiFailed`], an error from [`Store::reserve`](crate::store::Store::reserve),
     /// [`Error::InsufficientTokens`], [`Error::KeyLimitReached`], [`Error::CostsMore`],
-    /// [`Error::KeyReused`], [`Error::ChatDeleted`], [`Error::NoSuchConversation`], or
-    /// [`Error::Invalid`] if the conversation lacks the new chat's parent. After an error, no
-    /// credits are held, with one exception: if the error is [`Error::Unavailable`], the credits
-    /// may be held until the lease ends. If the conversation or the user's instructions can't be
-    /// read after the reserve, the credits are returned; if that fails too, the error is
-    /// [`Error::AiFailedTokensHeld`].
+    /// [`Error::KeyReused`], [`Error::ChatDeleted`], [`Error::NoSuchConversation`],
+    /// [`Error::NoSuchFolder`], or [`Error::Invalid`] if the conversation lacks the new chat's
+    /// parent. After an error, no credits are held, with one exception: if the error is
+    /// [`Error::Unavailable`], the credits may be held until the lease ends. If the conversation or
+    /// the user's instructions can't be read after the reserve, the credits are returned; if that
+    /// fails too, the error is [`Error::AiFailedTokensHeld`].
     pub async fn begin(
         app: &AiApp,
         req: &Request,
@@ -93,27 +98,39 @@ impl Charge {
         let (now, time_left) = (started / 1000, http::time_left(req, started));
         let chat_id = app.clock.id();
         let can_be_stopped = asked.key.as_ref().is_some_and(|key| key.by_client);
-        let ConversationContext { branch: Branch { ids, after }, instructions } =
+        let ConversationContext { branch, instructions, folder, files, expires_at } =
             replay_or_context(app, caller, &asked, now).await?;
 
-        let NewChat { message, context, key, model, max_cost } = asked;
+        let Branch { ids, after, .. } = branch;
+        let NewChat { message, attachments, context, temporary, key, model, max_cost } = asked;
+        let expires_at = expires_at.or(temporary.then_some(now + TEMPORARY));
         let model = model?;
-        let (quote, given_bound) = model.quote(app, &message, &context);
+        let id = chat_id.to_string();
+        let of_chat = (caller.user_id(), id.as_str());
+        let files =
+            PromptFiles::choose(&model.ai, &message, attachments, files, of_chat, expires_at)?;
+        let (quote, given_bound) = model.quote(app, &message, &context, &files, folder.is_some());
         let quote = quote.within(max_cost).map_err(Error::from)?;
         let by_usage = quote.depends_on_usage();
 
         let lease_ends = now + time_left.as_secs() + LEASE_AFTER;
         let hold = Hold::new(caller, chat_id, quote, lease_ends);
         let mut pending = PendingHold::new(app, caller, key.as_ref(), max_cost, hold, now);
-        let Placed { shortage, chats, own_instructions } = pending.place(&context, &ids).await?;
+        let Placed { shortage, chats, contents, own_instructions, folder } =
+            pending.place(&context, &ids, &files, folder.as_deref()).await?;
 
         let conversation = context.conversation(chat_id);
+        let new_folder = context.new_folder().map(str::to_owned);
         let mut prompt = match context {
             Context::Given(prompt) => *prompt,
-            Context::New | Context::Conversation { .. } => {
-                let instructions = own_instructions.into_iter().chain(instructions).collect();
-                let room = model.ai.context_room(message.text().len());
-                assemble(&message, chats, instructions, room, by_usage)
+            Context::New { .. } | Context::Conversation { .. } => {
+                let of_folder = folder.and_then(|folder| folder.instructions().map(str::to_owned));
+                let instructions: Vec<String> =
+                    own_instructions.into_iter().chain(of_folder).chain(instructions).collect();
+                let room = model.ai.context_room(message.text().len() + files.prompt_size());
+                let chats = remembered_chats(chats, &instructions, room, by_usage);
+                let turns = files.turns(&chats, &contents, &message);
+                Prompt { turns, instructions, ..Prompt::default() }
             }
         };
         let shortened_to = match given_bound.or_else(|| model.bound(&prompt)) {
@@ -121,6 +138,7 @@ impl Charge {
             None => None,
         };
         prompt.max_tokens = shortened_to.or(prompt.max_tokens);
+        pending.store_files(&files).await?;
 
         let time_taken = Duration::from_millis(app.clock.millis().saturating_sub(started));
         let patience =
@@ -131,8 +149,12 @@ impl Charge {
             hold: pending.hold,
             message,
             conversation,
+            expires_at,
+            new_folder,
             after,
             prompt,
+            files: files.listed(),
+            over: files.over(),
             model,
             shortened: shortened_to.is_some(),
             api_key: caller.api_key().cloned(),
@@ -151,6 +173,12 @@ struct ConversationContext {
     branch: Branch,
     /// The user's instructions for the conversation.
     instructions: Option<String>,
+    /// When the conversation is deleted, in seconds, if it is temporary.
+    expires_at: Option<u64>,
+    /// The id of the conversation's folder, which may have been deleted.
+    folder: Option<String>,
+    /// The files that the conversation lists.
+    files: Vec<FileInfo>,
 }
 
 /// The outcome of reading the conversation that precedes a new chat.
@@ -176,7 +204,7 @@ async fn replay_or_context(
         }
     };
     let (replayed, conversation) =
-        tokio::join!(replayed, read_conversation(app, caller, &asked.context));
+        tokio::join!(replayed, read_conversation(app, caller, &asked.context, now));
     replayed?;
     match conversation? {
         ReadOutcome::Read(conversation) => Ok(conversation),
@@ -189,21 +217,32 @@ async fn read_conversation(
     app: &AiApp,
     caller: &Credential,
     context: &Context,
+    now: u64,
 ) -> Result<ReadOutcome> {
     let Context::Conversation { id, after } = context else {
-        return Ok(ReadOutcome::Read(ConversationContext::default()));
+        let folder = context.new_folder().map(str::to_owned);
+        return Ok(ReadOutcome::Read(ConversationContext { folder, ..Default::default() }));
     };
     let (user_id, count) = (caller.user_id(), app.ai.config.context_chats);
     let (conversation, newest) = tokio::try_join!(
         app.store.conversation(user_id, id),
         app.store.newest_chats(user_id, id, count)
     )?;
-    let Some(Conversation { instructions, .. }) = conversation else {
+    let kept = conversation.filter(|conversation| !conversation.is_expired(now));
+    let Some(conversation) = kept else {
         return Ok(ReadOutcome::Missing(Error::NoSuchConversation));
     };
+    let files = conversation.all_files();
+    let Conversation { instructions, folder, expires_at, .. } = conversation;
     let branch = app.store.branch(user_id, id, newest, after.as_ref(), count).await?;
     Ok(match branch {
-        Some(branch) => ReadOutcome::Read(ConversationContext { branch, instructions }),
+        Some(branch) => ReadOutcome::Read(ConversationContext {
+            branch,
+            instructions,
+            folder,
+            files,
+            expires_at,
+        }),
         None => ReadOutcome::Missing(Error::field("after", NOT_IN_CONVERSATION)),
     })
 }
@@ -249,7 +288,8 @@ async fn replay_or_running(app: &App, caller: &Credential, key: Option<&RequestK
 /// Returns [`NoCharge::Replayed`] with the result, [`Error::NoSuchModel`] if the caller isn't
 /// allowed to use the model that answered, [`Error::KeyReused`], or [`Error::ChatDeleted`].
 async fn replay(app: &App, caller: &Credential, key: &RequestKey) -> Result<(), NoCharge> {
-    let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
+    let now = app.clock.seconds();
+    let Some(record) = app.store.record(&key.id, now).await? else {
         return Ok(());
     };
     let (account, chat) = tokio::join!(
@@ -260,7 +300,7 @@ async fn replay(app: &App, caller: &Credential, key: &RequestKey) -> Result<(), 
     if record.fingerprint != key.fingerprint {
         return Err(Error::KeyReused.into());
     }
-    let chat = chat?.ok_or(Error::ChatDeleted)?;
+    let chat = chat?.filter(|chat| !chat.is_expired(now)).ok_or(Error::ChatDeleted)?;
     // A request doesn't have to contain a model, so only the stored chat shows which model
     // answered.
     match caller.may_use(chat.model_name()) {
@@ -286,8 +326,12 @@ struct Placed {
     shortage: Option<Shortage>,
     /// The chats that precede the new chat, newest first.
     chats: Vec<Chat>,
+    /// The files of earlier messages.
+    contents: Vec<File>,
     /// The user's instructions for all conversations.
     own_instructions: Option<String>,
+    /// The conversation's folder.
+    folder: Option<Folder>,
 }
 
 impl<'a> PendingHold<'a> {
@@ -308,25 +352,58 @@ impl<'a> PendingHold<'a> {
         Self { app, caller, key, max_cost, limits, hold, now }
     }
 
-    /// Places the hold, and reads the chats with these ids in parallel. Then reads the user's
-    /// instructions. If a read fails, returns the credits.
-    async fn place(&mut self, context: &Context, ids: &[String]) -> Result<Placed, NoCharge> {
+    /// Places the hold, and reads the chats with these ids, the files of earlier messages and the
+    /// folder in parallel. Then reads the user's instructions. If a read fails, returns the credits.
+    async fn place(
+        &mut self,
+        context: &Context,
+        ids: &[String],
+        files: &PromptFiles,
+        folder: Option<&str>,
+    ) -> Result<Placed, NoCharge> {
         let (app, caller) = (self.app, self.caller);
-        let (reserved, chats, ()) = tokio::join!(
+        let (reserved, chats, contents, folder, ()) = tokio::join!(
             app.store.reserve(caller, &mut self.hold, self.limits, self.now),
             app.store.chats_by_id(caller.user_id(), ids),
+            files.read(app, caller.user_id()),
+            app.store.folder(caller.user_id(), folder),
             app.ai.renew_keys()
         );
         let shortage = self.held_or_short(reserved).await?;
-        let read = match chats {
-            Ok(chats) => own_instructions(app, &self.hold, context).await.map(|own| (chats, own)),
-            Err(error) => Err(error.into()),
+        let read = async {
+            let (chats, contents, folder) = (chats?, contents?, folder?);
+            if folder.is_none() && context.new_folder().is_some() {
+                return Err(Error::NoSuchFolder);
+            }
+            let own_instructions = own_instructions(app, &self.hold, context).await?;
+            Ok::<_, Error>(Placed { shortage, chats, contents, own_instructions, folder })
         };
-        match read {
-            Ok((chats, own_instructions)) => Ok(Placed { shortage, chats, own_instructions }),
+        match read.await {
+            Ok(placed) => Ok(placed),
             Err(error) if shortage.is_some() => Err(self.abandon(error).await.into()),
             Err(error) => {
-                Err(refund(app, &self.hold, self.limits, Refund::Counted, error).await.into())
+                let counts = match error {
+                    Error::NoSuchFolder => Refund::Uncounted,
+                    _ => Refund::Counted,
+                };
+                Err(refund(app, &self.hold, self.limits, counts, error).await.into())
+            }
+        }
+    }
+
+    /// Stores the message's files. They are stored after the credits are held, so that a caller
+    /// without credits can't fill the store. If this fails, returns the credits; the sweep deletes
+    /// the files that were stored.
+    async fn store_files(&self, files: &PromptFiles) -> Result<(), NoCharge> {
+        let new = files.new_files();
+        if new.is_empty() {
+            return Ok(());
+        }
+        match self.app.store.store_files(&self.hold, new).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let (hold, error) = (&self.hold, error.into());
+                Err(refund(self.app, hold, self.limits, Refund::Counted, error).await.into())
             }
         }
     }
@@ -443,35 +520,27 @@ impl<'a> PendingHold<'a> {
 /// instructions themselves.
 async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<Option<String>> {
     match context {
-        Context::New | Context::Conversation { .. } if hold.is_instructed() => {
+        Context::New { .. } | Context::Conversation { .. } if hold.is_instructed() => {
             Ok(app.store.instructions(hold.user_id()).await?)
         }
         _ => Ok(None),
     }
 }
 
-/// Returns the prompt for a message, with as many of the preceding chats as fit into a context of
-/// `room` bytes.
-fn assemble(
-    message: &Message,
-    chats: Vec<Chat>,
-    instructions: Vec<String>,
+/// Returns the newest chats that fit into a context of `room` bytes with these instructions, oldest
+/// first.
+fn remembered_chats(
+    newest_first: Vec<Chat>,
+    instructions: &[String],
     room: usize,
     by_usage: bool,
-) -> Prompt {
+) -> Vec<Chat> {
     // Instructions count like earlier messages, so they don't raise the maximum length of a prompt.
-    let room = room.saturating_sub(instructions_size(&instructions, by_usage));
+    let mut left = room.saturating_sub(instructions_size(instructions, by_usage));
     let size = |chat: &Chat| match by_usage {
         true => chat.bound(),
         false => chat.prompt_size(),
     };
-    let turns = remembered(chats, room, size);
-    Prompt { instructions, ..Prompt::after(turns, message.text()) }
-}
-
-/// Returns the newest chats whose total size fits into `room`, as turns, oldest first.
-fn remembered(newest_first: Vec<Chat>, room: usize, size: impl Fn(&Chat) -> usize) -> Vec<Turn> {
-    let mut left = room;
     let fits = |chat: &Chat| {
         let rest = left.checked_sub(size(chat));
         left = rest.unwrap_or(left);
@@ -479,7 +548,5 @@ fn remembered(newest_first: Vec<Chat>, room: usize, size: impl Fn(&Chat) -> usiz
     };
     let mut last: Vec<Chat> = newest_first.into_iter().take_while(fits).collect();
     last.reverse();
-    // Leave out blank turns, such as the empty answer of a stopped chat, because some providers
-    // refuse them.
-    last.iter().flat_map(Chat::turns).filter(|turn| !turn.is_blank()).collect()
+    last
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::ai::{Ai, EmbeddingInput, OF_TURN, Prompt, instructions_bound};
 use crate::app::AiApp;
 use crate::charge::context::Context;
+use crate::charge::files::PromptFiles;
 use crate::config::UnknownModels;
 use crate::error::TooLong;
 use crate::store::{Hold, StoredPrices};
@@ -57,7 +58,8 @@ impl ChosenModel {
     ///
     /// # Errors
     /// Returns [`Error::NoSuchModel`] if the list doesn't contain the model and `unknown` refuses
-    /// such names, or if the caller isn't allowed to use the model. Also returns the errors from
+    /// such names, if the name belongs to a model of another kind, or if the caller isn't allowed to
+    /// use the model. Also returns the errors from
     /// [`Prices::current`](crate::cache::Cached::current).
     pub async fn choose(
         app: &AiApp,
@@ -81,7 +83,10 @@ impl ChosenModel {
             None => first,
             Some(name) => match prices.list.chosen(name, kind) {
                 Some((index, model)) => caller.may_use(&model.name).then_some(index),
-                None if unknown == UnknownModels::Default => first,
+                // The name of a model for embeddings isn't unknown.
+                None if unknown == UnknownModels::Default && prices.list.model(name).is_none() => {
+                    first
+                }
                 None => None,
             },
         };
@@ -163,28 +168,33 @@ impl ChosenModel {
 
     /// Returns the quote that applies before the conversation is read. If the model is charged by
     /// usage, the quote assumes the longest context that the settings allow. A request under `/v1`
-    /// already contains its whole prompt, so the bound is returned as well.
+    /// already contains its whole prompt, so the bound is returned as well. `is_in_folder` is true
+    /// if the prompt may also contain a folder's instructions.
     pub(super) fn quote(
         &self,
         app: &AiApp,
         message: &Message,
         context: &Context,
+        files: &PromptFiles,
+        is_in_folder: bool,
     ) -> (Quote, Option<Bound>) {
         let config = &app.ai.config;
+        let of_folder = if is_in_folder { INSTRUCTIONS } else { 0 };
         match (self.fare, context) {
-            (Fare::Message(price), Context::New | Context::Conversation { .. }) => {
-                (Quote::flat(price), None)
+            (Fare::Message(price), Context::New { .. } | Context::Conversation { .. }) => {
+                (Quote::by_length(price, files.priced_size(), config.priced_bytes), None)
             }
             (Fare::Message(price), Context::Given(prompt)) => {
                 (Quote::by_length(price, prompt.priced_size(), config.priced_bytes), None)
             }
-            (Fare::Usage(rates), Context::New) => {
-                (self.quote_with_context(rates, message, INSTRUCTIONS), None)
+            (Fare::Usage(rates), Context::New { .. }) => {
+                (self.quote_with_context(rates, message, INSTRUCTIONS + of_folder, files), None)
             }
             (Fare::Usage(rates), Context::Conversation { .. }) => {
                 let turns = 2 * config.context_chats + 1;
-                let longest = 2 * INSTRUCTIONS + config.context_bytes + turns * (OF_TURN + 1);
-                (self.quote_with_context(rates, message, longest), None)
+                let instructions = 2 * INSTRUCTIONS + of_folder;
+                let longest = instructions + config.context_bytes + turns * (OF_TURN + 1);
+                (self.quote_with_context(rates, message, longest, files), None)
             }
             (Fare::Usage(rates), Context::Given(prompt)) => {
                 let bound = self.bound_by_usage(rates, prompt);
@@ -193,11 +203,19 @@ impl ChosenModel {
         }
     }
 
-    /// Returns the quote for a message with a context of at most `context` model tokens.
-    fn quote_with_context(&self, rates: Rates, message: &Message, context: usize) -> Quote {
+    /// Returns the quote for a message with these files and a context of at most `context` model
+    /// tokens.
+    fn quote_with_context(
+        &self,
+        rates: Rates,
+        message: &Message,
+        context: usize,
+        files: &PromptFiles,
+    ) -> Quote {
         let alone = Prompt::after(Vec::new(), message.text());
         let context = u64::try_from(context).unwrap_or(u64::MAX);
-        let prompt = self.prompt_bound(&alone).saturating_add(context);
+        let files = files.bound(self.picture().unwrap_or(0));
+        let prompt = self.prompt_bound(&alone).saturating_add(context).saturating_add(files);
         let (longest, writes) = (self.ai.longest_answer(None), self.ai.cache_writes(&alone));
         Quote::by_usage(rates, prompt, longest.into(), writes)
     }

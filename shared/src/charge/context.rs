@@ -9,7 +9,10 @@ use crate::values::ParentChat;
 #[derive(Clone, Debug)]
 pub enum Context {
     /// Nothing, because the message begins a new conversation.
-    New,
+    New {
+        /// The id of the new conversation's folder.
+        folder: Option<String>,
+    },
     /// The messages in a branch of a conversation.
     Conversation {
         /// The conversation's id.
@@ -22,10 +25,18 @@ pub enum Context {
 }
 
 impl Context {
+    /// Returns the id of the folder in which the message begins a conversation.
+    pub(super) fn new_folder(&self) -> Option<&str> {
+        match self {
+            Self::New { folder } => folder.as_deref(),
+            Self::Conversation { .. } | Self::Given(_) => None,
+        }
+    }
+
     /// Returns the id of the new chat's conversation. `None` if the chat isn't part of one.
     pub(super) fn conversation(&self, chat_id: Uuid) -> Option<String> {
         match self {
-            Self::New => Some(chat_id.to_string()),
+            Self::New { .. } => Some(chat_id.to_string()),
             Self::Conversation { id, .. } => Some(id.clone()),
             Self::Given(_) => None,
         }

@@ -44,6 +44,7 @@ pub const EMBEDDING_FAILURES: &[Failure] = &[
     Failure::TooManyRefunds,
     Failure::PromptTooLong,
     Failure::AiFailed,
+    Failure::AiDenied,
     Failure::AiFailedTokensHeld,
     Failure::AiOverloaded,
     Failure::AiTimedOut,

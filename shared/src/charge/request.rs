@@ -12,8 +12,11 @@ use crate::config::UnknownModels;
 use crate::error::REQUIRED;
 use crate::openapi::{AfterOrNone, IdOrNone};
 use crate::store::UnkeyedRequest;
+use crate::values::file::{FILES_OF_MESSAGE, PICTURES};
 use crate::values::idempotency::{Key, Kind, fingerprint, fingerprint_without};
-use crate::values::{AccessToken, Credential, Message, ModelKind, ParentChat, Whole};
+use crate::values::{
+    AccessToken, Attachment, Credential, Invalid, Message, ModelKind, ParentChat, Whole,
+};
 use crate::{App, Credits, Error, Request, Result, http};
 
 /// The chat that a request asks for.
@@ -21,8 +24,12 @@ use crate::{App, Credits, Error, Request, Result, http};
 pub struct NewChat {
     /// The message to answer.
     pub message: Message,
+    /// The files of the message.
+    pub attachments: Vec<Attachment>,
     /// The context of the message.
     pub context: Context,
+    /// True if the chat begins a temporary conversation.
+    pub temporary: bool,
     /// The idempotency key, if there is one.
     pub key: Option<RequestKey>,
     /// The requested model. If the model can't be used, the error is returned only if no earlier
@@ -179,6 +186,10 @@ impl RequestKey {
 pub struct Body {
     #[schema(value_type = Message)]
     message: Option<String>,
+    /// The files that the AI gets with this message and with all later messages of the
+    /// conversation: at most 8, of which at most 4 are pictures.
+    #[schema(max_items = 8)]
+    attachments: Option<Vec<AttachmentBody>>,
     /// The conversation that the message continues. Without `conversation_id`, the message begins a
     /// new conversation.
     #[schema(value_type = Option<IdOrNone>)]
@@ -188,6 +199,10 @@ pub struct Body {
     /// have a message answered again. Without `after`, this message follows the newest message.
     #[schema(value_type = Option<AfterOrNone>)]
     after: Option<String>,
+    /// The folder in which the message begins a conversation, which can't be temporary. For a
+    /// conversation that exists, use `PATCH /api/conversations/{id}`.
+    #[schema(value_type = Option<IdOrNone>)]
+    folder_id: Option<String>,
     /// The name, in the price list, of the model that should answer. Without `model`, the list's
     /// first model answers. Ignored if there is no price list.
     #[schema(examples("echo"))]
@@ -196,8 +211,48 @@ pub struct Body {
     /// If even the shortest answer would cost more, the message is refused with `costs_more`.
     #[schema(value_type = Option<Credits>)]
     max_cost: Option<Whole<u64>>,
+    /// True if the message begins a temporary conversation. Lists and searches don't show it, and
+    /// it is deleted after a day. It is charged like any other. Can't be combined with
+    /// `conversation_id`: further messages are as temporary as their conversation.
+    temporary: Option<bool>,
     /// An access token, for clients that don't send the `Authorization` header.
     token: Option<String>,
+}
+
+/// A file in a request, with either `data` or `text`.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Attachment, examples(json!({ "name": "notes.txt", "text": "Hello world" })))]
+struct AttachmentBody {
+    /// The name. If it is a path, only the part after the last slash is kept. Invisible characters
+    /// are removed.
+    #[schema(min_length = 1, examples("notes.txt"))]
+    name: String,
+    /// The media type. For a picture, it must be the type of its data if it is sent.
+    #[serde(rename = "type")]
+    #[schema(examples("text/plain"))]
+    kind: Option<String>,
+    /// A PNG, JPEG or WebP of at most 307,200 bytes, as Base64.
+    #[schema(content_encoding = "base64")]
+    data: Option<String>,
+    /// A text of at most 307,200 bytes.
+    #[schema(min_length = 1, examples("Hello world"))]
+    text: Option<String>,
+}
+
+/// Checks a message's files.
+fn attachments(sent: Vec<AttachmentBody>) -> Result<Vec<Attachment>, Invalid> {
+    if sent.len() > FILES_OF_MESSAGE {
+        return Err(format!("A message can have at most {FILES_OF_MESSAGE} files.").into());
+    }
+    let parse = |sent: AttachmentBody| {
+        let AttachmentBody { name, kind, data, text } = sent;
+        Attachment::parse(&name, kind.as_deref(), data.as_deref(), text)
+    };
+    let files: Vec<Attachment> = sent.into_iter().map(parse).collect::<Result<_, _>>()?;
+    if files.iter().filter(|file| file.is_picture()).count() > PICTURES {
+        return Err(format!("A message can have at most {PICTURES} pictures.").into());
+    }
+    Ok(files)
 }
 
 /// Reads the caller and the message from a request. The message continues one of the caller's
@@ -226,7 +281,17 @@ async fn asked(
     body: Body,
     authorization: Option<&str>,
 ) -> Result<(Credential, NewChat)> {
-    let Body { message, conversation_id, after, model, max_cost, token } = body;
+    let Body {
+        message,
+        attachments: sent,
+        conversation_id,
+        after,
+        folder_id,
+        model,
+        max_cost,
+        temporary,
+        token,
+    } = body;
     let caller = match authorization {
         Some(token) => AccessToken::verify(app, token).await?,
         None => AccessToken::verify(app, &token.ok_or(Error::NotAuthenticated)?).await?,
@@ -236,7 +301,19 @@ async fn asked(
     let message = message
         .and_then(|text| Message::parse(text, app.config.message_limit))
         .map_err(|sentence| Error::field("message", sentence))?;
-    let context = context(conversation_id, after)?;
+    let attachments = attachments(sent.unwrap_or_default())
+        .map_err(|sentence| Error::field("attachments", sentence))?;
+    let context = context(conversation_id, after, folder_id)?;
+    let temporary = temporary.unwrap_or_default();
+    match context {
+        Context::New { folder: Some(_) } if temporary => {
+            return Err(Error::field("folder_id", NOT_IN_FOLDER));
+        }
+        Context::Conversation { .. } if temporary => {
+            return Err(Error::field("temporary", NOT_NEW));
+        }
+        _ => {}
+    }
     let max_cost = max_cost.map(|Whole(most)| Credits::new(most).ok_or(TOO_MUCH)).transpose();
     let max_cost = max_cost.map_err(|sentence| Error::field("max_cost", sentence))?;
     let (kind, unknown) = (ModelKind::Chat, UnknownModels::Refuse);
@@ -250,9 +327,17 @@ async fn asked(
     let key = key.map(|key| {
         let model = model.as_deref().filter(|model| !model.is_empty());
         let payload = payload(&context, &message, model);
+        let payload = if temporary { json!(["temporary", payload]) } else { payload };
+        let payload = match attachments.is_empty() {
+            true => payload,
+            false => {
+                let files: Vec<String> = attachments.iter().map(Attachment::fingerprint).collect();
+                json!([payload, files])
+            }
+        };
         RequestKey::sent(&key, &caller, fingerprint(payload.to_string()))
     });
-    Ok((caller, NewChat { message, context, key, model: chosen, max_cost }))
+    Ok((caller, NewChat { message, attachments, context, temporary, key, model: chosen, max_cost }))
 }
 
 /// Parses the id of a conversation. Returns the id as a hyphenated lower-case UUID.
@@ -265,8 +350,25 @@ pub fn conversation_id(text: &str) -> Result<String> {
     Ok(id.to_string())
 }
 
+/// Parses the id of a folder. Returns the id as a hyphenated lower-case UUID.
+///
+/// # Errors
+/// Returns [`Error::Invalid`] if `text` isn't an id.
+pub fn folder_id(text: &str) -> Result<String> {
+    let id = Uuid::try_parse(text)
+        .map_err(|_| Error::field("folder_id", "This must be the id of a folder."))?;
+    Ok(id.to_string())
+}
+
 /// The error message for a `max_cost` above the largest possible balance.
 const TOO_MUCH: &str = "This must be a whole number of at most a trillion.";
+
+/// The error message for a request with `temporary` that continues a conversation.
+const NOT_NEW: &str =
+    "Only a new conversation can be temporary. Send this without conversation_id, or omit it.";
+
+/// The error message for a temporary conversation that is to be in a folder.
+const NOT_IN_FOLDER: &str = "A temporary chat can't be in a folder.";
 
 /// The error message for a model that isn't in the price list.
 const UNLISTED: &str =
@@ -275,16 +377,26 @@ const UNLISTED: &str =
 /// The error message for a request with `after` but without a conversation.
 const NO_CONVERSATION: &str = "Also send the conversation_id of the message that this one follows.";
 
+/// The error message for a request with a conversation and a folder.
+const HAS_FOLDER: &str = "Send this only with a message that begins a conversation.";
+
 /// The error message if `after` refers to a deleted message, or to a message in a different
 /// conversation.
 pub(super) const NOT_IN_CONVERSATION: &str =
     "The conversation has no message with this id. It may have been deleted.";
 
 /// Returns the conversation that precedes the request's message.
-fn context(conversation: Option<String>, after: Option<String>) -> Result<Context> {
+fn context(
+    conversation: Option<String>,
+    after: Option<String>,
+    folder: Option<String>,
+) -> Result<Context> {
     let after = after.filter(|word| !word.is_empty());
+    let folder = folder.filter(|id| !id.is_empty());
+    let folder = folder.map(|id| folder_id(&id)).transpose()?;
     match (conversation.filter(|id| !id.is_empty()), after) {
-        (None, None) => Ok(Context::New),
+        (None, None) => Ok(Context::New { folder }),
+        (Some(_), _) if folder.is_some() => Err(Error::field("folder_id", HAS_FOLDER)),
         (None, Some(_)) => Err(Error::field("after", NO_CONVERSATION)),
         (Some(id), None) => Ok(Context::Conversation { id: conversation_id(&id)?, after: None }),
         (Some(id), Some(word)) => {
@@ -301,7 +413,8 @@ fn context(conversation: Option<String>, after: Option<String>) -> Result<Contex
 /// model, the payload is the same as in earlier releases.
 fn payload(context: &Context, message: &Message, model: Option<&str>) -> Value {
     let payload = match context {
-        Context::New | Context::Given(_) => json!(["chat", message.text()]),
+        Context::New { folder: None } | Context::Given(_) => json!(["chat", message.text()]),
+        Context::New { folder: Some(id) } => json!(["chat", message.text(), { "folder": id }]),
         Context::Conversation { id, after: None } => json!(["chat", id, message.text()]),
         Context::Conversation { id, after: Some(after) } => {
             json!(["chat", id, message.text(), after.word()])

@@ -212,6 +212,8 @@ pub struct CatalogConfig {
     pub context_chats: usize,
     /// `CONTEXT_BYTES`.
     pub context_bytes: usize,
+    /// `PRICED_BYTES`.
+    pub priced_bytes: usize,
 }
 
 impl CatalogConfig {
@@ -221,6 +223,7 @@ impl CatalogConfig {
         rows::AI_MAX_TOKENS.name,
         rows::CONTEXT_CHATS.name,
         rows::CONTEXT_BYTES.name,
+        rows::PRICED_BYTES.name,
     ];
 
     /// Reads the settings.
@@ -229,6 +232,7 @@ impl CatalogConfig {
     /// Returns an error for the first missing or invalid setting.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
+            priced_bytes: settings.number(rows::PRICED_BYTES)?,
             models: settings.ai_models()?,
             system_prompt: settings.optional(rows::AI_SYSTEM_PROMPT),
             max_tokens: settings.number(rows::AI_MAX_TOKENS)?,

@@ -11,6 +11,15 @@ pub enum ChatAccess {
     Search,
 }
 
+/// Whether users can share chats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Chats can't be shared, and shared chats can't be read.
+    Off,
+    /// Users can share chats, and everybody who knows the link can read a shared chat.
+    On,
+}
+
 /// The status with which the endpoints for OpenAI's clients refuse a chat that costs more than the
 /// balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 
 use tracing::Level;
 
-use super::choices::{ChatAccess, EmptyBalance, StripeMode, UnknownModels, Unsupported};
+use super::choices::{ChatAccess, EmptyBalance, Sharing, StripeMode, UnknownModels, Unsupported};
 use super::setting::{
     Choice, Group, Number, Setting, Text, as_by_default, by_reply, expression, fixed, local_only,
     parameter,
@@ -136,6 +136,18 @@ settings! {
                 (`search`), only read and export them (`read`), or nothing (`off`). With `off`, \
                 the statements that administrators read don't show the beginnings of messages");
 
+        SHARING: Choice<Sharing> = Choice::new(
+            "off",
+            &["off", "on"],
+            &[Sharing::Off, Sharing::On],
+        ) =>
+            parameter("Sharing", "Whether users may share a copy of a chat with everybody who \
+                knows its link: on or off")
+            .docs("`on`: users can [share a copy of a chat](accounts.md#shared-chats) with \
+                everybody who knows its link, and administrators get the readers' reports. `off`: \
+                chats can't be shared, and shared chats can't be read or reported \
+                (`sharing_off`), but can still be listed and ended");
+
         CLIENT_STATUSES: Text = Text::new("") =>
             parameter("ClientStatuses", "Other statuses that old clients expect, such as \
                 message=201,balance=403,login=400; empty for 200, 402 and 401")
@@ -254,9 +266,10 @@ settings! {
                 provider has what](../use/clients.md#parameters)): the request is refused with a \
                 400 that names the parameter (`refuse`), or the parameter is ignored (`ignore`)");
 
-        MESSAGE_LIMIT: Number = Number::new(8000, 1, 32_000) =>
+        MESSAGE_LIMIT: Number = Number::new(32_000, 1, 32_000) =>
             parameter("MessageLimit", "The maximum length of a message, in characters")
-            .docs("the longest message in characters");
+            .docs("the longest message in characters. On `/v1`, the history keeps this many \
+                characters of a message");
 
         PROMPT_LIMIT: Number = Number::new(524_288, 1024, 4_194_304) =>
             parameter("PromptLimit", "The maximum size of a prompt under /v1, in bytes")
@@ -330,6 +343,21 @@ settings! {
             parameter("AiMaxTokens", "The maximum length of an answer, in the model's tokens")
             .docs("the longest answer, in model tokens. In a price list, a model can have a \
                 different limit (`most`)");
+
+        TITLE_MODEL: Text = Text::new("") =>
+            parameter("TitleModel", "The model that writes the titles of chats; empty for titles \
+                from their first messages")
+            .longest(80)
+            .pattern("[!-~]*")
+            .must_be("a name without spaces")
+            .docs("the model that [writes the titles](cost.md#titles) of chats: a model of the \
+                price list, or otherwise a model of the first provider. You pay for it, so choose \
+                a cheap one that answers without reasoning. Without this setting, a title is the \
+                first line of the first message");
+
+        TITLES_PER_DAY: Number = Number::new(50, 1, 1000) =>
+            parameter("TitlesPerDay", "How many titles a model writes for one account per day")
+            .docs("how many titles a model writes for one account per day (UTC)");
 
         OPENAI_BASE_URL: Text = Text::new("https://api.openai.com/v1") =>
             parameter("OpenAiBaseUrl", "The URL of openai, a server with OpenAI's chat completions")
@@ -524,7 +552,7 @@ settings! {
         =>
             parameter("AccountRate", "Like RequestRate, but for each expensive method - \
                 registration, log-in, changes of a password or profile, deletion and export of an \
-                account, statistics and exports for administrators")
+                account, shared chats, statistics and exports for administrators")
             .range(1, Some(100_000))
             .default_number(20)
             .docs("like `RequestRate`, for each [expensive \
@@ -542,8 +570,8 @@ settings! {
         BODY_LIMIT: Number = Number::new(65_536, 1024, 1_048_576) =>
             parameter("BodyLimit", "The maximum size of a request's body, in bytes, except under \
                 /v1")
-            .docs("the largest request body in bytes, except on `/v1`, and except for Stripe's \
-                events, which may be 512 KB long");
+            .docs("the largest request body in bytes, except on `/v1`, for messages, which may be \
+                2 MB long with their files, and for Stripe's events, which may be 512 KB long");
 
         // Lambda accepts events of up to 6 MB. In an event, each quotation mark and line break in
         // the request's body needs two bytes.
@@ -616,7 +644,7 @@ settings! {
         =>
             parameter("UsersTableArn", "The ARN of an existing Users table in this region and \
                 account, which the functions then use; empty to create a table. Give the ARNs of \
-                all five tables and of the stream, or none of them")
+                the stream and of all tables except Files, or none of them")
             .pattern(TABLE_ARN)
             .docs("an [existing Users table](backup.md#restore) instead of the stack's own");
 
@@ -643,6 +671,13 @@ settings! {
                 Users table")
             .pattern(TABLE_ARN)
             .docs("an [existing Ledger table](backup.md#restore) instead of the stack's own");
+
+        =>
+            parameter("FilesTableArn", "The ARN of the existing Files table that belongs to the \
+                Users table; empty to create a table, also beside existing tables from before \
+                there were files")
+            .pattern(TABLE_ARN)
+            .docs("an [existing Files table](backup.md#restore) instead of the stack's own");
 
         =>
             parameter("TokensStreamArn", "The ARN of the existing Tokens table's stream")
@@ -683,6 +718,13 @@ settings! {
             )
             .shown("made by the template")
             .docs("the name of the Ledger table");
+
+        FILES_TABLE: Text = Text::new("") =>
+            expression(
+                "!If [OwnFiles, !Ref FilesTable, !Select [1, !Split [/, !Sub \"${FilesTableArn}/\"]]]",
+            )
+            .shown("made by the template")
+            .docs("the name of the Files table");
 
         DYNAMODB_ENDPOINT: Text = Text::new("") =>
             fixed("")

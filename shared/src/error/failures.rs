@@ -12,7 +12,9 @@ use crate::clock::Day;
 use crate::config::HEADER_LIMIT;
 use crate::values::api_key::{API_KEYS, LIMITED_KEYS};
 use crate::values::limit::MINUTE;
-use crate::values::{GUESSES_AN_HOUR, KeyLimit, Limit, LimitPeriod};
+use crate::values::{
+    FOLDERS, GUESSES_AN_HOUR, KeyLimit, Limit, LimitPeriod, SHARED_BYTES, SHARED_MESSAGES, SHARES,
+};
 
 /// Returns an optional column of the table.
 macro_rules! column {
@@ -268,6 +270,14 @@ failures! {
     /// No pack on sale has this id.
     NoSuchPack: 404 "no_such_pack",
         "No pack on sale has this id; GET /api/user/purchases lists them.";
+    /// No shared chat has this link or id: it was ended, or never existed.
+    NoSuchShare: 404 "no_such_share",
+        "This chat isn't shared: its author or an administrator has ended it, or the link is wrong.";
+    /// No report about this shared chat has this id, or it was dismissed.
+    NoSuchReport: 404 "not_found", "No report about this chat has this id, or it was dismissed.";
+    /// The operator hasn't switched on shared chats.
+    SharingOff: 404 "sharing_off",
+        "The operator of this service hasn't switched on shared chats.";
     /// The operator sells nothing.
     NothingSold: 404 "nothing_sold", "The operator of this service sells no tokens here.";
     /// The caller has no session with this id, or it has ended.
@@ -277,8 +287,12 @@ failures! {
     /// The caller has no conversation with this id, or it was deleted. Nothing was charged.
     NoSuchConversation: 404 "not_found",
         "You have no conversation with this id, or it was deleted.";
+    /// The caller has no folder with this id, or it was deleted. Nothing was charged.
+    NoSuchFolder: 404 "not_found", "You have no folder with this id, or it was deleted.";
     /// The caller has no message with this id, or it was deleted.
     NoSuchChat: 404 "not_found", "You have no message with this id, or it was deleted.";
+    /// The caller has no file with this id, or it was deleted.
+    NoSuchFile: 404 "not_found", "You have no file with this id, or it was deleted.";
     /// The caller has no message with this `Idempotency-Key` that is being answered, or was
     /// answered in the last day.
     NothingToStop: 404 "not_found",
@@ -298,6 +312,13 @@ failures! {
     /// No e-mail can be sent to the account.
     NoAddress: 409 "no_address",
         "This account has no e-mail address, or is deactivated. No e-mail was sent.";
+    /// The account has the maximum number of folders.
+    TooManyFolders {
+        /// The maximum.
+        most: usize,
+    }: 409 "too_many_folders",
+        format!("An account has at most {most} folders. Delete one that is no longer used."),
+        example { most: FOLDERS };
     /// The account has the maximum number of API keys.
     TooManyApiKeys {
         /// The maximum.
@@ -305,6 +326,22 @@ failures! {
     }: 409 "too_many_api_keys",
         format!("An account has at most {most} API keys. Revoke one that is no longer used."),
         example { most: API_KEYS };
+    /// The account has the maximum number of shared chats.
+    TooManyShares {
+        /// The maximum.
+        most: u32,
+    }: 409 "too_many_shares",
+        format!("An account has at most {most} shared chats. End one that is no longer needed."),
+        example { most: SHARES };
+    /// The chat is too long to be shared.
+    ShareTooLong {
+        /// The maximum number of messages.
+        messages: usize,
+        /// The maximum size of all messages and answers, in bytes.
+        bytes: usize,
+    }: 409 "share_too_long",
+        format!("A shared chat has at most {messages} messages and {bytes} bytes. Share it up to an earlier message."),
+        example { messages: SHARED_MESSAGES, bytes: SHARED_BYTES };
     /// The account has the maximum number of API keys with a limit.
     TooManyLimitedKeys {
         /// The maximum.
@@ -312,6 +349,12 @@ failures! {
     }: 409 "too_many_limited_keys",
         format!("An account has at most {most} API keys with a limit. Revoke one that is no longer used."),
         example { most: LIMITED_KEYS };
+    /// The API key has no limit whose number of tokens could change.
+    NoKeyLimit: 409 "no_key_limit",
+        "This API key has no limit, and can't get one, because what it has spent isn't counted. Create a key with a limit. Nothing was changed.";
+    /// The limit of the API key has a different period.
+    OtherLimitPeriod: 409 "other_limit_period",
+        "The period of this API key's limit can't be changed, only its number of tokens. Create another key. Nothing was changed.";
     /// Administrators can't deactivate or demote themselves.
     OwnStanding: 409 "own_standing",
         "Administrators can't deactivate or demote themselves. Another administrator can.";
@@ -355,6 +398,9 @@ failures! {
     /// The packs have changed since the administrator read them.
     PacksChanged: 409 "packs_changed",
         "The packs have changed since you read them. Read them again. Nothing was changed.";
+    /// The brand has changed since the administrator read it.
+    BrandChanged: 409 "brand_changed",
+        "The brand has changed since you read it. Read it again. Nothing was changed.";
     /// The account would have been granted more than a trillion tokens in total.
     GrantTooLarge: 409 "grant_too_large",
         format!("An account can be granted at most {} tokens in total. Nothing was changed.", Credits::MAX);
@@ -432,10 +478,22 @@ failures! {
     TooManyGuesses[limit: Limit]: 429 "too_many_guesses",
         format!("Too many voucher codes were wrong. Try again {}.", limit.retry_hint()),
         example (Limit::voucher_codes(GUESSES_AN_HOUR, 1800));
+    /// The account has shared the maximum number of chats in this hour.
+    TooManySharesNow[limit: Limit]: 429 "too_many_shares_now",
+        format!("An account can share {} chats an hour. Nothing was shared; try again {}.", limit.most, limit.retry_hint()),
+        example (Limit::shares(1800));
+    /// This IP address has sent the maximum number of reports in this hour.
+    TooManyReports[limit: Limit]: 429 "too_many_reports",
+        format!("Too many reports were sent from this network. Try again {}.", limit.retry_hint()),
+        example (Limit::reports(1800));
     /// The account has ordered the maximum number of packs in this hour.
     TooManyOrders[limit: Limit]: 429 "too_many_orders",
         format!("An account can order {} packs an hour. Nothing was ordered; try again {}.", limit.most, limit.retry_hint()),
         example (Limit::orders(1800));
+    /// The maximum number of titles were written for the account on this day.
+    TooManyTitles[limit: Limit]: 429 "too_many_titles",
+        format!("A model writes at most {} titles a day for one account. The chat keeps its title; try again {}.", limit.most, limit.retry_hint()),
+        example (Limit::titles(50, 1800));
     /// Too many passwords are being hashed at the same time.
     Busy[limit: Limit]: 429 "busy",
         "Too many log-ins are in progress. Try again in a moment.", example (Limit::passwords());
@@ -445,6 +503,10 @@ failures! {
         logs cause;
     /// The AI failed. Nothing was charged.
     AiFailed: 502 "ai_failed", "The AI did not answer. Nothing was charged; try again.";
+    /// The AI's provider refused the request for an unknown reason, and would refuse it again.
+    /// Nothing was charged.
+    AiDenied: 502 "ai_failed",
+        "The AI did not answer: its provider refuses this request. Nothing was charged.";
     /// The AI is overloaded. Nothing was charged.
     AiOverloaded: 503 "ai_overloaded",
         "The AI is overloaded. Nothing was charged; try again in a moment.", retry 5;

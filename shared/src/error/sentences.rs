@@ -64,8 +64,8 @@ pub(super) fn key_limit(
     };
     let left = tokens.checked_sub(spent).unwrap_or_default();
     let next = match resets {
-        Some(day) => format!("Wait until {day}, or use another key."),
-        None => "Use another key.".into(),
+        Some(day) => format!("Wait until {day}, raise its limit, or use another key."),
+        None => "Raise its limit, or use another key.".into(),
     };
     format!(
         "This API key may spend {tokens} tokens{period}, and has {left} left. This message can cost {cost} tokens. Nothing was charged. {next}"

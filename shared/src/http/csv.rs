@@ -25,7 +25,7 @@ pub fn csv_row(cells: &[Cow<'_, str>]) -> String {
 /// before each character that could begin a formula: at the start of the cell, and after characters
 /// that some programs treat as separators. Numbers aren't changed.
 fn csv_cell(text: &str) -> String {
-    let number = text.parse::<i64>().is_ok();
+    let number = is_number(text);
     let mut cell = String::from('"');
     let mut begins = !number;
     for c in text.chars() {
@@ -38,6 +38,12 @@ fn csv_cell(text: &str) -> String {
     }
     cell.push('"');
     cell
+}
+
+/// Returns true for an integer, or for a decimal number such as `-2.99`.
+fn is_number(text: &str) -> bool {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    whole.parse::<i64>().is_ok() && decimals.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Streams a CSV file, like [`download`](super::download). `write` sends a line break before each
@@ -60,6 +66,9 @@ mod tests {
             ("", ""),
             ("plain text", "plain text"),
             ("-100", "-100"),
+            ("-2.99", "-2.99"),
+            ("-0.05", "-0.05"),
+            ("-2.9+1", "'-2.9+1"),
             ("a,b", "a,b"),
             ("say \"hi\"", "say \"\"hi\"\""),
             ("two\nlines", "two\nlines"),

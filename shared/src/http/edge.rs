@@ -102,12 +102,18 @@ where
         // OpenAI's API also sends it. In a stream, it is the time until the first event.
         response.headers_mut().insert("openai-processing-ms", HeaderValue::from(ms));
     }
-    tracing::info!(%method, ?path, status, code, ms, "request");
+    tracing::info!(%method, path = ?logged(pattern, &path), status, code, ms, "request");
     drop(entered);
     let Some(trace) = trace else { return response };
     let root = root(function, &method, pattern, (status, code), &function_request_id);
     let (head, body) = response.into_parts();
     Response::from_parts(head, body.traced(trace, root).await)
+}
+
+/// Returns the path for the log. A path that contains the link of a shared chat, which is a secret,
+/// appears as its pattern.
+fn logged<'p>(pattern: Option<&'p str>, path: &'p str) -> &'p str {
+    pattern.filter(|pattern| pattern.contains("{link}")).unwrap_or(path)
 }
 
 /// Returns the trace that the request continues.

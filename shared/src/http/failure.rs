@@ -67,7 +67,7 @@ impl FailureFormat {
             }
             Self::OpenAi | Self::Responses | Self::TextCompletions | Self::Anthropic => {
                 "authorization, content-type, idempotency-key, anthropic-beta, anthropic-dangerous-direct-browser-access, anthropic-user-profile-id, \
-                 anthropic-version, anthropic-workspace-id, http-referer, openai-beta, openai-organization, openai-project, user-agent, x-api-key, \
+                 anthropic-version, anthropic-workspace-id, http-referer, openai-beta, openai-organization, openai-project, user-agent, x-api-key, x-app, \
                  x-stainless-arch, x-stainless-helper, x-stainless-helper-method, x-stainless-lang, \
                  x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, \
                  x-stainless-timeout, x-title"
@@ -141,11 +141,15 @@ impl FailureFormat {
     }
 
     /// Returns true if a client would retry this failure in vain unless the `x-should-retry` header
-    /// tells it not to. OpenAI's SDKs retry each 429, and Claude Code also retries other refusals.
+    /// tells it not to. OpenAI's and Anthropic's SDKs retry each 429 and each 5xx, and Claude Code
+    /// also retries other refusals.
     fn is_final(self, error: &Error, status: StatusCode) -> bool {
+        let is_denied = *error == Error::AiDenied;
         match self {
-            Self::Anthropic => status.is_client_error() && !anthropic::helps_to_retry(status),
-            _ => self.is_openai() && is_out_of_credits(error),
+            Self::Anthropic => {
+                is_denied || (status.is_client_error() && !anthropic::helps_to_retry(status))
+            }
+            _ => self.is_openai() && (is_denied || is_out_of_credits(error)),
         }
     }
 
@@ -154,6 +158,9 @@ impl FailureFormat {
         match (self, name) {
             (Self::Responses, "messages") => "input",
             (Self::Responses, "response_format") => "text.format",
+            (Self::Responses, "reasoning_effort") => "reasoning.effort",
+            (Self::Responses, "verbosity") => "text.verbosity",
+            (Self::OpenAi, "thinking") => "reasoning.max_tokens",
             (Self::TextCompletions, "messages") => "prompt",
             (Self::Anthropic, "parallel_tool_calls") => "tool_choice.disable_parallel_tool_use",
             (Self::Anthropic, "reasoning_effort") => "output_config.effort",
@@ -498,6 +505,7 @@ mod tests {
             (Error::field("messages", "None."), 400, "invalid_request_error", "invalid_fields"),
             (Error::PromptTooLong(None), 400, "invalid_request_error", "context_length_exceeded"),
             (Error::AiFailed, 502, "server_error", "ai_failed"),
+            (Error::AiDenied, 502, "server_error", "ai_failed"),
         ] {
             assert_eq!(self::status(FailureFormat::OpenAi, &error, STATUSES), status, "{error:?}");
             let failure = OpenAiFailure::of(&error, FailureFormat::OpenAi).error;
@@ -519,6 +527,9 @@ mod tests {
             (FailureFormat::OpenAi, "response_format", "response_format"),
             (FailureFormat::Responses, "messages", "input"),
             (FailureFormat::Responses, "response_format", "text.format"),
+            (FailureFormat::Responses, "reasoning_effort", "reasoning.effort"),
+            (FailureFormat::Responses, "verbosity", "text.verbosity"),
+            (FailureFormat::OpenAi, "thinking", "reasoning.max_tokens"),
             (FailureFormat::Responses, "tools", "tools"),
             (FailureFormat::TextCompletions, "messages", "prompt"),
             (FailureFormat::TextCompletions, "seed", "seed"),
@@ -537,7 +548,7 @@ mod tests {
         let too_long =
             OpenAiFailure::of(&Error::PromptTooLong(None), FailureFormat::Responses).error;
         assert_eq!(too_long.param.as_deref(), Some("input"));
-        for error in [out.clone(), Error::OutOfQuota(Box::new(out.clone()))] {
+        for error in [out.clone(), Error::OutOfQuota(Box::new(out.clone())), Error::AiDenied] {
             let reply = FailureFormat::OpenAi.reply(&error, "r", STATUSES);
             assert_eq!(reply.headers()["x-should-retry"], "false");
             assert!(!reply.headers().contains_key(header::RETRY_AFTER));

@@ -30,6 +30,18 @@ pub fn query_search(req: &Request) -> Result<Option<Search>> {
     }
 }
 
+/// Reads the `model` query parameter, the name of a model.
+///
+/// # Errors
+/// Returns [`Error::Invalid`] if the name is longer than any model's name.
+pub fn query_model(req: &Request) -> Result<Option<String>> {
+    let model = query(req, "model");
+    match model.is_some_and(|name| name.chars().count() > SEARCH_LENGTH) {
+        true => Err(Error::field("model", "No model has such a long name.")),
+        false => Ok(model.map(str::to_owned)),
+    }
+}
+
 /// Reads the query parameter `name` as a day in UTC, such as `2026-11-20`.
 pub fn query_day(req: &Request, name: &str) -> Result<Option<Day>> {
     let day = |text: &str| {

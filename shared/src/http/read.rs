@@ -23,6 +23,7 @@ use super::cookie::is_loopback;
 use super::{HeaderValue, Request};
 use crate::error::TokenFault;
 use crate::values::Problem;
+use crate::values::file::file_id as id_of_file;
 use crate::values::idempotency::Key;
 use crate::values::text::without_byte_order_mark;
 use crate::{Error, Result};
@@ -330,9 +331,24 @@ pub fn escaped(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
+/// Decodes a part of a URL's path. Gateways may or may not have decoded it.
+pub fn unescaped(text: &str) -> String {
+    // These characters have a meaning in forms only.
+    let text = text.replace('&', "%26").replace('=', "%3D").replace('+', "%2B");
+    form_urlencoded::parse(text.as_bytes()).map(|(name, _)| name).collect()
+}
+
 /// Returns the `id` path parameter as a hyphenated lower-case UUID, or `None` if it isn't a UUID.
 pub fn path_id(req: &Request) -> Option<String> {
     id(path_parameter(req, "id"))
+}
+
+/// Returns the `id` path parameter as the id of a file: the id of its message, and its position in
+/// the message. `None` if it isn't one.
+pub fn file_id(req: &Request) -> Option<String> {
+    let (chat, number) = path_parameter(req, "id").split_once('.')?;
+    let number = number.parse::<u8>().ok()?;
+    Some(id_of_file(&id(chat)?, number.into()))
 }
 
 /// Converts a UUID in any notation to the hyphenated lower-case form. Returns `None` if the string
@@ -454,6 +470,15 @@ mod tests {
     struct Body1 {
         #[allow(dead_code)]
         message: Option<String>,
+    }
+
+    #[test]
+    fn names_in_paths_are_decoded() {
+        for name in ["deep", "eu.nova-v1:0", "openai/deep", "a=b&c+d e", ""] {
+            assert_eq!(unescaped(&escaped(name).replace('+', "%20")), name);
+        }
+        assert_eq!(unescaped("eu.nova-v1:0"), "eu.nova-v1:0");
+        assert_eq!(unescaped("a=b&c+d"), "a=b&c+d");
     }
 
     #[test]

@@ -126,6 +126,20 @@ pub fn cached(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
+/// Allows clients to cache a reply for a minute, so that a change is visible everywhere within a
+/// minute. Search engines must not list the reply.
+pub fn cached_for_a_minute(mut response: Response<Body>) -> Response<Body> {
+    let public = HeaderValue::from_static("public, max-age=60, must-revalidate");
+    response.headers_mut().insert(header::CACHE_CONTROL, public);
+    unlisted(response)
+}
+
+/// Tells search engines not to list a reply.
+pub fn unlisted(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert("x-robots-tag", HeaderValue::from_static("noindex, nofollow"));
+    response
+}
+
 /// Marks a reply as a repetition of an earlier one, because this request had no effect.
 pub fn replayed(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));

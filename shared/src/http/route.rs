@@ -63,10 +63,16 @@ pub enum BodyLimit {
     Usual,
     /// `V1_BODY_LIMIT`, for requests that contain whole conversations.
     Conversation,
+    /// 2 MiB, for messages with files.
+    Files,
     /// 512 KiB, for Stripe's events. Events contain whole objects, and a dispute with its evidence
     /// can be larger than any client's request.
     Event,
 }
+
+/// The maximum size of a message with files, in bytes: four pictures of the maximum size as Base64,
+/// with a large text.
+pub const FILES_BODY: usize = 2_097_152;
 
 impl BodyLimit {
     /// Returns the maximum size of a body in bytes.
@@ -74,6 +80,7 @@ impl BodyLimit {
         match self {
             Self::Usual => config.body_limit,
             Self::Conversation => config.v1_body_limit,
+            Self::Files => FILES_BODY,
             Self::Event => 524_288,
         }
     }

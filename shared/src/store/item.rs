@@ -46,6 +46,14 @@ pub(in crate::store) fn text<'i>(item: &'i Item, attribute: &str) -> &'i str {
     item.get(attribute).map(AttributeValue::as_s).and_then(Result::ok).map_or("", String::as_str)
 }
 
+/// Returns the ids of a chat's files. `chat` is the chat's item, or a part of it that contains
+/// `files`.
+pub(in crate::store) fn files_of(chat: &Item) -> impl Iterator<Item = &str> {
+    let files = chat.get("files").and_then(|files| files.as_l().ok());
+    let maps = files.into_iter().flatten().filter_map(|file| file.as_m().ok());
+    maps.map(|file| text(file, "id"))
+}
+
 /// Returns true if `text` is a UUID in its canonical form. All items' ids have this form.
 pub(in crate::store) fn is_id(text: &str) -> bool {
     Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text)

@@ -7,9 +7,11 @@ pub(in crate::store) mod entries;
 pub(in crate::store) mod figures;
 pub(in crate::store) mod interventions;
 pub(in crate::store) mod spenders;
+pub(in crate::store) mod usual;
 
 pub use acts::{ActFilter, TrailEntry};
 pub use costs::{CostLine, Costs};
 pub use figures::{Figures, is_closed};
 pub use interventions::PlannedIntervention;
 pub use spenders::{Spender, Spenders};
+pub use usual::UsualUsage;

@@ -13,6 +13,9 @@ use crate::store::{Item, Result, Store, StoreError, from_item, s};
 /// How many ids a page contains. One `BatchGetItem` accepts no more.
 const LOOKED_AT: i32 = 100;
 
+/// How many keys one `BatchGetItem` accepts.
+const KEYS: usize = 100;
+
 impl Store {
     /// Reads an item with strong consistency.
     pub(in crate::store) async fn get<T: DeserializeOwned>(
@@ -127,8 +130,8 @@ impl Store {
         ids.iter().filter_map(|id| found.remove(id)).map(from_item).collect()
     }
 
-    /// Returns the items with these keys (at most 100), in any order. Skips deleted items. Strongly
-    /// consistent.
+    /// Returns the items with these keys, in any order. Skips deleted items. Strongly consistent.
+    /// More than a hundred items take several reads.
     pub(in crate::store) async fn items(
         &self,
         table: &str,
@@ -141,17 +144,31 @@ impl Store {
     pub(in crate::store) async fn parts_of_items(
         &self,
         table: &str,
+        wanted: Vec<Item>,
+        attributes: Option<&str>,
+    ) -> Result<Vec<Item>> {
+        self.named_parts_of_items(table, wanted, attributes, None).await
+    }
+
+    /// Like [`Store::parts_of_items`], with placeholders for attributes' names that DynamoDB
+    /// reserves.
+    pub(in crate::store) async fn named_parts_of_items(
+        &self,
+        table: &str,
         mut wanted: Vec<Item>,
         attributes: Option<&str>,
+        names: Option<HashMap<String, String>>,
     ) -> Result<Vec<Item>> {
         let mut found = Vec::new();
         let mut backoff = Backoff::new();
         while !wanted.is_empty() {
             let (asked, before) = (wanted.len(), found.len());
+            let later = wanted.split_off(asked.min(KEYS));
             let keys = KeysAndAttributes::builder()
                 .set_keys(Some(wanted))
                 .consistent_read(true)
                 .set_projection_expression(attributes.map(str::to_owned))
+                .set_expression_attribute_names(names.clone())
                 .build();
             let keys = keys.map_err(|error| StoreError::Internal(error.to_string()))?;
             let read = self.client.batch_get_item().request_items(table, keys).send().await?;
@@ -163,6 +180,7 @@ impl Store {
                 .into_iter()
                 .flatten()
                 .flat_map(|(_, rest)| rest.keys)
+                .chain(later)
                 .collect();
             let goes_on = found.len() > before || wanted.len() < asked;
             if !wanted.is_empty() && !goes_on {

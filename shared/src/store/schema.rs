@@ -51,8 +51,8 @@ pub(in crate::store) fn user_month(user_id: &str, registered: u64) -> String {
 
 // The Tokens table, keyed by `pk`. The `by_user` index contains the items that belong to a user.
 //
-// These kinds expire by TTL: `session:`, `idem:`, `attempt:`, `link:`, `outbox:`, `mailed:`, and
-// `payment:` as long as the payment's order is unknown. The other kinds don't expire.
+// These kinds expire by TTL: `session:`, `idem:`, `attempt:`, `link:`, `outbox:`, `mailed:`,
+// `report:`, and `payment:` as long as the payment's order is unknown. The other kinds don't expire.
 
 /// The prefix of a session's pk.
 pub(in crate::store) const SESSION: &str = "session:";
@@ -73,6 +73,29 @@ pub(in crate::store) const VOUCHER: &str = "voucher:";
 /// index.
 pub(in crate::store) const VOUCHERS: &str = "vouchers:";
 
+/// The prefix of the pks of a shared chat and its parts. Only a part's pk contains a `#`.
+pub(in crate::store) const SHARE: &str = "share:";
+
+/// The pk prefix of the lists that contain the ids of each author's shared chats.
+pub(in crate::store) const SHARES_OF: &str = "shares:";
+
+/// The prefix of a report's pk, and the partition that contains all reports in the `by_user` index.
+pub(in crate::store) const REPORT: &str = "report:";
+/// The pk prefix of the items that list redemptions of vouchers, and the prefix of each batch's
+/// partition in the `by_user` index.
+pub(in crate::store) const REDEEMED: &str = "redeemed:";
+
+/// The pk of the item that lists a redemption. `row` is the id of its ledger row.
+pub(in crate::store) fn redeemed_pk(row: &str) -> String {
+    format!("{REDEEMED}{row}")
+}
+
+/// The partition of the `by_user` index that lists the redemptions of a batch of vouchers. The
+/// redemptions aren't in their users' partitions, because they aren't erased with the accounts.
+pub(in crate::store) fn redemptions_of(batch: &str) -> String {
+    format!("{REDEEMED}{batch}")
+}
+
 /// The prefix of an e-mailed link's pk.
 pub(in crate::store) const LINK: &str = "link:";
 
@@ -90,11 +113,19 @@ pub(in crate::store) fn instructions_pk(user_id: &str) -> String {
     format!("{INSTRUCTIONS}{user_id}")
 }
 
+/// The pk of the item with all of a user's folders.
+pub(in crate::store) fn folders_pk(user_id: &str) -> String {
+    format!("folders:{user_id}")
+}
+
 /// The pk prefix of the current price list and all its versions. A version never changes.
 pub(in crate::store) const MODELS: &str = "models:";
 
 /// The pk prefix of the current packs and all their versions. A version never changes.
 pub(in crate::store) const PACKS: &str = "packs:";
+
+/// The pk prefix of the current brand and all its versions. A version never changes.
+pub(in crate::store) const BRANDS: &str = "brand:";
 
 /// The prefix of an order's pk, and the partition that contains all orders in the `by_user` index.
 /// Orders that are still unpaid after a week are deleted.
@@ -106,6 +137,17 @@ pub(in crate::store) const PURCHASE: &str = "purchase:";
 /// The pk prefix of the items that list orders in need of attention, and the partition that
 /// contains all such items in the `by_user` index.
 pub(in crate::store) const ATTENTION: &str = "attention:";
+
+/// The prefix of the pks of messages whose files are stored although the messages aren't, or whose
+/// files may be stored again after the messages were deleted. Also the partition that contains all
+/// such items in the `by_user` index. They don't belong to their users there, so that the sweep
+/// deletes the files even if the account is deleted.
+pub(in crate::store) const PENDING: &str = "pending:";
+
+/// The pk of the item that lists the files of a message until the message is stored.
+pub(in crate::store) fn pending_pk(chat_id: &str) -> String {
+    format!("{PENDING}{chat_id}")
+}
 
 /// The pk of an order.
 pub(in crate::store) fn order_pk(id: &str) -> String {
@@ -136,6 +178,9 @@ pub(in crate::store) fn orders_of_pk(user_id: &str, hour: u64) -> String {
 
 /// The pk of the latest census, which contains the totals of all accounts.
 pub(in crate::store) const CENSUS: &str = "census:latest";
+
+/// The pk of the item that contains how many model tokens messages usually use.
+pub(in crate::store) const USUAL: &str = "usual:latest";
 
 /// The pk of the import record.
 pub(in crate::store) const IMPORTS: &str = "imports:all";
@@ -178,6 +223,11 @@ pub(in crate::store) fn costs_pk(day: Day) -> String {
     format!("{FIGURES}{day}#costs")
 }
 
+/// The pk of the item with a day's calls to AI models.
+pub(in crate::store) fn calls_pk(day: Day) -> String {
+    format!("{FIGURES}{day}#calls")
+}
+
 /// The pk of an idempotency key's record.
 pub(in crate::store) fn record_pk(key_id: &str) -> String {
     format!("{IDEMPOTENCY}{key_id}")
@@ -214,6 +264,37 @@ pub(in crate::store) fn guesses_of_pk(user_id: &str, hour: u64) -> String {
 /// numbered from 1970.
 pub(in crate::store) fn guesses_from_pk(network: &str, hour: u64) -> String {
     format!("attempt:voucher:address:{network}#{hour}")
+}
+
+/// The pk of a shared chat.
+pub(in crate::store) fn share_pk(id: &str) -> String {
+    format!("{SHARE}{id}")
+}
+
+/// The pk of one part of a shared chat's messages. Parts are numbered from 0.
+pub(in crate::store) fn share_part_pk(id: &str, part: u32) -> String {
+    format!("{SHARE}{id}#{part}")
+}
+
+/// The pk of the list that contains the ids of a user's shared chats.
+pub(in crate::store) fn shares_of_pk(user_id: &str) -> String {
+    format!("{SHARES_OF}{user_id}")
+}
+
+/// The pk of a report about a shared chat.
+pub(in crate::store) fn report_pk(id: &str) -> String {
+    format!("{REPORT}{id}")
+}
+
+/// The pk of the item that counts the chats that an account shares in one hour. Hours are numbered
+/// from 1970.
+pub(in crate::store) fn shares_in_hour_pk(user_id: &str, hour: u64) -> String {
+    format!("attempt:share:{user_id}#{hour}")
+}
+
+/// The pk of the item that counts a network's reports in one hour. Hours are numbered from 1970.
+pub(in crate::store) fn reports_from_pk(network: &str, hour: u64) -> String {
+    format!("attempt:report:{network}#{hour}")
 }
 
 /// The pk of an e-mailed link. `hash` is the hash of its link token.
@@ -254,6 +335,12 @@ pub(in crate::store) fn registrations_pk(network: &str, hour: u64) -> String {
     format!("attempt:register:{network}#{hour}")
 }
 
+/// The pk of the item that counts the titles that a model writes for an account on one day. Days are
+/// numbered from 1970.
+pub(in crate::store) fn titles_pk(user_id: &str, day: u64) -> String {
+    format!("attempt:title:{user_id}#{day}")
+}
+
 /// The pk of the item that counts e-mails to an address in one hour. Hours are numbered from 1970.
 pub(in crate::store) fn mails_pk(address_hash: &str, hour: u64) -> String {
     pause_pk(&format!("{address_hash}#{hour}"))
@@ -287,6 +374,15 @@ pub(in crate::store) const CONVERSATION: &str = "c#";
 
 /// The prefix of the `by_conversation` sort keys of conversations that await erasure.
 pub(in crate::store) const DELETED_CONVERSATION: &str = "d#";
+
+/// The prefix of the `by_conversation` sort keys of temporary conversations.
+pub(in crate::store) const TEMPORARY: &str = "t#";
+
+/// A temporary conversation's sort key in the `by_conversation` index. `expires_at` is when it is
+/// deleted, in seconds.
+pub(in crate::store) fn temporary_place(id: &str, expires_at: u64) -> String {
+    format!("{TEMPORARY}{expires_at:011}#{id}")
+}
 
 /// The primary key of a chat, or of a conversation if `chat_id` is a [`conversation_key`].
 pub(in crate::store) fn chat_key(user_id: &str, chat_id: &str) -> Item {
@@ -328,6 +424,19 @@ pub const CHAT_SHARDS: u8 = 16;
 /// A chat's partition in the `by_time` index: `<yyyy-mm>#<shard>`.
 pub fn chat_month(user_id: &str, chat_id: &str) -> String {
     format!("{}#{}", month(millis_of(chat_id).unwrap_or_default()), shard(user_id, CHAT_SHARDS))
+}
+
+/// A temporary chat's partition in the `by_time` index. No list reads it, so administrators don't
+/// find temporary chats.
+pub fn temporary_chats(user_id: &str) -> String {
+    format!("temporary#{}", shard(user_id, CHAT_SHARDS))
+}
+
+// The Files table, keyed by `pk`, which is a file's id: `<chat id>.<number>`.
+
+/// The primary key of a file.
+pub(in crate::store) fn file_key(id: &str) -> Item {
+    pk(id)
 }
 
 // The Ledger table, keyed by `user_id` and `entry_id`.

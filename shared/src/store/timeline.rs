@@ -75,7 +75,7 @@ impl DataPeriod {
     }
 
     /// Returns true if this day can contain data.
-    pub(in crate::store) fn has(self, day: Day) -> bool {
+    pub fn has(self, day: Day) -> bool {
         (self.first..=Day::from_millis(self.now)).contains(&day)
     }
 }
@@ -92,13 +92,19 @@ pub struct Span {
 impl Span {
     /// Returns the position at which a list for these days begins. `None` if it begins with the
     /// newest item overall.
-    pub(in crate::store) fn begin(self, now: u64) -> Option<PageStart> {
+    pub fn begin(self, now: u64) -> Option<PageStart> {
         let end = self.last.map(|last| last.after(1).begins()).filter(|end| *end <= now)?;
         Some(PageStart::Before(least_id(end)))
     }
 
+    /// Returns the smallest id that is newer than all ids from these days. `None` if the last day
+    /// is open.
+    pub fn after_last(self) -> Option<String> {
+        self.last.map(|last| least_id(last.after(1).begins()))
+    }
+
     /// Returns a string that sorts before all ids from these days, and after all older ids.
-    pub(in crate::store) fn least(self) -> String {
+    pub fn least(self) -> String {
         self.first.map(|first| least_id(first.begins())).unwrap_or_default()
     }
 }

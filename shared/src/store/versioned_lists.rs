@@ -1,7 +1,7 @@
-//! The lists that an administrator replaces as a whole: the model price list, and the list of
-//! credit packs. The Tokens table contains the current lists under `models:current` and
-//! `packs:current`, and every version under its own key, because chats refer to the version that
-//! priced them.
+//! The lists that an administrator replaces as a whole: the model price list, the list of credit
+//! packs, and the brand, which is stored like them. The Tokens table contains the current ones under
+//! `models:current`, `packs:current` and `brand:current`, and every version under its own key,
+//! because chats refer to the version that priced them.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::store::schema::{MODELS, PACKS, pk};
+use crate::store::schema::{BRANDS, MODELS, PACKS, pk};
 use crate::store::{Result, Store, StoreError, Transaction, Write, s, to_item};
 use crate::values::{
-    Act, AdminAct, Administrator, ListVersion, PACKS_ACT, PRICES, Packs, PriceList, Problem,
+    Act, AdminAct, Administrator, BRAND_ACT, Brand, ListVersion, PACKS_ACT, PRICES, Packs,
+    PriceList, Problem,
 };
 
 /// A list that is stored with all its versions.
@@ -57,6 +58,19 @@ impl VersionedList for Packs {
     }
 }
 
+impl VersionedList for Brand {
+    const KEYS: &'static str = BRANDS;
+    const ACT: &'static str = BRAND_ACT;
+
+    fn canonical(&self) -> String {
+        self.canonical()
+    }
+
+    fn version(&self) -> String {
+        self.version()
+    }
+}
+
 /// A stored list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredList<L> {
@@ -68,6 +82,9 @@ pub struct StoredList<L> {
 
 /// A stored price list.
 pub type StoredPrices = StoredList<PriceList>;
+
+/// A stored brand.
+pub type StoredBrand = StoredList<Brand>;
 
 /// A cache of price list versions. A version never changes.
 #[derive(Default)]
@@ -156,6 +173,14 @@ impl Store {
         self.current_list().await
     }
 
+    /// Returns the operator's brand. `None` if no brand is set.
+    ///
+    /// # Errors
+    /// The errors of [`Store::prices`].
+    pub async fn brand(&self) -> Result<Option<StoredBrand>> {
+        self.current_list().await
+    }
+
     /// Returns the current list. `None` if no list is set.
     ///
     /// # Errors
@@ -164,10 +189,25 @@ impl Store {
         self.stored_list(CURRENT).await
     }
 
+    /// Returns the current list's version, and the list, which is an error if this release can't
+    /// read it. An administrator can therefore replace such a list. `None` if no list is set.
+    ///
+    /// # Errors
+    /// The errors of [`Store::prices`], but not for a list that this release can't read.
+    pub async fn current_version<L: VersionedList>(
+        &self,
+    ) -> Result<Option<(ListVersion, Result<L>)>> {
+        let stored = self.stored::<L>(CURRENT).await?;
+        Ok(stored.map(|stored| (stored.of.clone(), stored.read::<L>().map(|read| read.list))))
+    }
+
     async fn stored_list<L: VersionedList>(&self, version: &str) -> Result<Option<StoredList<L>>> {
+        self.stored::<L>(version).await?.map(Stored::read).transpose()
+    }
+
+    async fn stored<L: VersionedList>(&self, version: &str) -> Result<Option<Stored>> {
         let key = format!("{}{version}", L::KEYS);
-        let stored: Option<Stored> = self.get(&self.tables.tokens, pk(key)).await?;
-        stored.map(Stored::read).transpose()
+        self.get(&self.tables.tokens, pk(key)).await
     }
 
     /// Sets or removes a list, if its current version still equals `seen`. The transaction also
@@ -195,10 +235,10 @@ impl Store {
             .zip(version.as_deref())
             .map(|(list, version)| StoredList { list: list.clone(), of: of(version) });
         if version.as_deref() == seen {
-            let current = self.stored_list::<L>(CURRENT).await?;
+            let current = self.stored::<L>(CURRENT).await?;
             let is_current = current.as_ref().map(|current| current.of.version.as_str()) == seen;
             return Ok(match is_current {
-                true => SetListOutcome::Set(current),
+                true => SetListOutcome::Set(current.map(Stored::read).transpose()?),
                 false => SetListOutcome::Changed,
             });
         }

@@ -3,8 +3,10 @@
 //! last.
 
 mod guesses;
+mod redemptions;
 
 pub use guesses::Guess;
+pub use redemptions::Redemption;
 
 use std::collections::HashMap;
 
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::store::schema::{VOUCHER, VOUCHERS, pk, voucher_pk, vouchers_pk};
+use crate::store::schema::{REDEEMED, VOUCHER, VOUCHERS, pk, voucher_pk, vouchers_pk};
 use crate::store::sources::StoredSource;
 use crate::store::{
     Adjustment, Item, NEW, Record, Result, Store, StoreError, Transaction, Write, from_item, is_id,
@@ -28,9 +30,6 @@ pub const VOUCHER_CODES: u32 = 1000;
 
 /// The maximum number of accounts that can use one code.
 pub const VOUCHER_USES: u32 = 1_000_000;
-
-/// The source kind of credits from vouchers.
-const SOURCE: &str = "voucher";
 
 /// How many codes one transaction writes. DynamoDB accepts at most 100 items in a transaction.
 const AT_A_TIME: usize = 100;
@@ -124,7 +123,7 @@ impl Voucher {
     /// Returns the source for the credits that an account receives for this voucher. Each account
     /// receives them only once.
     pub fn source(&self, user_id: &str) -> Source {
-        Source::new(SOURCE, &format!("{}:{user_id}", self.hash))
+        Source::new(Source::VOUCHER, &format!("{}:{user_id}", self.hash))
     }
 
     /// Returns true if the voucher has no uses left.
@@ -234,7 +233,10 @@ impl Store {
         })?;
         let change = BalanceChange::Credit(*tokens);
         let adjustment = Adjustment::new(account, change, reason, &account.id, clock);
-        Ok(adjustment.using(voucher.source(&account.id), self.use_voucher(voucher, now)))
+        let row = &adjustment.entry().entry_id;
+        let listing = self.list_redemption(voucher.batch.id(), &account.id, row)?;
+        let uses = self.use_voucher(voucher, now);
+        Ok(adjustment.listed(listing).using(voucher.source(&account.id), uses))
     }
 
     /// Returns the writes that count one use of a voucher, on condition that it isn't used up, and
@@ -269,14 +271,7 @@ impl Store {
         id: &str,
         clock: &Clock,
     ) -> Result<Option<VoucherBatch>> {
-        let read = || async {
-            let batch: Option<VoucherBatch> = match is_id(id) {
-                true => self.get(&self.tables.tokens, pk(vouchers_pk(id))).await?,
-                false => None,
-            };
-            Ok::<_, StoreError>(batch)
-        };
-        let Some(batch) = read().await? else { return Ok(None) };
+        let Some(batch) = self.voucher_batch(id).await? else { return Ok(None) };
         if batch.void.is_some() {
             return Ok(Some(batch));
         }
@@ -291,7 +286,15 @@ impl Store {
         {
             self.administrator(by.caller()).await?;
         }
-        read().await
+        self.voucher_batch(id).await
+    }
+
+    /// Returns the batch with this id. Strongly consistent.
+    async fn voucher_batch(&self, id: &str) -> Result<Option<VoucherBatch>> {
+        match is_id(id) {
+            true => self.get(&self.tables.tokens, pk(vouchers_pk(id))).await,
+            false => Ok(None),
+        }
     }
 
     /// A write that voids a batch, unless it is already void.
@@ -324,24 +327,27 @@ impl Store {
 pub(in crate::store) struct RestoredVouchers {
     codes: Vec<StoredVoucher>,
     batches: Vec<VoucherBatch>,
+    redemptions: Vec<Redemption>,
 }
 
 impl RestoredVouchers {
-    /// Adds the item, if it is a voucher or a batch.
+    /// Adds the item, if it is a voucher, a batch or a redemption.
     pub(in crate::store) fn add(&mut self, item: &Item) -> Result<()> {
         let key = text(item, "pk");
         if key.starts_with(VOUCHER) {
             self.codes.push(from_item(item.clone())?);
         } else if key.starts_with(VOUCHERS) {
             self.batches.push(from_item(item.clone())?);
+        } else if key.starts_with(REDEEMED) {
+            self.redemptions.push(from_item(item.clone())?);
         }
         Ok(())
     }
 }
 
 impl Store {
-    /// Sets each restored voucher's use count to the number of its `sources`. Returns descriptions
-    /// of the repairs.
+    /// Sets each restored voucher's use count to the number of its `sources`, and makes the list of
+    /// redemptions the same as the sources. Returns descriptions of the repairs.
     pub(in crate::store) async fn count_uses_again(
         &self,
         vouchers: RestoredVouchers,
@@ -351,10 +357,23 @@ impl Store {
         for hash in sources.iter().filter_map(hash_of) {
             *uses.entry(voucher_pk(hash)).or_default() += 1;
         }
-        let (mut repairs, mut redeemed) = (Vec::new(), HashMap::<String, u64>::new());
+        let (mut repairs, mut counts) = (Vec::new(), HashMap::<String, u64>::new());
+        let batches: HashMap<String, String> = vouchers
+            .codes
+            .iter()
+            .filter_map(|code| Some((code.pk.strip_prefix(VOUCHER)?.into(), code.batch.clone())))
+            .collect();
+        let redeemed: Vec<(&StoredSource, &str)> = sources
+            .iter()
+            .filter_map(|source| Some((source, batches.get(hash_of(source)?)?.as_str())))
+            .collect();
+        let missing = self.list_missing_redemptions(&vouchers.redemptions, &redeemed).await?;
+        if missing > 0 {
+            repairs.push(format!("listed {missing} redemptions of vouchers"));
+        }
         for StoredVoucher { pk: key, batch, used } in vouchers.codes {
             let counted = uses.get(&key).copied().unwrap_or(0);
-            *redeemed.entry(batch.clone()).or_default() += u64::from(counted);
+            *counts.entry(batch.clone()).or_default() += u64::from(counted);
             if counted != used {
                 let set = Write::update(&self.tables.tokens, pk(&key), "SET used = :number");
                 if self.set_again(set, counted.into()).await? {
@@ -364,7 +383,7 @@ impl Store {
             }
         }
         for batch in vouchers.batches {
-            let counted = redeemed.get(batch.id()).copied().unwrap_or(0);
+            let counted = counts.get(batch.id()).copied().unwrap_or(0);
             if counted != batch.redeemed {
                 let key = pk(&batch.pk);
                 let set = Write::update(&self.tables.tokens, key, "SET redeemed = :number");
@@ -372,6 +391,10 @@ impl Store {
                     repairs.push(format!("the batch {} was used {counted} times", batch.id()));
                 }
             }
+        }
+        let undone = self.undo_redemptions(&vouchers.redemptions, sources).await?;
+        if undone > 0 {
+            repairs.push(format!("deleted {undone} redemptions of vouchers without a source"));
         }
         Ok(repairs)
     }
@@ -386,7 +409,7 @@ impl Store {
 
 /// Returns the hash of the voucher's code. `None` if the source isn't a voucher.
 fn hash_of(source: &StoredSource) -> Option<&str> {
-    source.text().strip_prefix(SOURCE)?.strip_prefix(':')?.split(':').next()
+    source.text().strip_prefix(Source::VOUCHER)?.strip_prefix(':')?.split(':').next()
 }
 
 /// An administrator's action on vouchers.

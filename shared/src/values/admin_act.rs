@@ -25,6 +25,15 @@ pub(crate) const VOUCHER_ACT: &str = "vouchers";
 /// removed.
 pub(crate) const PACKS_ACT: &str = "packs";
 
+/// The stored kind of a change to the brand. It is also stored in place of an account id, because the
+/// change doesn't affect any account. The reason is the brand's version, or empty if it was removed.
+pub(crate) const BRAND_ACT: &str = "brand";
+
+/// The stored kind of the dismissal of a report about a shared chat. It affects the account that
+/// shared the chat. If the chat was erased with this account, the kind is also stored in place of
+/// an account id.
+pub(crate) const REPORT_ACT: &str = "report_dismissal";
+
 /// An administrator's action. Actions don't move credits, and statements don't list them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdminAct {
@@ -33,8 +42,8 @@ pub struct AdminAct {
     /// The action's id, a UUIDv7.
     #[serde(rename = "entry_id")]
     pub id: String,
-    /// The stored kind: `standing`, [`PRICES`], [`VOUCHER_ACT`] or [`PACKS_ACT`]. Later releases
-    /// may write other kinds.
+    /// The stored kind: `standing`, [`PRICES`], [`VOUCHER_ACT`], [`PACKS_ACT`], [`BRAND_ACT`] or
+    /// [`REPORT_ACT`]. Later releases may write other kinds.
     pub kind: String,
     /// The change to a role or state. For an intervention, this is the closest change that earlier
     /// releases can show instead.
@@ -103,13 +112,14 @@ pub enum Act {
 
 impl Act {
     /// Returns the names of all actions that can be shown: adjustments, changes to roles and
-    /// states, interventions, and changes to lists and vouchers.
+    /// states, interventions, changes to lists and vouchers, and dismissals of reports.
     pub fn words() -> impl Iterator<Item = String> {
         let changes = [Self::Activation, Self::Deactivation, Self::Role(Role::Admin)];
         let changes = changes.map(|change| change.word().to_owned());
         let interventions = Intervention::ALL.map(|what| what.word().to_owned());
-        let others =
-            [EntryKind::Adjustment.word(), PRICES, VOUCHER_ACT, PACKS_ACT].map(str::to_owned);
+        let adjustment = EntryKind::Adjustment.word();
+        let others = [adjustment, PRICES, VOUCHER_ACT, PACKS_ACT, BRAND_ACT, REPORT_ACT];
+        let others = others.map(str::to_owned);
         others.into_iter().chain(changes).chain(interventions)
     }
 
@@ -160,6 +170,10 @@ pub enum Intervention {
     Deletion,
     /// The day's free work was reset, so that the account can send messages again.
     Unlock,
+    /// One of the account's shared chats was ended.
+    Share,
+    /// The account's e-mail address was exported.
+    Addresses,
     /// An intervention that a later release has added.
     #[serde(untagged, deserialize_with = "word_of")]
     Other(String),
@@ -167,7 +181,7 @@ pub enum Intervention {
 
 impl Intervention {
     /// All interventions that this release can record.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Creation,
         Self::Invitation,
         Self::Sessions,
@@ -176,6 +190,8 @@ impl Intervention {
         Self::PasswordReset,
         Self::Deletion,
         Self::Unlock,
+        Self::Share,
+        Self::Addresses,
     ];
 
     /// Returns the name, as it is stored and shown.
@@ -189,6 +205,8 @@ impl Intervention {
             Self::PasswordReset => "password_reset",
             Self::Deletion => "deletion",
             Self::Unlock => "unlock",
+            Self::Share => "share",
+            Self::Addresses => "addresses",
             Self::Other(word) => word,
         }
     }
@@ -207,6 +225,8 @@ impl Intervention {
             | Self::ApiKeys
             | Self::PasswordReset
             | Self::Unlock
+            | Self::Share
+            | Self::Addresses
             | Self::Other(_) => Act::Role(role.clone()),
             Self::Creation | Self::Invitation if *role == Role::Admin => Act::Role(role.clone()),
             Self::Creation | Self::Invitation => Act::Activation,

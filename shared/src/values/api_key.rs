@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::values::text::{is_blank, turns_text};
-use crate::values::{Account, Credits, Invalid, KeyLimit, Restrictions};
+use crate::values::{Account, Credits, Invalid, KeyLimit, LimitPeriod, Restrictions};
 
 /// The maximum number of API keys that an account can have.
 pub const API_KEYS: u32 = 50;
@@ -162,6 +162,30 @@ impl Retries {
     }
 }
 
+/// A change to an API key. At least one field is set; `None` leaves a field unchanged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyChange {
+    /// The new name.
+    pub name: Option<KeyName>,
+    /// The change to the limit.
+    pub limit: Option<LimitChange>,
+}
+
+/// A change to the limit of an API key. What the key has spent in this period remains counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitChange {
+    /// Sets the number of credits. Without a limit, the key's spending isn't counted, and each
+    /// period is counted separately. So a key can't get a first limit or a different period.
+    Amount {
+        /// The new number of credits.
+        tokens: Credits,
+        /// The limit's period. `None` if the request doesn't contain it.
+        per: Option<LimitPeriod>,
+    },
+    /// Removes the limit, so that the key may spend the whole balance.
+    Removal,
+}
+
 /// A stored API key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredApiKey {
@@ -192,6 +216,9 @@ pub struct StoredApiKey {
     /// True if a request with an equal body counts as a retry for a minute ([`Retries`]).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub equal_bodies: bool,
+    /// How often the owner has changed the key. Earlier releases don't store this number.
+    #[serde(default)]
+    pub(crate) changes: u64,
 }
 
 impl StoredApiKey {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::Credits;
 use crate::values::text::{bound, is_blank, turns_text};
 use crate::values::{
-    AnswerBlock, AnswerMark, BlockOrder, CutReason, Invalid, Reasoning, Receipt, Speaker,
+    AnswerBlock, AnswerMark, BlockOrder, CutReason, FileInfo, Invalid, Reasoning, Receipt, Speaker,
     StopDetails, ToolCall, Turn, Usage,
 };
 
@@ -80,10 +80,56 @@ impl Title {
         Ok(Self(text.to_owned()))
     }
 
+    /// Makes a title from a model's answer: its first line with text, without markup and quotation
+    /// marks around it, shortened if it is too long. `None` if the answer contains no such line.
+    pub fn of_answer(answer: &str) -> Option<Self> {
+        // Some servers send the model's reasoning as a part of the answer.
+        if answer.trim_start().starts_with("<think") {
+            return None;
+        }
+        let line = answer.lines().map(plain).find(|line| !is_blank(line))?;
+        Self::parse(&cut_title(&line)).ok()
+    }
+
     /// Returns the text.
     pub fn text(&self) -> &str {
         &self.0
     }
+}
+
+/// The maximum length of a title that isn't the user's, in characters.
+const CUT_TITLE: usize = 80;
+
+/// Shortens a line to the length of a title, at a word boundary.
+pub(crate) fn cut_title(line: &str) -> String {
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= CUT_TITLE {
+        return line;
+    }
+    let cut: String = line.chars().take(CUT_TITLE - 1).collect();
+    let words = cut.rsplit_once(' ').map(|(words, _)| words);
+    let words = words.filter(|words| words.chars().count() >= CUT_TITLE / 2).unwrap_or(&cut);
+    format!("{words}…")
+}
+
+/// Returns a line of a model's answer without tags, marks of Markdown, control characters, and
+/// characters that change the direction of text.
+fn plain(line: &str) -> String {
+    let mut rest = line;
+    let mut text = String::new();
+    while let Some((before, tag)) = rest.split_once('<') {
+        // If no `>` follows, neither this `<` nor a later one begins a tag.
+        let Some((_, after)) = tag.split_once('>') else { break };
+        text.push_str(before);
+        rest = after;
+    }
+    text.push_str(rest);
+    text.retain(|c| !(c.is_control() || turns_text(c) || matches!(c, '*' | '`')));
+    let text = text.trim().trim_start_matches(['#', '>', '-', ' ']);
+    let label = text.get(..6).filter(|label| label.eq_ignore_ascii_case("title:"));
+    let text = label.map_or(text, |label| text.trim_start_matches(label));
+    let is_around = |c: char| c.is_whitespace() || "\"'_“”„‟‘’«»".contains(c);
+    text.trim_matches(is_around).trim_end_matches('.').to_owned()
 }
 
 /// The parent of a chat that begins a branch, because the user has edited an earlier message or
@@ -145,6 +191,10 @@ pub struct Chat {
     pub user_id: String,
     /// A UUIDv7, so chats sort by the time at which they were sent.
     pub chat_id: String,
+    /// The id of the folder of the conversation that the chat begins. Only the conversation stores
+    /// it.
+    #[serde(skip)]
+    pub folder: Option<String>,
     /// The conversation's id, which equals the id of its first chat. `None` if the chat isn't part
     /// of a conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,6 +205,9 @@ pub struct Chat {
     pub thread: Option<String>,
     /// The user's message.
     pub message: String,
+    /// The files that the user attached to the message, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileInfo>,
     /// The text of the answer.
     pub response: String,
     /// True if the text is the model's refusal to answer.
@@ -200,9 +253,13 @@ pub struct Chat {
     pub time: u64,
     /// The username, for the administrators' list.
     pub name: String,
-    /// The partition in the `by_time` index: `<yyyy-mm>#<shard>`.
+    /// The partition in the `by_time` index: `<yyyy-mm>#<shard>`. A temporary chat is in a partition
+    /// that no list reads.
     #[serde(default)]
     pub month: String,
+    /// When a temporary chat is deleted, in seconds since 1970. `None` for a chat that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
 }
 
 /// The reason why an answer ends. All values except `stopped` come from OpenAI's API.
@@ -231,6 +288,17 @@ impl Chat {
         let place = |conversation: &String| place(conversation, &self.chat_id, after);
         let thread = conversation.as_ref().map(place);
         Self { conversation, thread, ..self }
+    }
+
+    /// Returns true if the chat isn't kept. Lists and searches don't show such chats.
+    pub fn is_temporary(&self) -> bool {
+        self.expires_at.is_some()
+    }
+
+    /// Returns true if the chat is to be treated as deleted at `now`, in seconds since 1970.
+    /// DynamoDB deletes expired items late.
+    pub fn is_expired(&self, now: u64) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
     }
 
     /// Returns the chat's parent in the form of [`ParentChat::word`]. `None` for a chat in the main
@@ -365,6 +433,31 @@ mod tests {
             Title::parse(&format!(" {} ", "é".repeat(100))).unwrap().text(),
             "é".repeat(100)
         );
+    }
+
+    #[test]
+    fn titles_of_answers_are_one_plain_line() {
+        for (answer, title) in [
+            ("Trains in Spain", "Trains in Spain"),
+            ("\n\n  \"Trains in Spain.\"  \nIt is about trains.", "Trains in Spain"),
+            ("**Title: Trains**", "Trains"),
+            ("# `Trains` in C#", "Trains in C#"),
+            ("<b onclick=\"x()\">Trains</b> <script>", "Trains"),
+            ("a < b\u{7} and\u{202e} c", "a < b and c"),
+            ("```\nfn main()", "fn main()"),
+            ("»Züge« ", "Züge"),
+        ] {
+            assert_eq!(Title::of_answer(answer).unwrap().text(), title, "{answer:?}");
+        }
+        let long = Title::of_answer(&"word ".repeat(50)).unwrap();
+        assert_eq!(long.text(), format!("{}…", ["word"; 15].join(" ")));
+        let whole = Title::of_answer(&"x".repeat(5_000_000)).unwrap();
+        assert_eq!(whole.text().chars().count(), 80);
+        let unclosed = Title::of_answer(&"<".repeat(5_000_000)).unwrap();
+        assert!(unclosed.text().starts_with("<<<"), "{unclosed:?}");
+        for nothing in ["", " \n\t", "<br>", "\"\"", "\u{200b}", "<think>The user wants\nmore"] {
+            assert_eq!(Title::of_answer(nothing), None, "{nothing:?}");
+        }
     }
 
     #[test]

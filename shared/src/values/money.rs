@@ -56,18 +56,24 @@ impl Money {
 }
 
 /// Formats an amount that is given in the currency's smallest unit, for example as `2.99 EUR` or
-/// `299 JPY`. The number of decimal places follows the payment provider's rules
-/// ([Stripe](https://docs.stripe.com/currencies#zero-decimal)).
+/// `299 JPY`.
 pub fn shown(amount: u64, currency: &str) -> String {
+    format!("{} {currency}", in_units(amount, currency))
+}
+
+/// Formats an amount that is given in the currency's smallest unit without the currency, for example
+/// as `2.99` or `299`. The number of decimal places follows the payment provider's rules
+/// ([Stripe](https://docs.stripe.com/currencies#zero-decimal)).
+pub fn in_units(amount: u64, currency: &str) -> String {
     let decimals = match currency {
         "BIF" | "CLP" | "DJF" | "GNF" | "JPY" | "KMF" | "KRW" | "MGA" | "PYG" | "RWF" | "VND"
-        | "VUV" | "XAF" | "XOF" | "XPF" => return format!("{amount} {currency}"),
+        | "VUV" | "XAF" | "XOF" | "XPF" => return amount.to_string(),
         "BHD" | "JOD" | "KWD" | "OMR" | "TND" => 3,
         _ => 2,
     };
     let unit = 10_u64.pow(decimals);
     let width = usize::try_from(decimals).unwrap_or_default();
-    format!("{}.{:0width$} {currency}", amount / unit, amount % unit)
+    format!("{}.{:0width$}", amount / unit, amount % unit)
 }
 
 /// Formats millionths of the currency's unit as a decimal number with at least two decimal places.

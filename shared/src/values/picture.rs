@@ -48,6 +48,12 @@ impl Picture {
         wrong.map_or(Ok(picture), |wrong| Err(wrong.into()))
     }
 
+    /// Creates a picture from its media type and its bytes.
+    pub(crate) fn of_bytes(kind: &str, bytes: &[u8]) -> Self {
+        let url = format!("data:{kind};base64,{}", BASE64_STANDARD.encode(bytes));
+        Self { url, detail: None }
+    }
+
     /// Returns the URL.
     pub fn url(&self) -> &str {
         &self.url

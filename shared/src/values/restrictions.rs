@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{Credits, Invalid};
 
-/// The restrictions of an API key. They are set when the key is created.
+/// The restrictions of an API key. They are set when the key is created. Only the number of credits
+/// in the limit can change, and the limit can be removed.
 ///
 /// The hash of a restricted key is stored here, so that earlier releases, which don't support
 /// restrictions and look for the hash elsewhere, refuse the key.
@@ -96,7 +97,7 @@ pub(crate) fn key_and_period(purse: &str) -> (&str, &str) {
 }
 
 /// Returns the names of the purses whose period ended before `month`, except each key's latest
-/// purse, which shows that the key has a limit.
+/// purse.
 pub(crate) fn ended_purses<'a>(
     purses: impl Iterator<Item = &'a String> + Clone,
     month: &str,

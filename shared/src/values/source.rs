@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct Source(String);
 
 impl Source {
+    /// The kind of the sources of credits from vouchers.
+    pub(crate) const VOUCHER: &str = "voucher";
+
     /// Creates a source. `kind` is a word such as `refund`, and `id` is unique among the sources of
     /// this kind.
     pub(crate) fn new(kind: &str, id: &str) -> Self {
@@ -20,6 +23,11 @@ impl Source {
     /// Returns the source with this stored form.
     pub(crate) fn stored(text: &str) -> Self {
         Self(text.to_owned())
+    }
+
+    /// Returns true if the credits come from a voucher.
+    pub(crate) fn is_voucher(&self) -> bool {
+        self.0.split_once(':').is_some_and(|(kind, _)| kind == Self::VOUCHER)
     }
 
     /// Returns the source in its stored form: its kind, a colon, and its id.

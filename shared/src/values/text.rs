@@ -52,9 +52,13 @@ pub fn turns_text(c: char) -> bool {
 
 /// Returns true if a string contains no visible characters.
 pub(crate) fn is_blank(text: &str) -> bool {
-    let is_format =
-        |c: char| CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::Format;
-    text.chars().all(|c| c.is_whitespace() || c == '\u{2800}' || is_invisible(c) || is_format(c))
+    text.chars().all(|c| c.is_whitespace() || c == '\u{2800}' || is_unseen(c))
+}
+
+/// Returns true if the character is invisible, or only formats the characters around it.
+pub(super) fn is_unseen(c: char) -> bool {
+    let category = CodePointMapData::<GeneralCategory>::new().get(c);
+    is_invisible(c) || category == GeneralCategory::Format
 }
 
 /// Returns true if the character combines with the character before it.

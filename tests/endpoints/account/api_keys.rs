@@ -1,4 +1,5 @@
-//! `GET /api/user/api-keys`, `POST /api/user/api-keys`, `DELETE /api/user/api-keys/{id}`.
+//! `GET /api/user/api-keys`, `POST /api/user/api-keys`, `DELETE /api/user/api-keys/{id}`, and the
+//! sessions that `PATCH /api/user/api-keys/{id}` accepts.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
@@ -419,6 +420,28 @@ async fn ended_sessions_neither_create_nor_revoke_keys() {
     assert_eq!(api.store().create_api_key(&caller, &stored).await, Err(StoreError::NotAccepted));
     assert_eq!(api.store().revoke_api_key(&caller, &id(&made)).await, Err(StoreError::NotAccepted));
     ann.has_keys(1).await;
+}
+
+#[tokio::test]
+async fn sessions_that_end_during_a_change_raise_no_limit() {
+    let rig = Rig::start().await;
+    let ann = rig.person().await;
+    let limited = json!({ "name": "x", "limit": { "tokens": 100 } });
+    let key = id(&ann.post(PATH, limited).await.is(201));
+    let lane = rig.proxy.lane();
+    let app = rig.api.function_over("api_key_rename", &lane);
+    // The SDK sends the write again when the session has ended.
+    lane.strike_once("TransactWriteItems", 1, Fault::StallBefore);
+    let (path, bearer) = (format!("{PATH}/{key}"), ann.bearer());
+    let headers = [("authorization", bearer.as_str())];
+    let raised = json!({ "limit": { "tokens": 1000 } });
+    let (reply, ()) = tokio::join!(ask(&app, "api_key_rename", &path, &headers, raised), async {
+        assert!(lane.strikes().await, "the change isn't a transaction");
+        ann.ends(&ann.session()).await.is(200);
+    });
+    assert_eq!(reply.status, 401, "{}", reply.body);
+    let stored = rig.api.store().api_key(&key).await.unwrap().unwrap();
+    assert_eq!(stored.limit().map(|limit| limit.tokens.get()), Some(100));
 }
 
 #[tokio::test]

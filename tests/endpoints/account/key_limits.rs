@@ -1,7 +1,8 @@
-//! API keys that expire, are restricted to certain models or have a spending limit, and the day on
-//! which a key was last used: `POST /api/user/api-keys`, `PATCH /api/user/api-keys/{id}`,
-//! `GET /v1/key`, `GET /v1/credits`.
+//! API keys that expire, are restricted to certain models or have a spending limit, changes of names
+//! and limits, and the day on which a key was last used: `POST /api/user/api-keys`,
+//! `PATCH /api/user/api-keys/{id}`, `GET /v1/key`, `GET /v1/credits`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -13,8 +14,9 @@ use shared::clock::{Clock, Day};
 use shared::store::Difference;
 use shared::values::StoredApiKey;
 use shared::values::api_key::LIMITED_KEYS;
+use tokio::sync::Notify;
 
-use crate::ai::providers::Provider;
+use crate::ai::providers::{Does, Provider};
 use crate::endpoints::chats::fares::{counted, held, list, priced, scripted};
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::World;
@@ -50,6 +52,11 @@ impl Person {
     /// Returns how much of its limit a key has spent, in credits.
     async fn spent(&self, key: &Key) -> u64 {
         self.shows(key).await["limit"]["spent"].as_u64().unwrap()
+    }
+
+    /// Changes a key's name or its limit.
+    async fn changes_key(&self, key: &Key, change: Value) -> Answer {
+        self.patch(&format!("{PATH}/{}", key.id), change).await
     }
 
     async fn shows(&self, key: &Key) -> Value {
@@ -212,6 +219,11 @@ async fn keys_are_restricted_by_the_model_behind_an_alias() {
     let listed: Vec<_> =
         listed["data"].as_array().unwrap().iter().map(|model| &model["id"]).collect();
     assert_eq!(listed, ["deep", "gpt-5"]);
+    let one = deep.program.get("/v1/models/claude-opus-5-5").await.is(200);
+    assert_eq!(one["canonical_slug"], "deep");
+    for other in ["claude-haiku-5-5", "gpt-4o", "GPT-4O"] {
+        deep.program.get(&format!("/v1/models/{other}")).await.expect(404, "model_not_found");
+    }
 }
 
 #[tokio::test]
@@ -329,7 +341,7 @@ async fn reached_limits_are_refused_as_an_empty_balance() {
     assert_eq!(
         refused["error"],
         json!({
-            "message": "You exceeded your current quota. This API key may spend 250 tokens, and has 50 left. This message can cost 100 tokens. Nothing was charged. Use another key.",
+            "message": "You exceeded your current quota. This API key may spend 250 tokens, and has 50 left. This message can cost 100 tokens. Nothing was charged. Raise its limit, or use another key.",
             "type": "insufficient_quota", "param": null, "code": "insufficient_quota",
         })
     );
@@ -338,7 +350,7 @@ async fn reached_limits_are_refused_as_an_empty_balance() {
     let program = ann.gets_a_key(json!({ "limit": { "tokens": 50, "per": "month" } })).await;
     let next = Day::from_millis(api.now() * 1000).next_month();
     let refused = program.says("hi").await.is(402)["error"]["message"].to_string();
-    assert!(refused.contains(&format!("50 tokens in a month, and has 50 left. This message can cost 100 tokens. Nothing was charged. Wait until {next}, or use another key.")), "{refused}");
+    assert!(refused.contains(&format!("50 tokens in a month, and has 50 left. This message can cost 100 tokens. Nothing was charged. Wait until {next}, raise its limit, or use another key.")), "{refused}");
     ann.is_clean().await;
 
     let other = api.beside(&[("EMPTY_BALANCE_STATUS", "429")]).await;
@@ -547,6 +559,202 @@ async fn keys_can_be_renamed() {
     rename(&ben, json!("mine")).await.expect(404, "not_found");
     ann.revokes(&key.id).await.is(200);
     rename(&ann, json!("gone")).await.expect(404, "not_found");
+    assert_eq!(ann.api_keys().await, json!([]));
+}
+
+#[tokio::test]
+async fn a_limits_tokens_can_be_changed() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_limited_key(300).await;
+    for _ in 0..2 {
+        key.says("hi").await.is(200);
+    }
+    // Less than the key has spent: the next message is refused, and nothing is counted again.
+    let lowered = ann.changes_key(&key, json!({ "limit": { "tokens": 150 } })).await.is(200);
+    let limit = json!({ "tokens": 150, "per": "total", "spent": 200, "resets": null });
+    assert_eq!(lowered["limit"], limit);
+    assert_eq!(lowered, ann.shows(&key).await);
+    let refused = key.says("hi").await.expect(402, "insufficient_quota")["error"]["message"].take();
+    let words = "This API key may spend 150 tokens, and has 0 left.";
+    assert!(refused.as_str().unwrap().contains(words), "{refused}");
+    let shown = key.program.get("/v1/key").await.is(200)["data"].take();
+    assert_eq!([&shown["limit"], &shown["limit_remaining"]], [&json!(150), &json!(0)]);
+
+    // A retry of the change has the same effect.
+    let change = json!({ "name": "build server", "limit": { "tokens": 400, "per": "total" } });
+    for _ in 0..2 {
+        let raised = ann.changes_key(&key, change.clone()).await.is(200);
+        assert_eq!(
+            [&raised["name"], &raised["limit"]["spent"]],
+            [&json!("build server"), &json!(200)]
+        );
+    }
+    for _ in 0..2 {
+        key.says("hi").await.is(200);
+    }
+    key.says("hi").await.is(402);
+    assert_eq!([ann.spent(&key).await, ann.balance().await], [400, GRANT - 4 * PRICE]);
+    ann.is_clean().await;
+}
+
+#[tokio::test]
+async fn a_monthly_limit_keeps_its_period_and_its_purses() {
+    let clock = Clock::standing(NOVEMBER);
+    let api = at(clock.clone(), &[]).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_key(json!({ "limit": { "tokens": 100, "per": "month" } })).await;
+    key.says("hi").await.is(200);
+    let purses = api.account(&ann).await.purses;
+    let limit = json!({ "tokens": 200, "per": "total" });
+    let other = ann.changes_key(&key, json!({ "name": "renamed", "limit": limit })).await;
+    other.expect(409, "other_limit_period");
+    assert_eq!(ann.shows(&key).await["name"], "a program", "nothing was changed");
+    key.says("hi").await.is(402);
+    for limit in [json!({ "tokens": 200, "per": "month" }), json!({ "tokens": 200 })] {
+        let changed = ann.changes_key(&key, json!({ "limit": limit })).await.is(200);
+        let expected =
+            json!({ "tokens": 200, "per": "month", "spent": 100, "resets": "2026-12-01" });
+        assert_eq!(changed["limit"], expected);
+    }
+    assert_eq!(api.account(&ann).await.purses, purses);
+    key.says("hi").await.is(200);
+    key.says("hi").await.is(402);
+    clock.advance(Duration::from_secs(3600));
+    for _ in 0..2 {
+        key.says("hi").await.is(200);
+    }
+    key.says("hi").await.is(402);
+    ann.is_clean().await;
+}
+
+#[tokio::test]
+async fn chats_under_way_keep_the_limit_of_their_reserve() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &list("openai"), &[("AI_TIMEOUT_SECONDS", "30")]).await;
+    let ann = api.person("ann").await;
+    let usual = counted(1000, 400, 500);
+    provider.does(usual.clone());
+    ann.gets_a_key(json!({})).await.asks("deep", "hi").await.is(200);
+    let hold = held(&ann.history("").await.is(200)[0]);
+    let Does::Says(_, reply) = &usual else { unreachable!() };
+    let reply = reply.to_string();
+    // Each answer costs less than its hold. The rest returns to the purse, although the limit has
+    // changed.
+    for (change, next) in
+        [(json!({ "limit": { "tokens": 1 } }), 402_u16), (json!({ "limit": null }), 200)]
+    {
+        let key = ann.gets_a_limited_key(hold).await;
+        let before = ann.balance().await;
+        let go_on = Arc::new(Notify::new());
+        let (begin, rest) = reply.split_at(1);
+        let pieces = [begin, rest].map(|piece| piece.to_owned().into()).to_vec();
+        provider.does(Does::Waits(pieces, go_on.clone()));
+        let (answered, ()) = tokio::join!(key.asks("deep", "hi"), async {
+            ann.has_waiting(1).await;
+            ann.changes_key(&key, change).await.is(200);
+            go_on.notify_one();
+        });
+        answered.is(200);
+        let spent = before - ann.balance().await;
+        assert!((1..hold).contains(&spent), "{spent} of {hold}");
+        let purse = api.account(&ann).await.purse(&format!("{}#total", key.id));
+        assert_eq!(purse.get(), spent);
+        provider.does(usual.clone());
+        assert_eq!(key.asks("quick", "hi").await.status, next);
+        ann.is_clean().await;
+    }
+}
+
+#[tokio::test]
+async fn a_limit_can_be_removed_but_not_added() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_limited_key(100).await;
+    key.says("hi").await.is(200);
+    key.says("hi").await.is(402);
+    for _ in 0..2 {
+        let changed = ann.changes_key(&key, json!({ "limit": null })).await.is(200);
+        assert_eq!(changed["limit"], json!(null));
+        assert_eq!(changed, ann.shows(&key).await);
+    }
+    key.says("hi").await.is(200);
+    ann.is_clean().await;
+
+    // What these keys have spent isn't counted, so they can't get a limit.
+    let never = ann.gets_a_key(json!({})).await;
+    let expiring = ann.gets_a_key(json!({ "expires": "2999-12-31" })).await;
+    for key in [&key, &never, &expiring] {
+        for change in [
+            json!({ "limit": { "tokens": 500 } }),
+            json!({ "name": "limited", "limit": { "tokens": 500, "per": "month" } }),
+        ] {
+            ann.changes_key(key, change).await.expect(409, "no_key_limit");
+        }
+        let unchanged = ann.shows(key).await;
+        assert_eq!([&unchanged["name"], &unchanged["limit"]], [&json!("a program"), &json!(null)]);
+        assert_eq!(ann.changes_key(key, json!({ "limit": null })).await.is(200), unchanged);
+        let renamed = ann.changes_key(key, json!({ "name": "free", "limit": null })).await.is(200);
+        assert_eq!([&renamed["name"], &renamed["limit"]], [&json!("free"), &json!(null)]);
+        key.says("hi").await.is(200);
+    }
+    assert_eq!(ann.shows(&expiring).await["expires"], "2999-12-31");
+}
+
+#[tokio::test]
+async fn a_removed_limit_makes_room_for_another_key() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let mut keys = Vec::new();
+    for _ in 0..LIMITED_KEYS {
+        keys.push(ann.gets_a_limited_key(5).await);
+    }
+    let another = json!({ "limit": { "tokens": 5 } });
+    ann.asks_for_a_key(another.clone()).await.expect(409, "too_many_limited_keys");
+    ann.changes_key(&keys[0], json!({ "limit": null })).await.is(200);
+    ann.asks_for_a_key(another.clone()).await.is(201);
+    ann.asks_for_a_key(another).await.expect(409, "too_many_limited_keys");
+    assert_eq!(api.account(&ann).await.purses.unwrap().len(), LIMITED_KEYS as usize);
+    keys[0].says("hi").await.is(200);
+    ann.is_clean().await;
+}
+
+#[tokio::test]
+async fn invalid_changes_of_keys_change_nothing() {
+    let api = Api::own(&[]).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let key = ann.gets_a_limited_key(500).await;
+    let before = ann.shows(&key).await;
+    for (change, field) in [
+        (json!({}), "name"),
+        (json!({ "name": null }), "name"),
+        (json!({ "name": "", "limit": { "tokens": 5 } }), "name"),
+        (json!({ "name": "laptop", "limit": {} }), "limit.tokens"),
+        (json!({ "limit": { "tokens": 0 } }), "limit.tokens"),
+        (json!({ "limit": { "tokens": null } }), "limit.tokens"),
+        (json!({ "limit": { "tokens": -1 } }), "limit.tokens"),
+        (json!({ "limit": { "tokens": 1.5 } }), "limit.tokens"),
+        (json!({ "limit": { "tokens": Credits::MAX.get() + 1 } }), "limit.tokens"),
+        (json!({ "limit": { "tokens": 5, "per": "day" } }), "limit.per"),
+        (json!({ "limit": 5 }), "limit"),
+    ] {
+        let refused = ann.changes_key(&key, change).await.expect(400, "invalid_fields");
+        let fields: Vec<_> = refused["errors"].as_object().unwrap().keys().collect();
+        assert_eq!(fields, [field], "{refused}");
+    }
+    ben.changes_key(&key, json!({ "limit": { "tokens": 5 } })).await.expect(404, "not_found");
+    ben.changes_key(&key, json!({ "limit": null })).await.expect(404, "not_found");
+    assert_eq!(ann.shows(&key).await, before);
+    // A program can't change its own key.
+    let bearer = key.program.bearer();
+    let headers = [("authorization", bearer.as_str())];
+    let path = format!("{PATH}/{}", key.id);
+    let body = json!({ "limit": null });
+    api.send(Method::PATCH, &path, &headers, Some(body)).await.is(401);
+    ann.revokes(&key.id).await.is(200);
+    for change in [json!({ "limit": { "tokens": 5 } }), json!({ "limit": null })] {
+        ann.changes_key(&key, change).await.expect(404, "not_found");
+    }
     assert_eq!(ann.api_keys().await, json!([]));
 }
 

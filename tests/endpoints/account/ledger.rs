@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use shared::clock::Day;
 use shared::store::AdjustOutcome;
 
+use crate::endpoints::chats::fares::scripted;
 use crate::endpoints::openai::completions::asking;
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::put;
@@ -15,7 +16,7 @@ impl Person {
         self.get(&format!("/api/user/ledger/{query}")).await
     }
 
-    async fn statement_as(&self, accept: &str, query: &str) -> Answer {
+    pub async fn statement_as(&self, accept: &str, query: &str) -> Answer {
         let path = format!("/api/user/ledger{query}");
         self.send(Method::GET, &path, &[("accept", accept)], None).await
     }
@@ -276,34 +277,28 @@ async fn statements_are_csv_on_request() {
     let text = |row: usize, field: &str| rows[row][field].as_str().unwrap().to_owned();
     let (ids, times) =
         ([0, 1, 2, 3].map(|row| text(row, "id")), [0, 1, 2, 3].map(|row| text(row, "timestamp")));
-    let expected = [
+    let header = "id timestamp kind amount reason chat_id balance excerpt key_name model prompt_tokens cached_tokens completion_tokens written_tokens money currency";
+    let (ids, times) = (ids.each_ref().map(String::as_str), times.each_ref().map(String::as_str));
+    let rows_of = [
+        [ids[0], times[0], "adjustment", "1", "'-2+3;'@a", "", "3894", ""],
         [
-            "id",
-            "timestamp",
-            "kind",
-            "amount",
-            "reason",
-            "chat_id",
-            "balance",
-            "excerpt",
-            "key_name",
-        ],
-        [&ids[0], &times[0], "adjustment", "1", "'-2+3;'@a", "", "3894", "", ""],
-        [
-            &ids[1],
-            &times[1],
+            ids[1],
+            times[1],
             "adjustment",
             "-7",
             "'=HYPERLINK(\"\"https://evil.test\"\", 1)",
             "",
             "3893",
             "",
-            "",
         ],
-        [&ids[2], &times[2], "chat", "-100", "chat", &chat, "3900", "'=hi", ""],
-        [&ids[3], &times[3], "grant", "4000", "registration", "", "4000", "", ""],
-    ]
-    .map(|cells| csv_line(&cells));
+        [ids[2], times[2], "chat", "-100", "chat", &chat, "3900", "'=hi"],
+        [ids[3], times[3], "grant", "4000", "registration", "", "4000", ""],
+    ];
+    // Without a price list, the key, the model and its tokens are empty. No money was paid.
+    let rows_of = rows_of.map(|cells| csv_line(&[&cells[..], &[""; 8]].concat()));
+    let header = csv_columns(header);
+    let [one, two, three, four] = rows_of;
+    let expected = [header, one, two, three, four];
     for accept in ["text/csv", "text/csv, application/json;q=0.5, */*;q=0.1"] {
         let csv = ann.statement_as(accept, "").await;
         assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
@@ -437,6 +432,74 @@ async fn invalid_days_are_refused_by_name() {
     for query in ["?to=2026-10-31", "?from=9999-12-31"] {
         assert_eq!(ann.statement(query).await.is(200), json!([]), "{query}");
     }
+}
+
+#[tokio::test]
+async fn statements_are_limited_to_a_model_and_an_api_key() {
+    let api = scripted(&[]).await;
+    let ann = api.person("ann").await;
+    let key = ann.makes_a_key("a program").await.is(201);
+    let program = ann.using(key["key"].as_str().unwrap());
+    for model in ["quick", "deep"] {
+        ann.asks_model(model, "hi").await.is(200);
+        let body = json!({ "model": model, "messages": [{ "role": "user", "content": "hi" }] });
+        program.post("/v1/chat/completions", body).await.is(200);
+    }
+    assert_eq!(api.adjust(&ann, 500, "a correction").await, AdjustOutcome::Applied);
+    ann.asks_model("quick", "hi").await.is(200);
+    // The rows of a revoked key are still found.
+    let id = key["id"].as_str().unwrap();
+    ann.delete(&format!("/api/user/api-keys/{id}")).await.is(200);
+
+    let (whole, _) = ann.whole_statement("").await;
+    assert_eq!(whole.len(), 7);
+    adds_up(&whole);
+    let mut counts = Vec::new();
+    for model in ["", "quick", "deep", "slow"] {
+        for key in ["", id, ann.id.as_str()] {
+            let is_shown = |row: &&Value| {
+                (model.is_empty() || row["model"] == model)
+                    && (key.is_empty() || row["key_id"] == key)
+            };
+            let expected: Vec<Value> = whole.iter().filter(is_shown).cloned().collect();
+            for limit in [1, 2, 100] {
+                let query = format!("?limit={limit}&model={model}&key={key}");
+                assert_eq!(ann.whole_statement(&query).await.0, expected, "{query}");
+            }
+            counts.push(expected.len());
+        }
+    }
+    assert_eq!(counts, [7, 2, 0, 3, 1, 0, 2, 1, 0, 0, 0, 0]);
+
+    let csv = ann.statement_as("text/csv", &format!("?model=deep&key={id}")).await.is(200);
+    assert_eq!(csv.as_str().unwrap().lines().count(), 2, "{csv}");
+    // A cursor is valid only for the filter in its request.
+    let next = ann.statement("?limit=1&model=quick").await.next_page().unwrap();
+    let cursor = next.split_once("&cursor=").unwrap().1;
+    ann.statement(&format!("?model=quick&cursor={cursor}")).await.is(200);
+    for other in
+        ["", "model=deep&", "model=quick&from=2026-01-01&", &format!("model=quick&key={id}&")]
+    {
+        let other = ann.statement(&format!("?{other}cursor={cursor}")).await;
+        other.expect(400, "invalid_cursor");
+    }
+    let long = format!("?model={}", "x".repeat(201));
+    for (query, field) in [(long.as_str(), "model"), ("?key=a+program", "key")] {
+        let refused = ann.statement(query).await.expect(400, "invalid_fields");
+        assert!(refused["errors"][field].is_array(), "{query}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn filtered_pages_read_at_most_five_hundred_rows() {
+    let api = scripted(&[]).await;
+    let ann = api.person("ann").await;
+    ann.asks_model("quick", "hi").await.is(200);
+    let (expected, _) = ann.whole_statement("?model=quick").await;
+    assert_eq!(expected.len(), 1);
+    ann.has_rows(1100).await;
+    let pages = ann.pages_of("/api/user/ledger?model=quick").await;
+    assert_eq!(pages, [vec![], vec![], expected]);
 }
 
 /// The months that the API should list for the rows of a whole statement.

@@ -17,7 +17,7 @@ async fn profiles_have_only_the_data_and_balance_of_the_user() {
     let expected = json!({
         "id": ann.id, "username": name, "email": email, "email_verified": false, "pending_email": null, "first_name": "", "last_name": "", "role": "user", "is_staff": false, "date_joined": null,
         "tokens": left, "tokens_left": left, "remaining_tokens": left, "tokens_remaining": left, "tokens_held": 0, "chat_price": PRICE,
-        "message_limit": 8000,
+        "message_limit": 32_000,
         "top_up": { "text": "", "url": null }, "instructions": "",
     });
     assert_eq!(profile, expected);

@@ -18,6 +18,7 @@ use shared::store::{Adjustment, Order};
 use shared::stripe::Stripe;
 use shared::values::{PaymentFacts, Progress, Reason};
 
+use crate::endpoints::account::ledger::csv_line;
 use crate::support::client::{Answer, Api, DAY, GRANT, Person};
 use crate::support::world::put;
 
@@ -219,6 +220,13 @@ async fn refunds_take_the_tokens_of_their_share() {
     // 150 of 299 cents remain: 501 tokens, rounded down.
     assert_eq!([&refunded["refunded"], &refunded["tokens_granted"]], [&json!(149), &json!(501)]);
     assert_eq!(ann.balance().await, GRANT + 501);
+    let csv = ann.statement_as("text/csv", "").await.is(200);
+    let ends = [r#""money","currency""#, r#""-1.49","EUR""#, r#""2.99","EUR""#, r#""","""#];
+    let lines: Vec<&str> = csv.as_str().unwrap().lines().collect();
+    assert_eq!(lines.len(), ends.len(), "{csv}");
+    for (line, end) in lines.into_iter().zip(ends) {
+        assert!(line.ends_with(end), "{line}");
+    }
     api.acts(&order, "dispute").await;
     api.acts(&order, "lost").await;
     ann.buys_until("lost").await;
@@ -725,4 +733,112 @@ async fn purchases_are_filtered_by_state_across_pages() {
         assert!(refused["errors"]["state"].is_array(), "{wrong}: {refused}");
     }
     ann.get(&format!("{ORDERS}?state=paid")).await.expect(403, "forbidden");
+}
+
+#[tokio::test]
+async fn purchases_are_filtered_by_buyer_and_day() {
+    let start = Day::parse("2027-03-01").unwrap();
+    let api = Api::with_clock(Clock::standing(start.begins()), &SIMULATED).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let (mut ids, clock) = (Vec::new(), &api.server().clock);
+    let packs = api.store().packs().await.unwrap().unwrap();
+    for person in [&ann, &ben, &ann] {
+        let order = Order::new(&api.account(person).await, &packs.list.packs[0], clock);
+        api.store().create_order(&api.account(person).await, &order).await.unwrap();
+        let paid = session(&json!({ "id": order.id() }), &json!({}));
+        api.hears("checkout.session.completed", paid).await.is(200);
+        ids.push(order.id().to_owned());
+        clock.advance(DAY);
+    }
+    let root = api.administrator("root").await;
+    let listed = async |query: &str| {
+        let page = root.get(&format!("{ORDERS}?{query}")).await.is(200);
+        let place = |order: &Value| ids.iter().position(|id| order["id"] == **id).unwrap();
+        page.as_array().unwrap().iter().map(place).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("").await, [2, 1, 0]);
+    assert_eq!(listed(&format!("user_id={}", ann.id)).await, [2, 0]);
+    assert_eq!(listed("from=2027-03-02").await, [2, 1]);
+    assert_eq!(listed("to=2027-03-02").await, [1, 0]);
+    assert_eq!(listed("from=2027-03-02&to=2027-03-02").await, [1]);
+    assert_eq!(listed(&format!("user_id={}&from=2027-03-02&state=paid", ann.id)).await, [2]);
+    assert_eq!(listed(&format!("user_id={}&state=open", ann.id)).await, [0; 0]);
+    assert_eq!(listed(&format!("user_id={}&attention=true", ann.id)).await, [0; 0]);
+    assert_eq!(listed("from=2027-04-01").await, [0; 0]);
+
+    let first =
+        root.get(&format!("{ORDERS}?limit=1&user_id={}", ann.id)).await.next_page().unwrap();
+    let second = root.get(&format!("{ORDERS}{first}")).await;
+    assert_eq!(second.next_page(), None);
+    assert_eq!(second.is(200)[0]["id"], *ids[0]);
+    let other = first.replace(&ann.id, &ben.id);
+    root.get(&format!("{ORDERS}{other}")).await.expect(400, "invalid_cursor");
+    for (wrong, field) in [
+        ("user_id=ann", "user_id"),
+        ("from=yesterday", "from"),
+        ("from=2027-03-03&to=2027-03-01", "to"),
+    ] {
+        let refused = root.get(&format!("{ORDERS}?{wrong}")).await.expect(400, "invalid_fields");
+        assert!(refused["errors"][field].is_array(), "{wrong}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn purchases_are_csv_with_money_in_units_on_request() {
+    let api = shop().await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let first = ann.orders("small").await;
+    api.hears("checkout.session.completed", session(&first, &json!({}))).await.is(200);
+    api.hears("refund.created", refund(&first, "re_1", 100, "succeeded")).await.is(200);
+    ann.orders("small").await;
+    let csv = async |query: &str| root.get_csv(&format!("{ORDERS}{query}")).await;
+    let shown = root.get(&format!("{ORDERS}?state=refunded")).await.is(200)[0].clone();
+    let text = |name: &str| shown[name].as_str().unwrap_or_default().to_owned();
+    let whole = csv("?state=refunded").await;
+    assert_eq!(whole.header("content-type"), "text/csv; charset=utf-8");
+    let (columns, row) = (
+        "id,created,paid,user_id,username,pack,name",
+        [
+            text("id"),
+            text("created"),
+            text("paid"),
+            ann.id.clone(),
+            ann.name.clone(),
+            "small".to_owned(),
+            text("name"),
+            TOKENS.to_string(),
+            shown["tokens_granted"].to_string(),
+            "0".to_owned(),
+            "refunded".to_owned(),
+            "2.99".to_owned(),
+            "1.00".to_owned(),
+            "1.99".to_owned(),
+            "EUR".to_owned(),
+            String::new(),
+            text("session"),
+            text("payment"),
+        ],
+    );
+    let counted = "tokens,tokens_granted,tokens_owed,state,price,refunded,kept,currency";
+    let columns = format!("{columns},{counted},stranded,session,payment");
+    let columns: Vec<_> = columns.split(',').collect();
+    let row = csv_line(&row.each_ref().map(String::as_str));
+    assert_eq!(whole.is(200), json!(csv_line(&columns) + &row));
+    // Each page begins with the column names.
+    let page = csv("?limit=1").await;
+    let next = csv(&page.next_page().unwrap()).await.is(200);
+    assert_eq!(next, json!(csv_line(&columns) + &row));
+}
+
+#[tokio::test]
+async fn purchases_list_the_money_that_is_kept() {
+    let api = shop().await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let kept = async || root.get(ORDERS).await.is(200)[0]["kept"].clone();
+    let order = ann.orders("small").await;
+    assert_eq!(kept().await, 0);
+    api.hears("checkout.session.completed", session(&order, &json!({}))).await.is(200);
+    assert_eq!(kept().await, PRICE);
+    api.hears("refund.created", refund(&order, "re_1", 100, "succeeded")).await.is(200);
+    assert_eq!(kept().await, PRICE - 100);
 }

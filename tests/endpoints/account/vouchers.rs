@@ -1,5 +1,6 @@
 //! Vouchers: `POST /api/user/vouchers`, `GET /api/admin/vouchers`, `POST /api/admin/vouchers`,
-//! `DELETE /api/admin/vouchers/{id}`, and the `manage vouchers` command.
+//! `DELETE /api/admin/vouchers/{id}`, `GET /api/admin/vouchers/{id}/redemptions`, and the `manage
+//! vouchers` command.
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::support::function::{Reply, TIME, event, invoke};
 use crate::support::log;
 use crate::support::program::{Folder, run};
 use crate::support::rig::{Rig, at_once};
+use crate::support::world::put;
 
 const PATH: &str = "/api/user/vouchers/";
 const BATCHES: &str = "/api/admin/vouchers/";
@@ -62,7 +64,10 @@ async fn vouchers_grant_their_tokens_once() {
     ben.redeems(&first).await.expect(409, "voucher_used");
     ben.redeems(&second).await.is(200);
     let shown = ann.get("/api/user/ledger/").await.is(200)[0].clone();
-    assert_eq!([&shown["id"], &shown["kind"]], [&row["id"], &json!("adjustment")]);
+    assert_eq!(
+        [&shown["id"], &shown["kind"], &shown["voucher"]],
+        [&row["id"], &json!("adjustment"), &json!(true)]
+    );
     for person in [&ann, &ben] {
         assert_eq!(person.balance().await, GRANT + 500);
         assert_eq!(api.store().audit(&person.name).await.unwrap().differences, []);
@@ -281,6 +286,54 @@ async fn batches_are_created_once_per_key_and_listed() {
     let trail = root.get("/api/admin/trail?act=vouchers").await.is(200);
     assert_eq!(trail[2]["reason"], "250 of 5 tokens, 3 uses each: gift");
     assert_eq!([&trail[2]["user_id"], &trail[2]["actor"]], [&Value::Null, &json!(root.id)]);
+}
+
+#[tokio::test]
+async fn redemptions_are_listed_with_their_users() {
+    let api = Api::own(&[]).await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let batch = json!({ "name": "gift", "tokens": 5, "count": 1, "uses": 150 });
+    let created = root.creates_vouchers(batch).await;
+    let list = format!("{BATCHES}{}/redemptions", created["id"].as_str().unwrap());
+    assert_eq!(root.get(&list).await.is(200), json!([]));
+    let [code] = codes(&created).try_into().unwrap();
+    let row = ann.redeems(&code).await.is(200);
+    assert_eq!(ann.redeems(&code).await.is(200)["already_redeemed"], true);
+    let redeemed = root.get(&list).await.is(200);
+    let mut expected =
+        json!({ "id": row["id"], "user_id": ann.id, "username": ann.name, "tokens": 5 });
+    expected["timestamp"] = redeemed[0]["timestamp"].clone();
+    assert_eq!(redeemed, json!([expected]));
+
+    let clock = &api.server().clock;
+    let gone = clock.id().to_string();
+    let planted: Vec<Value> = (0..120)
+        .map(|index| {
+            json!({
+                "pk": format!("redeemed:{}", clock.id()),
+                "user_id": format!("redeemed:{}", created["id"].as_str().unwrap()),
+                "account": if index % 2 == 0 { &ann.id } else { &gone },
+            })
+        })
+        .collect();
+    put(&api.dynamodb, "TokensTable", &planted).await;
+    let page = root.get(&format!("{list}?limit=100")).await;
+    let next = page.next_page().unwrap();
+    let first = page.is(200);
+    assert_eq!(first.as_array().unwrap().len(), 100);
+    assert_eq!(first[0]["username"], Value::Null);
+    assert_eq!([&first[1]["user_id"], &first[1]["username"]], [&json!(ann.id), &json!(ann.name)]);
+    assert_eq!(first[1]["tokens"], 5);
+    let rest = root.get(&format!("{list}{next}")).await.is(200);
+    assert_eq!(rest.as_array().unwrap().len(), 21);
+    assert_eq!(rest[20], redeemed[0]);
+
+    let other = root.creates_vouchers(json!({ "name": "other", "tokens": 1, "count": 1 })).await;
+    let other = format!("{BATCHES}{}/redemptions", other["id"].as_str().unwrap());
+    root.get(&format!("{other}{next}")).await.expect(400, "invalid_cursor");
+    root.get(&format!("{BATCHES}{gone}/redemptions")).await.expect(404, "not_found");
+    root.get(&format!("{BATCHES}none/redemptions")).await.expect(404, "not_found");
+    ann.get(&list).await.expect(403, "forbidden");
 }
 
 #[tokio::test]

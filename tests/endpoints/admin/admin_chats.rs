@@ -11,8 +11,9 @@ use crate::endpoints::admin::administration::{at_noon, texts};
 use crate::support::client::{Api, Person};
 use crate::support::world::put;
 
-/// Stores chats that began at these times, in milliseconds since 1970.
-async fn said(api: &Api, person: &Person, chats: &[(u64, &str, &str)]) {
+/// Stores chats that began at these times, in milliseconds since 1970. The model that answered a
+/// chat has the name of the message's last word.
+pub async fn said(api: &Api, person: &Person, chats: &[(u64, &str, &str)]) {
     let chat = |(time, message, response): &(u64, &str, &str)| {
         let id = least_id(*time);
         Chat {
@@ -21,6 +22,7 @@ async fn said(api: &Api, person: &Person, chats: &[(u64, &str, &str)]) {
             chat_id: id,
             message: (*message).to_owned(),
             response: (*response).to_owned(),
+            model: message.split(' ').next_back().unwrap().to_owned(),
             cost: Credits::new(100).unwrap(),
             time: *time,
             name: person.name.clone(),
@@ -69,7 +71,11 @@ async fn messages_are_searched_by_text_user_and_day() {
         (format!("to={yesterday}"), "The last tram, 50%_"),
         (format!("from={}", today.after(1)), ""),
         ("to=2026-11-01".into(), ""),
-        (format!("q=&from=&to=&{user}"), "a bike, a bus, the first TRAM, The last tram"),
+        ("model=bus".into(), "a bus"),
+        (format!("model=tram&to={yesterday}"), "The last tram"),
+        (format!("model=tram&from={today}"), ""),
+        (format!("model=TRAM&q=first&{user}&{days}"), "the first TRAM"),
+        (format!("q=&from=&to=&model=&{user}"), "a bike, a bus, the first TRAM, The last tram"),
     ] {
         for limit in [1, 2, 100] {
             let query = format!("?{query}&limit={limit}");
@@ -79,6 +85,7 @@ async fn messages_are_searched_by_text_user_and_day() {
     let long = format!("q={}", "x".repeat(201));
     let one = format!("{user}&chat_id={}", ann.id);
     let (searched, dated) = (format!("{one}&q=tram"), format!("{one}&from={today}"));
+    let answered = format!("{one}&model=bus");
     for bad in [
         long.as_str(),
         "from=yesterday",
@@ -86,6 +93,7 @@ async fn messages_are_searched_by_text_user_and_day() {
         "user_id=ann&q=a",
         &searched,
         &dated,
+        &answered,
     ] {
         root.admin(&format!("chats?{bad}")).await.expect(400, "invalid_fields");
     }
@@ -93,7 +101,7 @@ async fn messages_are_searched_by_text_user_and_day() {
     let next = root.admin("chats?q=tram&limit=1").await.next_page().unwrap();
     let cursor = next.split("cursor=").nth(1).unwrap();
     root.admin(&format!("chats?q=tram&cursor={cursor}")).await.is(200);
-    for other in ["", "q=bus&", "q=tram&from=2026-11-02&"] {
+    for other in ["", "q=bus&", "q=tram&from=2026-11-02&", "q=tram&model=bus&"] {
         let other = root.admin(&format!("chats?{other}cursor={cursor}")).await;
         other.expect(400, "invalid_cursor");
     }

@@ -23,7 +23,7 @@ async fn a_census_sums_up_all_accounts_daily() {
     gone.deletes_the_account().await.is(202);
     let census = api.server().apps["census"].clone();
     let before = census.clock.millis();
-    functions::background::census::work(census.clone()).await.unwrap();
+    functions::background::census::run(&census).await.unwrap();
     let counted = figures("?accounts=true").await["accounts"].clone();
     let expected = json!({
         "counted": counted["counted"], "users": 3, "administrators": 1, "deactivated": 1, "silent": 2,
@@ -34,7 +34,7 @@ async fn a_census_sums_up_all_accounts_daily() {
 
     ben.has_left(0).await;
     assert_eq!(figures("?accounts=true").await["accounts"], counted, "until the next census");
-    functions::background::census::work(census).await.unwrap();
+    functions::background::census::run(&census).await.unwrap();
     let later = figures("?accounts=true").await;
     assert_eq!(later["accounts"]["tokens"], 2 * GRANT + 50 - PRICE);
     root.admin("figures?accounts=all").await.expect(400, "invalid_fields");

@@ -166,7 +166,7 @@ async fn filters_are_bounded_and_find_every_user() {
 
 /// Runs the census, as the schedule does.
 async fn counts(api: &Api) {
-    functions::background::census::work(api.server().apps["census"].clone()).await.unwrap();
+    functions::background::census::run(&api.server().apps["census"]).await.unwrap();
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn unreadable_accounts_do_not_stop_the_census() {
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     api.set(&ann, "spent", AttributeValue::S("broken".into())).await;
     let census = &api.server().apps["census"];
-    assert!(functions::background::census::work(census.clone()).await.is_err());
+    assert!(functions::background::census::run(census).await.is_err());
     finds(&root, "sort=tokens", &[&root]).await;
 }
 

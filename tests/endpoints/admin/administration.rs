@@ -20,6 +20,7 @@ use shared::{BalanceChange, Credits, Error, auth};
 use uuid::Uuid;
 
 use crate::endpoints::account::ledger::{csv_columns, csv_line};
+use crate::endpoints::openai::completions::asking;
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person, unique};
 use crate::support::function::{self, TIME, event, invoke};
 use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan, Proxy};
@@ -832,14 +833,32 @@ async fn statements_show_administrators_the_actor_of_each_row() {
     assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
     let csv = csv.is(200).as_str().unwrap().to_owned();
     let lines: Vec<&str> = csv.lines().collect();
-    let columns =
-        csv_columns("id timestamp kind amount reason chat_id balance actor excerpt key_name");
+    let columns = csv_columns(
+        "id timestamp kind amount reason chat_id balance actor excerpt key_name model prompt_tokens cached_tokens completion_tokens written_tokens money currency",
+    );
     assert_eq!((lines[0], lines.len()), (columns.trim_end(), 6));
     assert!(
         lines[1].ends_with(
-            csv_line(&["", "adjustment", "-50", "'=1+1", "", "4250", &root.id, "", ""])
-                .trim_start_matches('"')
-                .trim_end()
+            csv_line(&[
+                "",
+                "adjustment",
+                "-50",
+                "'=1+1",
+                "",
+                "4250",
+                &root.id,
+                "",
+                "",
+                "",
+                "",
+                "",
+                "",
+                "",
+                "",
+                ""
+            ])
+            .trim_start_matches('"')
+            .trim_end()
         ),
         "{csv}"
     );
@@ -873,6 +892,32 @@ async fn administrators_read_statements_of_a_span() {
     }
     let days = format!("{ledger}?from={after}&to={first}");
     root.admin(&days).await.expect(400, "invalid_fields");
+}
+
+#[tokio::test]
+async fn administrators_limit_statements_to_an_api_key() {
+    let api = Api::own(&[]).await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let key = ann.makes_a_key("a program").await.is(201);
+    let program = ann.using(key["key"].as_str().unwrap());
+    for message in ["one", "two"] {
+        ann.chat(message).await.is(200);
+        program.post("/v1/chat/completions", asking(message)).await.is(200);
+    }
+    let ledger = format!("users/{}/ledger", ann.id);
+    let of_key = format!("?key={}", key["id"].as_str().unwrap());
+    for limit in [1, 20] {
+        let (rows, _) = root.every(&ledger, &format!("{of_key}&limit={limit}")).await;
+        assert_eq!(texts(&rows, "key_name"), ["a program", "a program"]);
+        let balances: Vec<_> = rows.iter().map(|row| row["balance"].as_u64().unwrap()).collect();
+        assert_eq!(balances, [GRANT - 4 * PRICE, GRANT - 2 * PRICE]);
+    }
+    // Without a price list, rows have no model.
+    assert_eq!(root.admin(&format!("{ledger}?model=scripted")).await.is(200), json!([]));
+    root.admin(&format!("{ledger}?key=program")).await.expect(400, "invalid_fields");
+    let next = root.admin(&format!("{ledger}{of_key}&limit=1")).await.next_page().unwrap();
+    let other = next.replace(&of_key.replace('?', ""), "key=");
+    root.admin(&format!("{ledger}{other}")).await.expect(400, "invalid_cursor");
 }
 
 #[tokio::test]

@@ -31,6 +31,15 @@ async fn counting_needs_a_valid_key_and_request() {
     let api = Api::start().await;
     let client = Client::of(&api.person("ann").await).await;
     client.send_to(PATH, &[], json!({ "messages": [] })).await.expect_anthropic(400);
+    let values = json!([null, null]);
+    let text = json!([{ "type": "text", "text": "hi", "input": values }]);
+    let tool = json!([{ "name": "get_weather", "cache_control": values }]);
+    for (field, value) in [("cache_control", values), ("system", text), ("tools", tool)] {
+        let mut body = asking("hi");
+        body[field] = value;
+        let refused = client.send_to(PATH, &[], body).await.expect_anthropic(400);
+        assert!(refused["error"]["message"].as_str().unwrap().contains("an object"), "{refused}");
+    }
     let stranger = Client { api: api.clone(), key: "sk-x".into() };
     stranger.send_to(PATH, &[], asking("hi")).await.expect_anthropic(401);
 }

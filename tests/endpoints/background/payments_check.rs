@@ -348,7 +348,7 @@ async fn the_census_ends_the_listing_of_settled_orders() {
     assert_eq!(root.get(&attention).await.is(200).as_array().unwrap().len(), 1);
     assert_eq!(waiting(&api).await, (0, 0));
     let census = api.server().apps["census"].clone();
-    functions::background::census::work(census).await.unwrap();
+    functions::background::census::run(&census).await.unwrap();
     assert_eq!(root.get(&attention).await.is(200), json!([]));
 }
 

@@ -105,7 +105,7 @@ async fn tokens_in_the_body_work_and_headers_take_precedence() {
 }
 
 #[tokio::test]
-async fn messages_have_one_to_eight_thousand_characters() {
+async fn messages_have_one_to_thirty_two_thousand_characters() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for body in [
@@ -114,15 +114,41 @@ async fn messages_have_one_to_eight_thousand_characters() {
         json!({ "message": "" }),
         json!({ "message": " \t\n\u{3000}" }),
         json!({ "message": "a\0b" }),
-        json!({ "message": "x".repeat(8001) }),
+        json!({ "message": "x".repeat(32_001) }),
         json!({ "prompt": "hi" }),
     ] {
         let refused = ann.post("/api/chat/", body).await.expect(400, "invalid_fields");
         assert!(refused["errors"]["message"].is_array(), "{refused}");
     }
     ann.was_never_charged().await;
-    let longest = "🎫".repeat(8000);
+    let longest = "x".repeat(32_000);
     assert_eq!(ann.chat(&longest).await.is(200)["message"], json!(longest));
+}
+
+#[tokio::test]
+async fn the_longest_message_fits_into_any_kind_of_body() {
+    // The AI repeats the message.
+    let api = Api::own(&[("ANSWER_LIMIT", "131072")]).await;
+    let ann = api.person("ann").await;
+    let (bearer, longest) = (ann.bearer(), "🎫".repeat(32_000));
+    let answer = json!(format!("You said: {longest}"));
+    let escaped = format!(r#"{{ "message": "{}" }}"#, r"\ud83c\udfab".repeat(32_000));
+    let form = format!("message={}", "%F0%9F%8E%AB".repeat(32_000));
+    for (path, content_type, body) in [
+        ("/api/chat/", "application/json", json!({ "message": longest }).to_string()),
+        ("/api/chat_msg/", "application/json", escaped),
+        ("/api/chat/", "application/x-www-form-urlencoded", form),
+    ] {
+        let headers = [("authorization", bearer.as_str()), ("content-type", content_type)];
+        let chat = api.raw(Method::POST, path, &headers, body.into_bytes()).await.is(200);
+        assert!(chat["message"] == longest && chat["response"] == answer, "{content_type}");
+    }
+    let streamed = ann.post("/api/chat/stream/", json!({ "message": longest })).await.is(200);
+    assert!(streamed.as_str().unwrap().contains("event: done"));
+    let kept = ann.history("?limit=2").await.is(200);
+    let kept = kept.as_array().unwrap();
+    assert!(kept.len() == 2 && kept.iter().all(|chat| chat["message"] == longest));
+    assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! `GET /api/chat`.
 
 use serde_json::{Value, json};
+use shared::clock::Day;
 
+use crate::endpoints::admin::admin_chats::said;
+use crate::endpoints::admin::administration::at_noon;
 use crate::support::client::{Answer, Api, GRANT, Person, unique};
 use crate::support::function::{Reply, TIME, event, invoke};
 
@@ -169,6 +172,66 @@ async fn messages_and_answers_are_searched_in_any_case() {
         ["nothing", "#tokens :cost", "a & b = 100%?", "A train to Genève"],
         "\"said\" has an a"
     );
+}
+
+#[tokio::test]
+async fn histories_are_limited_to_days_and_models() {
+    let api = at_noon().await;
+    let ann = api.person("ann").await;
+    let today = Day::from_millis(api.server().clock.millis());
+    let yesterday = today.before(1);
+    let (early, late) = (today.begins(), today.begins() - 1);
+    let of_ann = [
+        (late - 5, "an old bus", "It left."),
+        (late, "the last tram", "It left."),
+        (early, "the first tram", "It comes."),
+        (early + 5000, "a bus", "Take the tram!"),
+    ];
+    said(&api, &ann, &of_ann).await;
+    for (query, expected) in [
+        (format!("from={today}"), "a bus, the first tram"),
+        (format!("to={yesterday}"), "the last tram, an old bus"),
+        (format!("from={yesterday}&to={yesterday}"), "the last tram, an old bus"),
+        (format!("from={}", today.after(1)), ""),
+        ("to=2026-01-01".into(), ""),
+        ("model=bus".into(), "a bus, an old bus"),
+        (format!("model=bus&from={today}"), "a bus"),
+        (format!("q=tram&from={today}"), "a bus, the first tram"),
+        ("q=tram&model=bus".into(), "a bus"),
+        ("model=train".into(), ""),
+    ] {
+        for limit in [1, 2, 100] {
+            let query = format!("?{query}&limit={limit}");
+            assert_eq!(ann.pages(&query).await.concat().join(", "), expected, "{query}");
+        }
+    }
+    let long = format!("?model={}", "x".repeat(201));
+    for bad in ["?from=today", "?from=2026-11-20&to=2026-11-19", &long] {
+        ann.history(bad).await.expect(400, "invalid_fields");
+    }
+    let next = ann.history("?model=bus&limit=1").await.next_page().unwrap();
+    let cursor = next.split_once("cursor=").unwrap().1;
+    for other in ["", "model=tram&", "from=2026-01-01&model=bus&"] {
+        let other = ann.history(&format!("?{other}cursor={cursor}")).await;
+        other.expect(400, "invalid_cursor");
+    }
+}
+
+#[tokio::test]
+async fn the_days_of_a_conversation_are_selected_too() {
+    let api = at_noon().await;
+    let ann = api.person("ann").await;
+    let begun = ann.chat("today").await.is(200);
+    let id = begun["conversation_id"].as_str().unwrap();
+    let today = Day::from_millis(api.server().clock.millis());
+    for (query, expected) in [
+        (format!("from={today}"), vec!["today"]),
+        (format!("to={}", today.before(1)), vec![]),
+        (format!("from={}", today.after(1)), vec![]),
+    ] {
+        let query = format!("?conversation_id={id}&{query}");
+        assert_eq!(ann.pages(&query).await.concat(), expected, "{query}");
+    }
 }
 
 #[tokio::test]

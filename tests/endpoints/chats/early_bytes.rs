@@ -1,6 +1,6 @@
-//! The headers and comments that a stream (`POST /api/chat/stream`, `POST /v1/chat/completions`,
-//! `POST /v1/responses`) sends while the model is silent, so that proxies don't close the
-//! connection.
+//! The headers, comments and pings that a stream (`POST /api/chat/stream`, `POST
+//! /v1/chat/completions`, `POST /v1/responses`, `POST /v1/completions`, `POST /v1/messages`) sends
+//! while the model is silent, so that proxies don't close the connection.
 
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// The pieces of a stream, each with the time when it arrived.
 type Pieces = Vec<(Duration, String)>;
 
-const STREAMS: [Door; 4] =
-    [Door::ChatStream, Door::CompletionStream, Door::ResponseStream, Door::TextStream];
+/// The event that Anthropic's clients get in place of a comment after the first event.
+const PING: &str = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+
+const STREAMS: [Door; 5] = [
+    Door::ChatStream,
+    Door::CompletionStream,
+    Door::ResponseStream,
+    Door::TextStream,
+    Door::MessageStream,
+];
 
 fn seconds(number: u64) -> Step {
     Step::Waits(Duration::from_secs(number))
@@ -36,7 +44,11 @@ fn refuses() -> Step {
 
 /// Requests a stream. Returns its status, the time until its headers arrive, and its pieces.
 async fn listens(door: Door, person: &Person, message: &str) -> (u16, Duration, Pieces) {
-    let (path, body) = door.request(message);
+    let (path, mut body) = door.request(message);
+    if door == Door::MessageStream {
+        // Without this field, Anthropic's clients don't get the reasoning.
+        body["thinking"] = json!({ "type": "adaptive" });
+    }
     let url = person.api.url.clone() + path;
     let began = Instant::now();
     let request = reqwest::Client::new().post(url).bearer_auth(&person.access).json(&body);
@@ -47,6 +59,14 @@ async fn listens(door: Door, person: &Person, message: &str) -> (u16, Duration, 
         pieces.push((began.elapsed(), String::from_utf8(piece.into()).unwrap()));
     }
     (status, headers, pieces)
+}
+
+/// Returns how the door's clients are told that the prompt is too long.
+fn too_long(door: Door) -> &'static str {
+    match door {
+        Door::MessageStream => "prompt is too long: ",
+        _ => "context_length_exceeded",
+    }
 }
 
 async fn start(api: &Api) -> Vec<(Door, Person)> {
@@ -66,11 +86,11 @@ async fn failures_within_ten_seconds_have_their_own_status() {
         if failed == 9 {
             assert_eq!(status, 400, "{door:?}: {all}");
             let problem: Value = serde_json::from_str(&all).unwrap();
-            assert!(problem.to_string().contains("context_length_exceeded"), "{door:?}: {all}");
+            assert!(problem.to_string().contains(too_long(*door)), "{door:?}: {all}");
         } else {
             assert_eq!(status, 200, "{door:?}: {all}");
             assert!(headers < Duration::from_secs(11), "{door:?}: {headers:?}");
-            assert!(all.contains("context_length_exceeded"), "{door:?}: {all}");
+            assert!(all.contains(too_long(*door)), "{door:?}: {all}");
             if *door == Door::ResponseStream {
                 let [begin, failure] = ["event: response.created", "event: error"]
                     .map(|event| all.find(event).unwrap_or_else(|| panic!("no {event}: {all}")));
@@ -104,8 +124,12 @@ async fn reasoning_models_are_not_cut_off() {
             assert!(*at - last < PATIENCE, "{door:?}, {message}: silent until {at:?}: {piece}");
             last = *at;
         }
-        let comments = pieces.iter().filter(|(_, piece)| piece == ":\n\n").count();
-        assert!(comments >= 2, "{door:?}, {message}: {pieces:?}");
+        let sign = match (door, message) {
+            (Door::MessageStream, "think") => PING,
+            _ => ":\n\n",
+        };
+        let signs = pieces.iter().filter(|(_, piece)| piece == sign).count();
+        assert!(signs >= 2, "{door:?}, {message}: {pieces:?}");
         assert!(pieces.iter().any(|(_, piece)| piece.contains("Done.")), "{door:?}: {pieces:?}");
     }))
     .await;

@@ -53,8 +53,21 @@ const WRITE: u64 = 62_500;
 
 /// The price list from [`list`], in which `deep` has a rate for cache writes.
 pub fn list_with_writes(via: &str) -> Value {
-    let mut list = list(via);
+    list_with_writes_through(&[via])
+}
+
+/// The price list from [`list_with_writes`], with several providers for each model.
+pub fn list_with_writes_through(via: &[&str]) -> Value {
+    let mut list = list_through(via);
     list["models"][1]["fare"]["write"] = json!(WRITE);
+    list
+}
+
+/// Adds the model `small` for embeddings to a price list. Each model token costs a credit.
+pub fn with_embeddings(mut list: Value, via: &str) -> Value {
+    let fare = json!({ "input": 1_000_000 });
+    let small = json!({ "name": "small", "kind": "embedding", "via": [via], "fare": fare });
+    list["models"].as_array_mut().unwrap().push(small);
     list
 }
 
@@ -222,6 +235,9 @@ async fn cache_writes_are_charged_at_their_own_rate() {
     assert_eq!([&chat["usage"], &chat["receipt"]["fare"]], [&usage, &fare]);
     let row = ann.get("/api/user/ledger/").await.is(200)[0].clone();
     assert_eq!([&row["amount"], &row["usage"], &row["fare"]], [&json!(-239), &usage, &fare]);
+    let csv = ann.get_csv("/api/user/ledger/").await.is(200).as_str().unwrap().to_owned();
+    let columns = r#","prompt_tokens","cached_tokens","completion_tokens","written_tokens","#;
+    assert!(csv.contains(columns) && csv.contains(r#","1000","400","500","500","#), "{csv}");
     ann.is_settled(GRANT - 239).await;
 
     // Without a rate of their own, they cost as much as the rest of the prompt.

@@ -218,6 +218,33 @@ async fn refused_requests_are_not_free_work() {
     assert_eq!(api.work(&ann).await, [0, 0, 0]);
 }
 
+/// The store has written the files, even if the provider has refused the message.
+#[tokio::test]
+async fn failed_messages_with_files_are_free_work() {
+    let provider = Provider::start().await;
+    let settings = [&LITTLE[1..], &[("FREE_WORK", "300")]].concat();
+    let api = priced(&provider, &list("openai"), &settings).await;
+    api.at_midnight();
+    let ann = api.person("ann").await;
+    let fails = async |files: usize| {
+        let file = json!({ "name": "a.txt", "text": "one" });
+        let body = json!({ "message": "hi", "model": "deep", "attachments": vec![file; files] });
+        let failed = ann.post("/api/chat", body).await;
+        assert_ne!(failed.status, 200, "{failed:?}");
+        failed.status
+    };
+    let refusal = json!({ "error": { "message": "maximum context length", "code": "context_length_exceeded" } });
+    provider.does(Does::Says(400, refusal));
+    fails(0).await;
+    assert_eq!(api.work(&ann).await, [0, 0, 0]);
+    for failures in 1..=99 {
+        assert_ne!(fails(4).await, 429);
+        assert_eq!(api.work(&ann).await, [3 * failures, 0, 0]);
+    }
+    assert_ne!(fails(1).await, 429);
+    ann.is_locked_out().await;
+}
+
 /// Each of five providers works for a minute, and none answers.
 #[tokio::test]
 async fn each_provider_that_worked_counts() {

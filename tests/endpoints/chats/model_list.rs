@@ -7,7 +7,7 @@ use shared::values::PriceList;
 
 use crate::ai::providers::Provider;
 use crate::endpoints::chats::fares::{by_usage, counted, held, list, priced};
-use crate::support::client::{Api, GRANT, PRICE, Person};
+use crate::support::client::{Api, DAY, GRANT, PRICE, PRICES_KEPT, Person};
 
 const PATH: &str = "/api/models/";
 
@@ -15,6 +15,14 @@ impl Person {
     async fn models(&self) -> Value {
         self.get(PATH).await.is(200)
     }
+}
+
+/// The limits on files.
+fn attachments() -> Value {
+    json!({
+        "files": 8, "pictures": 4, "bytes": 307_200, "context_files": 20, "body": 2_097_152,
+        "priced_bytes": 65_536, "priced_picture": 16_384,
+    })
 }
 
 /// Computes the highest price of a message, as a page does. `earlier` is the upper bound for the
@@ -43,7 +51,8 @@ async fn without_a_list_there_is_one_flat_model() {
         "most": 1024, "pictures": true, "prompt_overhead": prompt_overhead(None, None),
     });
     let expected = json!({
-        "version": null, "currency": "tokens", "context": { "chats": 20, "bytes": 32_768 },
+        "version": null, "currency": "tokens", "sharing": true, "titles": false,
+        "context": { "chats": 20, "bytes": 32_768 }, "attachments": attachments(),
         "models": [model],
     });
     assert_eq!(ann.models().await, expected);
@@ -78,7 +87,8 @@ async fn the_models_are_listed_in_order_with_their_limits() {
     });
     let deep = json!({
         "name": "deep", "about": "Slow, thorough", "default": false, "fare": by_usage(),
-        "most": 4096, "context_length": 400_000, "pictures": true, "prompt_overhead": overhead,
+        "most": 4096, "context_length": 400_000, "pictures": true, "picture": 4784,
+        "prompt_overhead": overhead,
     });
     let blind = json!({
         "name": "blind", "about": "", "default": false, "fare": by_usage(), "most": 77,
@@ -91,7 +101,9 @@ async fn the_models_are_listed_in_order_with_their_limits() {
     });
     let expected = json!({
         "version": PriceList::read(&list).unwrap().version(), "currency": "credits",
-        "context": { "chats": 3, "bytes": 32_768 }, "models": [small, quick, deep, blind],
+        "sharing": true, "titles": false,
+        "context": { "chats": 3, "bytes": 32_768 }, "attachments": attachments(),
+        "models": [small, quick, deep, blind],
     });
     assert_eq!(ann.models().await, expected);
     assert_eq!(api.get("/api/health/").await.is(200)["currency"], "credits");
@@ -117,6 +129,47 @@ async fn visitors_get_the_prices_of_new_accounts() {
     let seen = api.get(PATH).await.is(200);
     assert_eq!(seen, ben.models().await);
     assert_eq!(seen["models"][0]["prompt_overhead"], prompt_overhead(Some("Be kind."), None));
+}
+
+#[tokio::test]
+async fn the_usual_price_is_the_mean_of_a_weeks_messages() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &list("openai"), &[("FIRST_GRANT", "100000")]).await;
+    let ann = api.person("ann").await;
+    for _ in 0..10 {
+        for (model, usage) in [
+            ("deep", counted(1000, 0, 500)),
+            ("deep", counted(100, 0, 10)),
+            ("quick", counted(9000, 0, 9000)),
+        ] {
+            provider.does(usage);
+            ann.post("/api/chat/", json!({ "model": model, "message": "hi" })).await.is(200);
+        }
+    }
+    let census = api.server().apps["census"].clone();
+    let usual = async || {
+        let listed = api.get(PATH).await.is(200)["models"].clone();
+        ["quick", "deep"].map(|name| {
+            let models = listed.as_array().unwrap();
+            models.iter().find(|model| model["name"] == name).unwrap()["usual"].clone()
+        })
+    };
+    functions::background::census::run(&census).await.unwrap();
+    api.server().clock.advance(PRICES_KEPT);
+    assert_eq!(usual().await, [Value::Null, Value::Null], "the day isn't closed");
+    api.server().clock.advance(DAY + DAY);
+    functions::background::census::run(&census).await.unwrap();
+    // 250 tokens or 9 tokens.
+    assert_eq!(usual().await, [Value::Null, json!(130)]);
+    // The price follows the rates: 550 * 0.1 + 255 * 0.8.
+    let mut dear = list("openai");
+    dear["models"][1]["fare"] = json!({ "input": 100_000, "cached": 0, "output": 800_000 });
+    api.prices(&dear).await;
+    assert_eq!(usual().await, [Value::Null, json!(259)]);
+    // A week later the price is unknown.
+    api.server().clock.advance(7 * DAY);
+    functions::background::census::run(&census).await.unwrap();
+    assert_eq!(usual().await, [Value::Null, Value::Null]);
 }
 
 #[tokio::test]
@@ -148,7 +201,7 @@ async fn the_price_that_a_page_shows_pays_for_a_full_answer() {
         assert_eq!(at_most(&models, "quick", 2, 0, 0), PRICE);
         // The longest form of U+FDFA is 33 bytes long.
         for (message, bound) in
-            [("hi", 2), ("你好", 6), ("\u{fdfa}", 33), (&"x".repeat(8000), 8000)]
+            [("hi", 2), ("你好", 6), ("\u{fdfa}", 33), (&"x".repeat(32_000), 32_000)]
         {
             let shown = at_most(&models, "deep", bound, 0, 0);
             let body = json!({ "model": "deep", "message": message, "max_cost": shown });

@@ -222,6 +222,10 @@ async fn unsupported_fields_are_refused_by_name_for_free() {
         ("tools[0].function", json!([{ "type": "function" }])),
         ("tools[0].type", json!([{ "type": "mcp", "function": { "name": "x" } }])),
         ("tools[0].custom", json!([{ "type": "custom" }])),
+        (
+            "tools[0]",
+            json!([{ "type": "function", "function": { "name": "a" }, "custom": { "name": "b" } }]),
+        ),
         ("tools[0].custom.name", json!([{ "type": "custom", "custom": { "name": "a b" } }])),
         (
             "tools[0].custom.format",
@@ -295,7 +299,8 @@ async fn wrong_types_are_named_in_the_words_of_json() {
             "tool_choice: This must be auto, none, required, or a function, not the number 7.",
         ),
         ("response_format", json!("json"), "response_format: This must be an object, not a text."),
-        ("stream_options", json!([]), "stream_options: This must be an object."),
+        ("stream_options", json!([true]), "stream_options: This must be an object, not a list."),
+        ("reasoning", json!(["low"]), "reasoning: This must be an object, not a list."),
         ("stream", json!("yes"), "stream: This must be true or false, not a text."),
         ("max_tokens", json!("many"), "max_tokens: This must be a number, not a text."),
     ] {

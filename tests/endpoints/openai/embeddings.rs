@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::endpoints::openai::completions::Program;
+use crate::endpoints::openai::completions::{Program, asking};
 use crate::portable::chat_stop::free_work;
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 
@@ -64,6 +64,17 @@ fn vectors(list: &Value) -> Vec<Vec<f64>> {
         numbers.map(|number| number.as_f64().unwrap()).collect()
     };
     data.map(vector).collect()
+}
+
+#[tokio::test]
+async fn models_for_embeddings_answer_no_messages() {
+    let (_, ann, program) = priced().await;
+    let mut message = asking("hi");
+    message["model"] = json!("small");
+    program.send(&[], message.clone()).await.expect(404, "model_not_found");
+    message["model"] = json!("unknown");
+    assert_eq!(program.send(&[], message).await.is(200)["model"], "quick");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! `POST /v1/chat/completions`, `POST /v1/messages`, `POST /api/chat/`, `POST /api/chat/stream/`
-//! and `GET /v1/models` with limits and aliases of the price list's models.
+//! `GET /v1/models` and `GET /v1/models/{id}` with limits and aliases of the price list's models.
 
 use serde_json::{Value, json};
 
 use crate::ai::providers::{Does, Provider};
 use crate::endpoints::anthropic::messages::{self, Client};
-use crate::endpoints::chats::fares::{list, priced};
+use crate::endpoints::chats::fares::{list, priced, with_embeddings};
 use crate::endpoints::openai::completions::{Program, asking, data, streamed, words};
 use crate::portable::chat_stream::{events, text_of};
 use crate::support::client::{Api, GRANT, PRICE, Person};
@@ -156,6 +156,43 @@ async fn aliases_are_listed_with_the_model_that_answers() {
         assert_eq!(program.send(&[], to(name, asking("hi"))).await.is(200)["model"], "quick");
     }
     program.send(&[], to("gpt-4", asking("hi"))).await.expect(404, "model_not_found");
+}
+
+#[tokio::test]
+async fn one_model_is_found_under_each_name_of_requests() {
+    let mut list = with_embeddings(list("scripted"), "scripted");
+    list["models"][0]["aliases"] = json!(["gpt-4o", "claude-haiku-*"]);
+    list["models"][1]["aliases"] = json!(["claude-*"]);
+    list["models"][2]["aliases"] = json!(["text-embedding-*"]);
+    let api = Api::own(&[("UNKNOWN_MODELS", "refuse")]).await;
+    api.prices(&list).await;
+    let ann = api.person("ann").await;
+    let (program, client) = (Program::of(&ann).await, Client::of(&ann).await);
+    let models = program.gets("/v1/models").await.is(200)["data"].clone();
+    let deep = models.as_array().unwrap().iter().find(|model| model["id"] == "deep").unwrap();
+    for (name, model) in [
+        ("claude-opus-5-5", "deep"),
+        ("CLAUDE-OPUS-5-5", "deep"),
+        ("claude-haiku-5-5", "quick"),
+        ("DEEP", "deep"),
+        ("gpt-4O", "quick"),
+    ] {
+        let path = format!("/v1/models/{name}");
+        let one = program.gets(&path).await.is(200);
+        assert_eq!([&one["id"], &one["name"], &one["canonical_slug"]], [name, name, model]);
+        assert_eq!(program.send(&[], to(name, asking("hi"))).await.is(200)["model"], model);
+        let anthropics = client.gets(&path).await.is(200);
+        assert_eq!([&anthropics["id"], &anthropics["canonical_slug"]], [name, model]);
+    }
+    let one = program.gets("/v1/models/claude-opus-5-5").await.is(200);
+    assert_eq!([&one["fare"], &one["created"]], [&deep["fare"], &deep["created"]]);
+    // A model for embeddings isn't part of Anthropic's API.
+    let path = "/v1/models/text-embedding-3-small";
+    assert_eq!(program.gets(path).await.is(200)["canonical_slug"], "small");
+    client.gets(path).await.expect_anthropic(404);
+    for unknown in ["claude", "gpt-5"] {
+        program.gets(&format!("/v1/models/{unknown}")).await.expect(404, "model_not_found");
+    }
 }
 
 #[tokio::test]

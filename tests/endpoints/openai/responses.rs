@@ -108,7 +108,7 @@ async fn responses_cost_a_chat_and_appear_in_all_lists() {
         "store": false,
         "previous_response_id": null,
         "truncation": "disabled",
-        "reasoning": { "effort": "low", "summary": null },
+        "reasoning": { "effort": "low", "summary": "auto" },
         "text": { "format": { "type": "text" }, "verbosity": "low" },
         "instructions": null,
         "max_output_tokens": null,

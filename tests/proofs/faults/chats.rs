@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use functions::Function;
 use functions::chats::chat::ChatApp;
 use futures_util::future::{Either, select};
@@ -28,6 +30,9 @@ use crate::support::world::World;
 
 /// The allowance of [`Paying::ChatWithAllowance`]. It lasts longer than the test.
 const ALLOWANCE: &str = "1000/month";
+
+/// The session's id of [`Paying::SessionMessage`].
+const SESSION: &str = "01a20f2e-df49-7d50-9892-dddfbb391acf";
 
 /// The chat under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +62,12 @@ pub enum Paying {
     Branch,
     /// The account has instructions, which the AI repeats.
     InstructedChat,
+    /// The message has a text and a picture.
+    ChatWithFiles,
+    /// The message has a text and a picture, and follows a message with a text.
+    ChatWithMoreFiles,
+    /// The message has a text and a picture, and the AI fails.
+    FailingChatWithFiles,
     /// One of OpenAI's client libraries requests a completion. The client sends no idempotency key,
     /// but counts its retries.
     Completion,
@@ -69,6 +80,10 @@ pub enum Paying {
     /// One of OpenAI's client libraries requests a text completion.
     TextCompletion,
     StreamedTextCompletion,
+    /// A program requests a text completion, and the AI fails.
+    FailingTextCompletion,
+    /// The connection to the AI breaks after a part of its answer was delivered.
+    StreamedTextCompletionThatBreaks,
     /// A program requests a completion, with an API key for which equal bodies are retries.
     EqualBodies,
     /// One of Anthropic's client libraries requests a message, with an API key in `x-api-key`.
@@ -78,6 +93,8 @@ pub enum Paying {
     FailingMessage,
     /// The connection to the AI breaks after a part of its answer was delivered.
     StreamedMessageThatBreaks,
+    /// Claude Code requests a message. It doesn't count its retries, but sends its session's id.
+    SessionMessage,
     /// A program with a limited API key requests a completion.
     LimitedCompletion,
     /// A program with a limited API key requests a completion, and the AI fails.
@@ -92,7 +109,7 @@ pub enum Paying {
 impl Paying {
     /// The scenarios whose calls have a fixed order. This list doesn't contain `StoppedStream`,
     /// because its function may check at any time whether the client has stopped the stream.
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 34] = [
         Self::Chat,
         Self::KeyedChat,
         Self::FailingChat,
@@ -107,17 +124,23 @@ impl Paying {
         Self::ChatInConversation,
         Self::Branch,
         Self::InstructedChat,
+        Self::ChatWithFiles,
+        Self::ChatWithMoreFiles,
+        Self::FailingChatWithFiles,
         Self::Completion,
         Self::CallOfTool,
         Self::Response,
         Self::ReasonedStream,
         Self::TextCompletion,
         Self::StreamedTextCompletion,
+        Self::FailingTextCompletion,
+        Self::StreamedTextCompletionThatBreaks,
         Self::EqualBodies,
         Self::Message,
         Self::StreamedMessage,
         Self::FailingMessage,
         Self::StreamedMessageThatBreaks,
+        Self::SessionMessage,
         Self::LimitedCompletion,
         Self::LimitedFailingCompletion,
         Self::ChatWithAllowance,
@@ -126,7 +149,11 @@ impl Paying {
     fn has_a_key(self) -> bool {
         matches!(
             self,
-            Self::KeyedChat | Self::KeyedFailingChat | Self::Replay | Self::StoppedStream
+            Self::KeyedChat
+                | Self::KeyedFailingChat
+                | Self::Replay
+                | Self::StoppedStream
+                | Self::ChatWithFiles
         )
     }
 
@@ -140,6 +167,10 @@ impl Paying {
         self.is_known_again() && self != Self::EqualBodies
     }
 
+    fn has_files(self) -> bool {
+        matches!(self, Self::ChatWithFiles | Self::ChatWithMoreFiles | Self::FailingChatWithFiles)
+    }
+
     fn is_of_a_program(self) -> bool {
         matches!(
             self,
@@ -149,6 +180,8 @@ impl Paying {
                 | Self::Response
                 | Self::TextCompletion
                 | Self::StreamedTextCompletion
+                | Self::FailingTextCompletion
+                | Self::StreamedTextCompletionThatBreaks
                 | Self::LimitedCompletion
                 | Self::LimitedFailingCompletion
         ) || self.is_anthropic()
@@ -163,7 +196,10 @@ impl Paying {
     fn streams_to_a_program(self) -> bool {
         matches!(
             self,
-            Self::StreamedTextCompletion | Self::StreamedMessage | Self::StreamedMessageThatBreaks
+            Self::StreamedTextCompletion
+                | Self::StreamedTextCompletionThatBreaks
+                | Self::StreamedMessage
+                | Self::StreamedMessageThatBreaks
         )
     }
 
@@ -181,13 +217,15 @@ impl Paying {
             | Self::LimitedCompletion
             | Self::LimitedFailingCompletion => ("completions", "/v1/chat/completions"),
             Self::Response => ("responses", "/v1/responses"),
-            Self::TextCompletion | Self::StreamedTextCompletion => {
-                ("text_completions", "/v1/completions")
-            }
+            Self::TextCompletion
+            | Self::StreamedTextCompletion
+            | Self::FailingTextCompletion
+            | Self::StreamedTextCompletionThatBreaks => ("text_completions", "/v1/completions"),
             Self::Message
             | Self::StreamedMessage
             | Self::FailingMessage
-            | Self::StreamedMessageThatBreaks => ("messages", "/v1/messages"),
+            | Self::StreamedMessageThatBreaks
+            | Self::SessionMessage => ("messages", "/v1/messages"),
             _ => ("chat", "/api/chat"),
         }
     }
@@ -197,10 +235,14 @@ impl Paying {
         let message = match self {
             Self::FailingChat
             | Self::KeyedFailingChat
+            | Self::FailingChatWithFiles
             | Self::LimitedFailingCompletion
+            | Self::FailingTextCompletion
             | Self::FailingMessage
             | Self::FailedOver => "!fail",
-            Self::StreamThatBreaks | Self::StreamedMessageThatBreaks => "!cut one",
+            Self::StreamThatBreaks
+            | Self::StreamedTextCompletionThatBreaks
+            | Self::StreamedMessageThatBreaks => "!cut one",
             Self::ReasonedStream => "!think",
             Self::StreamThatFails => "!ends error 30 0 20",
             Self::FilteredStream => "!ends content_filter 30 0 20",
@@ -213,11 +255,15 @@ impl Paying {
     }
 
     /// Returns true if each refund also counts as free work, because a part of the answer was
-    /// delivered.
+    /// delivered or the message's files were stored.
     fn wastes_work(self) -> bool {
         matches!(
             self,
-            Self::StreamThatBreaks | Self::StreamThatFails | Self::StreamedMessageThatBreaks
+            Self::FailingChatWithFiles
+                | Self::StreamThatBreaks
+                | Self::StreamThatFails
+                | Self::StreamedTextCompletionThatBreaks
+                | Self::StreamedMessageThatBreaks
         )
     }
 
@@ -235,7 +281,10 @@ impl Paying {
         match self {
             Self::FailingChat
             | Self::KeyedFailingChat
+            | Self::FailingChatWithFiles
             | Self::LimitedFailingCompletion
+            | Self::FailingTextCompletion
+            | Self::StreamedTextCompletionThatBreaks
             | Self::FailingMessage
             | Self::StreamThatBreaks
             | Self::StreamThatFails
@@ -269,7 +318,7 @@ impl Scenario for Paying {
         let own = Own { ai, key, conversation: None, after: None, stop: None, stops };
         let mut case = Case::new(rig, self.endpoint().0, self, plan, retries, who, own);
         match self {
-            Self::ChatInConversation => {
+            Self::ChatInConversation | Self::ChatWithMoreFiles => {
                 case.asks().await;
                 case.own.conversation =
                     case.replies[0].body["conversation_id"].as_str().map(str::to_owned);
@@ -361,7 +410,9 @@ impl Case<Paying> {
         let (function, bearer, scenario) =
             (self.function().clone(), self.who.bearer(), self.scenario);
         let Own { key, conversation, after, .. } = self.own.clone();
-        let (count, message) = (self.replies.len().to_string(), message.to_owned());
+        let counts = !matches!(scenario, Paying::EqualBodies | Paying::SessionMessage);
+        let count = if counts { self.replies.len().to_string() } else { "0".into() };
+        let message = message.to_owned();
         let mut body = json!({ "message": message, "conversation_id": conversation, "after": after, "messages": [{ "role": "user", "content": message }], "input": message });
         if self.scenario.endpoint().0 == "text_completions" {
             body["prompt"] = json!(message);
@@ -372,6 +423,11 @@ impl Case<Paying> {
         if self.scenario.streams_to_a_program() {
             body["stream"] = json!(true);
         }
+        if scenario.has_files() {
+            let picture = BASE64_STANDARD.encode(b"\x89PNG\r\n\x1a\n");
+            let text = json!({ "name": "a.txt", "text": "one" });
+            body["attachments"] = json!([text, { "name": "b.png", "data": picture }]);
+        }
         if scenario == Paying::CallOfTool {
             body["tools"] = json!([{ "type": "function", "function": { "name": "get_weather" } }]);
         }
@@ -381,8 +437,12 @@ impl Case<Paying> {
                 _ => ("authorization", bearer.as_str()),
             };
             let mut headers = vec![credential];
-            let counts = scenario != Paying::EqualBodies;
-            headers.extend(counts.then_some(("x-stainless-retry-count", count.as_str())));
+            if scenario == Paying::SessionMessage {
+                headers.push(("x-claude-code-session-id", SESSION));
+            }
+            if scenario != Paying::EqualBodies {
+                headers.push(("x-stainless-retry-count", count.as_str()));
+            }
             headers.extend(key.as_deref().map(|key| ("idempotency-key", key)));
             let (endpoint, path) = scenario.endpoint();
             let reply = ask_for_all(&function, endpoint, path, &headers, body).await;
@@ -615,7 +675,10 @@ impl Audit<'_> {
         // The account forgets the refunds of earlier minutes, which no longer limit it, but not the
         // work of these chats.
         let of_each = if self.case.scenario.wastes_work() { PRICE } else { 0 };
-        let (wasted, made) = (refunds as u64 * of_each, self.failed() as u64 * of_each);
+        // A message whose files couldn't be stored is refunded, but is no free work.
+        let of_files = self.case.scenario == Paying::FailingChatWithFiles;
+        let counted = if of_files { least } else { refunds };
+        let (wasted, made) = (counted as u64 * of_each, self.failed() as u64 * of_each);
         // The answer of a function that wakes up too late is free work, if its hold still exists.
         let replies = self.case.replies.iter();
         let late = replies.filter(|reply| reply.code() == "not_charged").count();
@@ -865,7 +928,9 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
     side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after late copies", &world, rig.now()));
+    // The sweep looks at a message's files for the last time an hour after the message began.
     rig.after_the_lease();
+    rig.after_an_hour();
     rig.sweep().await;
     let world = rig.world().await;
     for case in &mut cases {

@@ -23,20 +23,24 @@ enum Intervening {
     SendingReset,
     /// Deletes an administrator who has an e-mail address.
     Deleting,
+    ExportingAddresses,
 }
 
 impl Intervening {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::EndingSessions,
         Self::RevokingKey,
         Self::RevokingKeys,
         Self::SendingReset,
         Self::Deleting,
+        Self::ExportingAddresses,
     ];
 
-    /// The endpoint, and the part of the request's path after the user's id.
+    /// The endpoint, and the part of the request's path after the user's id. The path of an export
+    /// ends with the id.
     fn place(self) -> (&'static str, &'static str) {
         match self {
+            Self::ExportingAddresses => ("admin_export", ""),
             Self::EndingSessions => ("admin_sessions_end", "/sessions"),
             Self::RevokingKey | Self::RevokingKeys => ("admin_api_keys_revoke", "/api-keys"),
             Self::SendingReset => ("admin_password_reset", "/password-reset"),
@@ -51,13 +55,14 @@ impl Intervening {
             Self::RevokingKeys => Intervention::ApiKeys,
             Self::SendingReset => Intervention::PasswordReset,
             Self::Deleting => Intervention::Deletion,
+            Self::ExportingAddresses => Intervention::Addresses,
         }
     }
 
     /// The possible replies if the request is repeated after a success or an unknown outcome.
     fn again(self) -> &'static [(u16, &'static str)] {
         match self {
-            Self::EndingSessions | Self::RevokingKeys => &[(200, "")],
+            Self::EndingSessions | Self::RevokingKeys | Self::ExportingAddresses => &[(200, "")],
             Self::RevokingKey => &[(200, ""), (404, "not_found")],
             Self::SendingReset => &[(202, "")],
             Self::Deleting => &[(202, ""), (404, "not_found")],
@@ -67,7 +72,10 @@ impl Intervening {
     /// How many API keys the account has before and after the request.
     fn keys(self) -> [usize; 2] {
         match self {
-            Self::EndingSessions | Self::SendingReset | Self::Deleting => [0, 0],
+            Self::EndingSessions
+            | Self::SendingReset
+            | Self::Deleting
+            | Self::ExportingAddresses => [0, 0],
             Self::RevokingKey => [2, 1],
             Self::RevokingKeys => [2, 0],
         }
@@ -110,7 +118,11 @@ impl Scenario for Intervening {
 
     async fn ask(case: &Case<Self>) -> Reply {
         let Own { root, place, .. } = &case.own;
-        let (bearer, path) = (root.bearer(), format!("/api/admin/users/{}{place}", case.who.id));
+        let (bearer, id) = (root.bearer(), &case.who.id);
+        let path = match case.scenario {
+            Self::ExportingAddresses => format!("/api/admin/export/addresses.csv?users={id}"),
+            _ => format!("/api/admin/users/{id}{place}"),
+        };
         let headers = [("authorization", bearer.as_str())];
         ask(case.function(), case.scenario.place().0, &path, &headers, Value::Null).await
     }
@@ -143,7 +155,7 @@ impl Case<Intervening> {
         let epochs = usize::try_from(account.auth_epoch).unwrap() - 1;
         let keys = world.keys.iter().filter(|owner| **owner == self.who.id).count();
         let (least, most) = match scenario {
-            Intervening::EndingSessions => (done, done + unknown),
+            Intervening::EndingSessions | Intervening::ExportingAddresses => (done, done + unknown),
             // A repeated request changes nothing.
             Intervening::RevokingKey | Intervening::RevokingKeys | Intervening::Deleting => {
                 (done.min(1), (done + unknown).min(1))
@@ -170,6 +182,12 @@ impl Case<Intervening> {
         let is_gone = scenario == Intervening::Deleting && acts > 0;
         if gone != (is_gone, is_gone, is_gone) {
             wrong.push(format!("half deleted: {account:?}, claimed: {claimed}"));
+        }
+        let shows = |reply: &Reply| reply.body.to_string().contains(&self.own.address);
+        if scenario == Intervening::ExportingAddresses
+            && self.replies.iter().any(|reply| shows(reply) != (reply.status == 200))
+        {
+            wrong.push("an address is missing from a file, or in a failure".into());
         }
         if usize::try_from(account.api_keys) != Ok(keys) {
             wrong.push(format!("{} keys are counted of {keys}", account.api_keys));

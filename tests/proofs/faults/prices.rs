@@ -19,12 +19,22 @@ const POOR: u64 = 300;
 /// A balance, and a `max_cost`, that are too low for any answer.
 const TOO_LITTLE: u64 = 50;
 
+/// The command for an answer whose provider has read 1,000 of 3,000 model tokens from its cache, and
+/// written 500 into it.
+const WRITES: &str = "!used 3000 1000+500 30";
+
+/// The model tokens that the provider has written, and the price of that answer.
+const WRITTEN: (u32, u64) = (500, 124);
+
 /// The chat under test. The model is charged by usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pricing {
     Chat,
     KeyedChat,
     StreamedChat,
+    /// The provider has written a part of the prompt into its cache.
+    WrittenChat,
+    WrittenStream,
     FailingChat,
     /// The credits are reserved twice, because the balance covers only the actual prompt.
     PoorChat,
@@ -40,10 +50,12 @@ enum Pricing {
 }
 
 impl Pricing {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Chat,
         Self::KeyedChat,
         Self::StreamedChat,
+        Self::WrittenChat,
+        Self::WrittenStream,
         Self::FailingChat,
         Self::PoorChat,
         Self::KeyedPoorChat,
@@ -84,14 +96,18 @@ impl Pricing {
 
     fn endpoint(self) -> (&'static str, &'static str) {
         match self {
-            Self::StreamedChat => ("chat_stream", "/api/chat/stream"),
+            Self::StreamedChat | Self::WrittenStream => ("chat_stream", "/api/chat/stream"),
             _ => ("chat", "/api/chat"),
         }
     }
 
     /// A message that no other case sends.
     fn message(self, who: &Person) -> String {
-        let command = if self == Self::FailingChat { "!fail" } else { "hi" };
+        let command = match self {
+            Self::FailingChat => "!fail",
+            Self::WrittenChat | Self::WrittenStream => WRITES,
+            _ => "hi",
+        };
         format!("{command} {}", who.name)
     }
 
@@ -205,6 +221,11 @@ impl Case<Pricing> {
         let (chats, account) = (world.chats(&id), &world.accounts[&id]);
         for chat in chats {
             wrong.extend(mispriced(chat, world.ledger(&id), &self.own));
+            let written = chat.usage.map_or(0, |usage| usage.written_tokens);
+            let is_written = matches!(scenario, Pricing::WrittenChat | Pricing::WrittenStream);
+            if is_written && (written, chat.cost.get()) != WRITTEN {
+                wrong.push(format!("the written tokens aren't charged: {chat:?}"));
+            }
             let most = scenario.max_cost().unwrap_or(u64::MAX);
             if chat.cost.get() > most
                 || chat.receipt.as_ref().is_some_and(|of| of.held.get() > most)

@@ -69,15 +69,10 @@ impl Scenario for Sweep {
 
 impl Case<Sweep> {
     async fn runs_to_its_end(&mut self) {
-        self.runs().await;
-        self.lane.calm();
-        let done = self.replies.last().is_some_and(Result::is_ok);
+        let done = self.runs_once().await;
         self.audit("after the sweep", done).await;
 
-        self.asks().await;
-        let outcome = self.replies.last().unwrap();
-        let failed = outcome.is_err().then(|| format!("{outcome:?}"));
-        self.notes("the second sweep", failed);
+        self.succeeds("the second sweep").await;
         let before = self.audit("after the second sweep", true).await;
         let third = self.app.store.sweep(self.app.clock.seconds()).await;
         self.notes(
@@ -114,11 +109,7 @@ impl Case<Sweep> {
         if self.lane.overdrawn() {
             wrong.push("a balance was negative".into());
         }
-        for reply in
-            self.replies.iter().filter(|reply| !matches!(reply, Ok(_) | Err(Error::Unavailable(_))))
-        {
-            wrong.push(format!("this outcome is wrong: {reply:?}"));
-        }
+        wrong.extend(self.wrong_outcomes());
         let mut everybody = Vec::new();
         for (name, leases) in PEOPLE {
             let account = world.accounts.values().find(|account| account.name == name).unwrap();

@@ -27,6 +27,10 @@ const MONEY: u64 = 299;
 /// The API key's limit, which covers the holds of several chats.
 const LIMIT: u64 = 3000;
 
+/// The program's message. The AI reads a part of the prompt from its cache, and writes another part
+/// into it.
+const MESSAGE: &str = "!used 30 10+5 20 hi";
+
 /// The balance to which the allowance tops up the account.
 const FILLED: u64 = GRANT + 500;
 
@@ -114,11 +118,11 @@ impl Case {
                 json!({ "type": completed, "created": 1_796_000_000, "data": { "object": session } })
             }
             Working::LimitedChat => {
-                json!({ "model": "deep", "messages": [{ "role": "user", "content": "hi" }] })
+                json!({ "model": "deep", "messages": [{ "role": "user", "content": MESSAGE }] })
             }
-            Working::LimitedText => json!({ "model": "deep", "prompt": "hi" }),
+            Working::LimitedText => json!({ "model": "deep", "prompt": MESSAGE }),
             Working::LimitedMessage => json!({
-                "model": "deep", "messages": [{ "role": "user", "content": "hi" }],
+                "model": "deep", "messages": [{ "role": "user", "content": MESSAGE }],
                 "max_tokens": 1000, "stream": true,
             }),
         }
@@ -217,7 +221,7 @@ async fn killed_events_of_payments_grant_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_chats_with_limited_keys_are_charged_once() {
     let rig = Rig::of_processes().await;
-    rig.api.prices(&fares::list_through(&["scripted", "openai"])).await;
+    rig.api.prices(&fares::list_with_writes_through(&["scripted", "openai"])).await;
     let mut cases = Vec::new();
     for working in [Working::LimitedChat, Working::LimitedText, Working::LimitedMessage] {
         cases.extend(killed_at_each_call(&rig, working).await);
@@ -244,6 +248,8 @@ async fn killed_chats_with_limited_keys_are_charged_once() {
         let purses = account.purses.as_ref().unwrap().values();
         assert_eq!(purses.map(|purse| purse.get()).sum::<u64>(), account.spent.get());
         assert!([GRANT, FILLED].contains(&account.granted.get()));
-        assert_eq!(world.chats(&case.who.id).len(), 2);
+        let chats = world.chats(&case.who.id);
+        assert_eq!(chats.len(), 2);
+        assert!(chats.iter().all(|chat| chat.usage.is_some_and(|usage| usage.written_tokens == 5)));
     }
 }

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 
-use super::life::{self, ClientCredentials, PASSWORD, completes, keyed};
+use super::life::{self, ClientCredentials, PASSWORD, completes, keyed, text};
 use super::record::{self, Record};
 use crate::support::client::{Api, DAY, PRICE, Person};
 use crate::support::{forge, program};
@@ -23,12 +23,12 @@ pub async fn works(record: &Record) -> (Dynamo, Api) {
     }
     opens_to_the_same(&api, kept).await;
     goes_on(&api, kept).await;
-    is_clean(&api).await;
+    is_clean(&api, kept).await;
     is_managed(&api, kept).await;
     own_data_changes(&api, kept).await;
     links_work(&api, kept).await;
     is_erased(&api, kept).await;
-    is_clean(&api).await;
+    is_clean(&api, kept).await;
     (dynamo, api)
 }
 
@@ -110,7 +110,7 @@ async fn goes_on(api: &Api, kept: &ClientCredentials) {
     let gone = json!({ "message": "hi", "conversation_id": kept.said("deleted conversation") });
     kept.person("mia", api).post("/api/chat/", gone).await.expect(404, "not_found");
     let now = ann.history(&format!("?limit=100&conversation_id={conversation}")).await.is(200);
-    let said = now.as_array().unwrap().iter().map(|chat| life::text(&chat["message"]));
+    let said = now.as_array().unwrap().iter().map(|chat| text(&chat["message"]));
     let said: Vec<String> = said.collect();
     let all =
         ["after the update", "after the update", "only once", "the second", "the first message"];
@@ -163,9 +163,24 @@ async fn is_managed(api: &Api, kept: &ClientCredentials) {
 async fn own_data_changes(api: &Api, kept: &ClientCredentials) {
     let [ann, tablet] = ["ann", "tablet"].map(|session| kept.person(session, api));
     let export = ann.get("/api/user/export/").await.is(200).to_string();
-    for part in ["the first message", "Fares", "for the outage", "a tablet", "a program"] {
+    let parts = [
+        "the first message",
+        "Fares",
+        "Travel",
+        "a.txt",
+        "a temporary one",
+        "for the outage",
+        "a tablet",
+        "a program",
+    ];
+    for part in parts {
         assert!(export.contains(part), "the export lacks {part:?}: {export}");
     }
+    let with_files = format!("/api/conversations/{}", kept.said("conversation with files"));
+    for file in ann.get(&with_files).await.is(200)["files"].as_array().unwrap() {
+        ann.get(&format!("/api/files/{}", text(&file["id"]))).await.is(200);
+    }
+    ann.delete(&with_files).await.is(202);
     ann.ends(&tablet.session()).await.is(200);
     tablet.is_out().await;
     ann.delete(&format!("/api/user/api-keys/{}", kept.said("api key id"))).await.is(200);
@@ -205,31 +220,40 @@ async fn is_erased(api: &Api, kept: &ClientCredentials) {
         functions::background::erase::work(app.clone()).await.unwrap();
         app.clock.advance(2 * DAY);
     }
+    app.store.sweep_files(app.clock.seconds()).await.unwrap();
     let dan = kept.person("dan", api);
     let items = record::items(&api.dynamodb).await;
     for item in items["TokensTable"].iter().chain(&items["ChatsTable"]) {
         assert_ne!(item["user_id"]["S"], dan.id.as_str(), "{item}");
     }
     for item in &items["ChatsTable"] {
-        let of = |conversation: &str| item.to_string().contains(kept.said(conversation));
-        assert!(!of("conversation") && !of("deleted conversation"), "{item}");
+        for conversation in ["conversation", "deleted conversation", "conversation with files"] {
+            assert!(!item.to_string().contains(kept.said(conversation)), "{item}");
+        }
     }
+    // The conversations with files were deleted, have expired, or had only a failed message.
+    assert_eq!(items["FilesTable"], [Value::Null; 0]);
     for name in ["dan", "eve"] {
         api.register(json!({ "username": name, "password": PASSWORD })).await.is(201);
     }
 }
 
-/// Checks that the audit finds no difference, and that a restore would have nothing to repair.
-async fn is_clean(api: &Api) {
+/// Checks that the audit finds no difference, and that a restore would have nothing to repair. It
+/// recounts a conversation whose message was deleted, because the message's charge is gone.
+async fn is_clean(api: &Api, kept: &ClientCredentials) {
     let (store, now) = (api.store(), api.now());
     for item in record::items_of(&api.dynamodb, "UsersTable").await {
-        let name = life::text(&item["pk"]["S"]);
+        let name = text(&item["pk"]["S"]);
         if let Some(name) = name.strip_prefix("user:") {
             assert_eq!(store.audit(name).await.unwrap().differences, [], "{item}");
         }
     }
-    let reconciled = store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap();
-    assert_eq!(reconciled.repairs, Vec::<String>::new());
+    let mut repairs =
+        store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap().repairs;
+    let emptied = kept.said("emptied conversation");
+    let recount = format!("forgot what the conversation {emptied} was charged");
+    repairs.retain(|repair| !repair.ends_with(&recount));
+    assert_eq!(repairs, [""; 0]);
 }
 
 async fn reads_the_same(api: &Api, kept: &ClientCredentials) {

@@ -247,7 +247,7 @@ async fn an_unknown_role_has_a_users_rights() {
     }
     assert!(root.file("/api/admin/export/users.csv").await.contains(r#""support","false""#));
     let census = &api.server().apps["census"];
-    functions::background::census::work(census.clone()).await.unwrap();
+    functions::background::census::run(census).await.unwrap();
     let counted = root.admin("figures?accounts=true").await.is(200)["accounts"].clone();
     assert_eq!((&counted["users"], &counted["administrators"]), (&json!(2), &json!(1)));
 

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use emulator::dynamo::{Data, Dynamo};
 use emulator::template::Template;
 use functions::ENDPOINTS;
@@ -17,7 +19,7 @@ use shared::clock::{Clock, Day, FIRST_DAY};
 use shared::config::Settings;
 use shared::store::Order;
 use shared::values::{
-    Allowances, Dispute, PaymentFacts, Progress, RefundState, Refunded, VoucherCode,
+    Allowances, Dispute, ModelCalls, PaymentFacts, Progress, RefundState, Refunded, VoucherCode,
 };
 use tokio::task::JoinHandle;
 
@@ -28,6 +30,7 @@ use crate::support::function::{ask, chat_with};
 use crate::support::program;
 use crate::support::rig::well_before_the_hour;
 use crate::support::wait::until;
+use crate::support::world::put;
 
 pub const PASSWORD: &str = "secret123";
 
@@ -35,14 +38,17 @@ pub const PASSWORD: &str = "secret123";
 pub const OLD_SECRET: &str = "the-first-secret-of-the-recorded-store-0123456789";
 pub const SECRET: &str = "the-second-secret-of-the-recorded-store-0123456789";
 
-/// The settings of recorded servers. `scripts/dev/record-store` starts an earlier release with the
-/// same settings.
-pub const SETTINGS: [(&str, &str); 5] = [
+/// The settings of recorded servers. `scripts/dev/record-store` reads this list, and starts an
+/// earlier release with the same settings.
+pub const SETTINGS: [(&str, &str); 8] = [
     ("AI_PROVIDER", "scripted"),
     ("AI_TIMEOUT_SECONDS", "25"),
     ("LOGIN_ATTEMPTS", "9"),
     ("LOGIN_FAILURES_PER_ADDRESS", "1000"),
+    ("MESSAGE_LIMIT", "8000"),
     ("REGISTRATIONS_PER_ADDRESS", "1000"),
+    ("SHARING", "on"),
+    ("TITLE_MODEL", "scripted"),
 ];
 
 /// How many times a test tries to find an e-mail in the outbox.
@@ -131,13 +137,39 @@ async fn vouchers(root: &Person, ann: &Person) {
     root.post(&format!("/api/admin/users/{}/adjustments", ann.id), refund).await.is(201);
 }
 
-/// Sets and removes packs, pays for some and refunds them, and pays for an account whose balance is
-/// at its maximum.
-async fn purchases(api: &Api, root: &Person, ann: &Person) {
+/// Shares chats, reports them, and ends some of them.
+async fn shares(root: &Person, ann: &Person) {
+    let chat = ann.post("/api/chat/", json!({ "message": "hi" })).await.is(200);
+    let body =
+        |author| json!({ "conversation_id": chat["conversation_id"], "show_author": author });
+    ann.post("/api/user/shares/", body(false)).await.is(201);
+    for nth in 0..3 {
+        let share = ann.post("/api/user/shares/", body(true)).await.is(201);
+        let id = share["id"].as_str().unwrap();
+        let report = format!("/api/shares/{}/reports", share["link"].as_str().unwrap());
+        root.api.post(&report, json!({ "reason": "a private address" })).await.is(202);
+        match nth {
+            0 => ann.delete(&format!("/api/user/shares/{id}")).await.is(200),
+            1 => root.delete(&format!("/api/admin/shares/{id}")).await.is(200),
+            _ => share,
+        };
+    }
+}
+
+/// Sets and removes packs. On a server of this release, also buys some.
+async fn packs(api: &Api, root: &Person, ann: &Person) {
     let packs =
         json!([{ "id": "small", "name": "A few", "tokens": 50, "price": 299, "currency": "EUR" }]);
     let set = root.put("/api/admin/packs/", json!({ "packs": packs, "version": null })).await;
     let version = set.is(200)["version"].clone();
+    if api.is_own() {
+        purchases(api, ann).await;
+    }
+    root.put("/api/admin/packs/", json!({ "packs": null, "version": version })).await.is(200);
+}
+
+/// Pays for packs and refunds one of them. The payment of another has the wrong amount.
+async fn purchases(api: &Api, ann: &Person) {
     let (store, clock) = (api.store(), &api.server().clock);
     let account = api.account(ann).await;
     let packs = store.packs().await.unwrap().unwrap();
@@ -178,7 +210,14 @@ async fn purchases(api: &Api, root: &Person, ann: &Person) {
     store.open_payment(&order, "cs_test_2").await.unwrap();
     let order = store.order(order.id()).await.unwrap().unwrap();
     store.merge_facts(order, &paid("pi_3"), &earlier).await.unwrap();
-    root.put("/api/admin/packs/", json!({ "packs": null, "version": version })).await.is(200);
+}
+
+/// Sets and removes a brand.
+async fn brand(root: &Person) {
+    let brand = json!({ "name": "Acme Chat", "terms_url": "https://www.example.com/terms" });
+    let set = root.put("/api/admin/brand/", json!({ "brand": brand, "version": null })).await;
+    let version = set.is(200)["version"].clone();
+    root.put("/api/admin/brand/", json!({ "brand": null, "version": version })).await.is(200);
 }
 
 /// Sends messages priced by a price list, one of them with a restricted API key, and removes the
@@ -186,10 +225,16 @@ async fn purchases(api: &Api, root: &Person, ann: &Person) {
 async fn priced(api: &Api) -> JoinHandle<()> {
     let fare = json!({ "input": 50_000, "cached": 5000, "output": 400_000 });
     let model = json!({ "name": "deep", "via": ["scripted"], "fare": fare });
-    api.prices(&json!({ "currency": "USD", "million_tokens": "40", "models": [model] })).await;
+    let fare = json!({ "input": 50_000, "cached": 5000, "write": 60_000, "output": 400_000 });
+    let caching = json!({ "name": "caching", "via": ["scripted"], "fare": fare });
+    let models = [model, caching];
+    api.prices(&json!({ "currency": "USD", "million_tokens": "40", "models": models })).await;
     let pia = api.person("pia").await;
     pia.post("/api/chat/", json!({ "message": "hi" })).await.is(200);
     pia.post("/api/chat/", json!({ "message": "hi", "max_cost": 100 })).await.is(200);
+    // The provider has read parts of the prompt from its cache, and written others into it.
+    let cached = json!({ "message": "!used 100 40+30 10", "model": "caching" });
+    pia.post("/api/chat/", cached).await.is(200);
     let restrictions = json!({
         "name": "x", "expires": "2999-12-31", "models": ["deep"],
         "limit": { "tokens": 100_000, "per": "month" },
@@ -354,6 +399,20 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
+/// Sends messages with a text and a picture: one that begins a conversation, one that continues it,
+/// and one for which the AI fails.
+async fn attaches(ann: &Person, kept: &mut ClientCredentials) {
+    let picture = BASE64_STANDARD.encode(b"\x89PNG\r\n\x1a\n");
+    let files = json!([{ "name": "a.txt", "text": "one" }, { "name": "b.png", "data": picture }]);
+    let begins = json!({ "message": "with files", "attachments": files });
+    let begun = ann.post("/api/chat/", begins).await.is(200)["conversation_id"].clone();
+    kept.word("conversation with files", text(&begun));
+    let more = json!({ "message": "more", "conversation_id": begun, "attachments": files });
+    ann.post("/api/chat/stream/", more).await.is(200);
+    let fails = json!({ "message": "!fail", "attachments": files });
+    ann.post("/api/chat/", fails).await.expect(502, "ai_failed");
+}
+
 /// Creates conversations and many kinds of chats: with and without an idempotency key, edited, from
 /// a program, with a function call, refused by the AI, with reasoning, with reasoning between the
 /// answer's texts, with details of the answer's end, with a long prompt, failed, stopped and
@@ -375,6 +434,10 @@ async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     let change =
         json!({ "title": "Fares", "instructions": "Answer in one sentence.", "pinned": true });
     ann.patch(&format!("/api/conversations/{conversation}"), change).await.is(200);
+    let folder = json!({ "name": "Travel", "instructions": "Be brief." });
+    let folder = ann.post("/api/folders/", folder).await.is(201)["id"].clone();
+    let moved = json!({ "folder_id": folder });
+    ann.patch(&format!("/api/conversations/{conversation}"), moved).await.is(200);
     kept.word("conversation", conversation);
     let stop = async {
         ann.is_waiting().await;
@@ -384,13 +447,23 @@ async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     let (stopped, ()) = tokio::join!(keyed(ann, "/api/chat/stream/", "stopped", hold), stop);
     stopped.is(200);
 
+    attaches(ann, kept).await;
     let mistyped = text(&ann.chat("mistyped").await.is(200)["conversation_id"]);
     for after in ["start", mistyped.as_str()] {
         let edited = json!({ "message": "edited", "conversation_id": mistyped, "after": after });
         ann.post("/api/chat/", edited).await.is(200);
     }
+    let files = json!([{ "name": "a.txt", "text": "one" }]);
+    let whispered =
+        json!({ "message": "a temporary one", "temporary": true, "attachments": files });
+    ann.post("/api/chat/", whispered).await.is(200);
+    ann.post(&format!("/api/conversations/{mistyped}/title"), Value::Null).await.is(200);
+    if ann.api.is_own() {
+        has_too_many_chats(ann, &mistyped).await;
+    }
     let other = text(&ann.chat("to be deleted").await.is(200)["conversation_id"]);
     ann.delete(&format!("/api/chat/{other}")).await.is(200);
+    kept.word("emptied conversation", other);
 
     let key = ann.makes_a_key("a program").await.is(201);
     let revoked = ann.makes_a_key("an old program").await.is(201);
@@ -423,6 +496,16 @@ async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     program.post("/v1/chat/completions", long).await.is(200);
     let careful = json!({ "name": "a careful program", "retries": "equal_bodies" });
     ann.post("/api/user/api-keys", careful).await.is(201);
+}
+
+/// Marks a conversation as one with too many chats to add up their costs, because thousands of chats
+/// take too long.
+async fn has_too_many_chats(ann: &Person, conversation: &str) {
+    let items = ann.api.items(&ann.id).await["ChatsTable"].clone();
+    let key = format!("c#{conversation}");
+    let mut item = items.into_iter().find(|item| item["chat_id"] == key.as_str()).unwrap();
+    item["uncounted"] = json!(true);
+    put(&ann.api.dynamodb, "ChatsTable", &[item]).await;
 }
 
 /// Sends a message as a program that counts its attempts.
@@ -465,7 +548,9 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Clien
     kept.word("adjustment", adjusted.to_string());
     manage(api, &["adjust", "ann", "-50", "--reason", "too much"]);
     vouchers(root, ann).await;
-    purchases(api, root, ann).await;
+    shares(root, ann).await;
+    packs(api, root, ann).await;
+    brand(root).await;
     root.deletes_the_account().await.expect(409, "last_administrator");
     root.patch(&user(&cat), json!({ "role": "admin", "reason": "helps" })).await.is(200);
     root.delete(&format!("{}/sessions", user(&cat))).await.is(200);
@@ -479,6 +564,8 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Clien
     root.get(&format!("{figures}&top=spent")).await.is(200);
     kept.word("figures", figures);
     manage(api, &["census"]);
+    let calls = ModelCalls { model: "echo".into(), calls: 1, ..ModelCalls::default() };
+    api.store().keep_model_calls(closed, vec![calls]).await.unwrap();
 }
 
 /// Sends wrong passwords: from unknown clients until they are refused, from a known device, and

@@ -123,6 +123,7 @@ pub fn kind(table: &str, item: &Value) -> String {
         |text: &str, mark: char| text.split_once(mark).map(|(before, _)| format!("{before}{mark}"));
     let key = match table {
         "KeysTable" => return "key".into(),
+        "FilesTable" => return "file".into(),
         "LedgerTable" => text("user_id"),
         "ChatsTable" => text("chat_id"),
         _ => text("pk"),
@@ -134,7 +135,10 @@ pub fn kind(table: &str, item: &Value) -> String {
         }
         Some("idem:") if key.starts_with("idem:call-") => "idem:call-".into(),
         Some("mailed:") if key.contains('#') => "mailed:#".into(),
+        Some("figures:") if key.ends_with("#calls") => "figures:#calls".into(),
+        Some("figures:") if key.ends_with("#costs") => "figures:#costs".into(),
         Some("figures:") if key.contains('#') => "figures:#".into(),
+        Some("share:") if key.contains('#') => "share:#".into(),
         Some(kind) => kind.to_owned(),
         None => until(key, '#').unwrap_or_else(|| match table {
             "LedgerTable" => text("kind").to_owned(),

@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeValue, IndexStatus, KeySchemaElement, KeyType, Projection, TimeToLiveSpecification,
     TimeToLiveStatus,
 };
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use emulator::dynamo;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -15,8 +18,8 @@ use serde_json::{Map, Value, json};
 use super::life::ClientCredentials;
 use super::list::Schema;
 
-pub const TABLES: [&str; 5] =
-    ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"];
+pub const TABLES: [&str; 6] =
+    ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable", "FilesTable"];
 
 /// The first line of the file.
 #[derive(Clone, Serialize, Deserialize)]
@@ -47,7 +50,10 @@ impl Record {
     pub fn parse(text: &str) -> Self {
         let mut lines = text.lines();
         let head = serde_json::from_str(lines.next().unwrap()).unwrap();
-        let (mut tables, mut items) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
+        let mut tables = Vec::new();
+        // A release may lack one of the tables.
+        let mut items: BTreeMap<_, Vec<_>> =
+            TABLES.map(|table| (table.to_owned(), Vec::new())).into();
         for line in lines {
             let line: Value = serde_json::from_str(line).unwrap();
             match line["in"].as_str() {
@@ -195,6 +201,7 @@ fn json_of_value(value: &AttributeValue) -> Value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(number) => json!({ "N": number }),
         AttributeValue::Bool(is) => json!({ "BOOL": is }),
+        AttributeValue::B(bytes) => json!({ "B": BASE64_STANDARD.encode(bytes) }),
         AttributeValue::Null(is) => json!({ "NULL": is }),
         AttributeValue::Ss(texts) => {
             let mut texts = texts.clone();
@@ -222,6 +229,7 @@ fn attribute(value: &Value) -> AttributeValue {
         "S" => AttributeValue::S(text(value)),
         "N" => AttributeValue::N(text(value)),
         "BOOL" => AttributeValue::Bool(value.as_bool().unwrap()),
+        "B" => AttributeValue::B(Blob::new(BASE64_STANDARD.decode(text(value)).unwrap())),
         "NULL" => AttributeValue::Null(true),
         "SS" => AttributeValue::Ss(value.as_array().unwrap().iter().map(text).collect()),
         "M" => AttributeValue::M(attributes(value)),

@@ -37,7 +37,7 @@ impl Schedule<'_> {
             (call.packet.clone(), call.reply.clone())
         };
         self.tasks[packet.task].sends(&packet);
-        let is_reserve = packet.is_reserve();
+        let (is_reserve, begins_free_work) = (packet.is_reserve(), packet.begins_free_work());
         let is_faulty = self.has_fault(&packet);
         let (task, operation) = (packet.task, packet.operation.clone());
         if is_faulty || reply.is_some() {
@@ -68,6 +68,9 @@ impl Schedule<'_> {
             };
             let is_lost = is_reserve && !fate.as_ref().is_some_and(is_refusal);
             self.tasks[task].lost_a_reserve |= is_lost;
+        }
+        if begins_free_work {
+            self.tasks[task].lacks_free_work = is_faulty;
         }
         self.say(format_args!("{task}: {operation} {words}"));
         if let Some(answer) = fate {

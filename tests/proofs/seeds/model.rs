@@ -36,8 +36,8 @@ pub struct Person {
 
 /// What the model knows about the task that sent a write.
 pub struct Writer<'w> {
-    /// The id of the chat for which the task holds credits.
-    pub owner: Option<&'w str>,
+    /// The ids of the chats for which the task may have a hold.
+    pub owners: &'w [String],
     /// When the task first sent its settle, in seconds.
     pub settled_at: Option<u64>,
     /// The minute in which the write counts a new chat. `None` if the write counts no new chat.
@@ -109,33 +109,32 @@ impl Change<'_> {
 
     /// Returns true if the task that sent the write holds credits for this chat.
     fn is_own(&self, held: &Held) -> bool {
-        self.writer.owner == Some(held.owner.as_str())
+        self.writer.owners.contains(&held.owner)
     }
 
     fn wrong<T>(&self, what: &str) -> Checked<T> {
         Err(format!("{}: {what}: {:?}, then {:?}", self.name, self.before, self.after))
     }
 
-    /// Checks that every new chat is counted once, in one minute. The account drops the count of a
-    /// minute only when the minute has ended.
+    /// Checks that every new chat is counted once, in one minute, which has at most as many chats as
+    /// the caller may begin. The account drops the count of a minute only when the minute has ended.
     fn chats_are_counted(&self) -> Checked {
         let (before, after) = (self.before, self.after);
         let began = after.held.keys().filter(|rid| !before.held.contains_key(*rid)).count();
-        let counted: i64 = after
+        let added = |minute, chats: &i64| chats - before.minutes.get(minute).copied().unwrap_or(0);
+        let counted: i64 = after.minutes.iter().map(|(minute, chats)| added(minute, chats)).sum();
+        // An earlier minute may have more chats: those of callers with a higher limit.
+        let too_many = after
             .minutes
             .iter()
-            .map(|(minute, chats)| chats - before.minutes.get(minute).copied().unwrap_or(0))
-            .sum();
+            .any(|(minute, chats)| added(minute, chats) > 0 && *chats > self.limits.chats);
         let gone = |minute: &String| !after.minutes.contains_key(minute);
         let too_early = before
             .minutes
             .keys()
             .filter(|minute| gone(minute))
             .any(|minute| minute.parse::<u64>().unwrap() >= self.now / 60);
-        if counted != i64::try_from(began).unwrap()
-            || too_early
-            || began > 0 && after.minutes.values().any(|chats| *chats > self.limits.chats)
-        {
+        if counted != i64::try_from(began).unwrap() || too_early || too_many {
             return self.wrong("chats are counted wrongly");
         }
         Ok(())

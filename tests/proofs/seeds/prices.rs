@@ -11,15 +11,19 @@ use shared::charge::prompt_overhead;
 use shared::clock::Clock;
 use shared::values::{Fare, PriceList, Rates, TokenEstimate};
 
+use super::stored_chat::thought;
 use super::task::ChatRequest;
 use super::wire::text_after;
-use super::{Checked, PRICE};
+use super::{Checked, PRICE, ensure};
 
 /// How long a function keeps the price list, in seconds.
 const KEPT: u64 = 60;
 
 /// The minimum number of model tokens that a hold must allow for an answer.
 const LEAST_ANSWER: u32 = 64;
+
+/// The number of model tokens that a bound adds to a text whose embeddings are requested.
+const OF_TEXT: u64 = 16;
 
 /// The maximum number of model tokens that earlier chats add to a prompt: `CONTEXT_BYTES`, and the
 /// model tokens that templates add to the turns of `CONTEXT_CHATS` chats.
@@ -57,6 +61,14 @@ pub const USED: [&str; 11] = [
     FAILS,
 ];
 
+/// The name of the model for embeddings, which every list contains.
+pub const EMBEDDER: &str = "small";
+
+/// The reasoning before an answer, and a command that makes the provider reason in this way. The
+/// answer repeats the rest of the message.
+pub const THOUGHT: &str = "Hm.";
+pub const THINKS: &str = "!think Hm. ";
+
 /// A command that makes the provider fail at the end of its answer.
 pub const FAILS: &str = "!ends error 700 200 90 ";
 
@@ -69,20 +81,28 @@ pub static LISTS: LazyLock<Vec<PriceList>> = LazyLock::new(|| {
         fare
     };
     let flat = |price: u32| json!({ "message": price });
+    let embedder = |fare: Value| json!({ "name": EMBEDDER, "kind": "embedding", "via": ["scripted", "echo"], "fare": fare });
     let lists = [
         [
             model("quick", flat(70), 1000),
             model("deep", usage(5000, 1000, 400_000), 200),
             model("wide", writes(usage(20_000, 30_000, 100_000), 10_000), 500),
+            embedder(json!({ "input": 1_000_000 })),
         ]
         .to_vec(),
         [
             model("deep", writes(usage(10_000, 2000, 900_000), 12_500), 200),
             model("quick", flat(120), 1000),
             model("wide", usage(9000, 9000, 200_000), 300),
+            embedder(json!({ "input": 2_300_000 })),
         ]
         .to_vec(),
-        [model("quick", flat(0), 1000), model("deep", usage(2000, 500, 150_000), 400)].to_vec(),
+        [
+            model("quick", flat(0), 1000),
+            model("deep", usage(2000, 500, 150_000), 400),
+            embedder(flat(30)),
+        ]
+        .to_vec(),
     ];
     let read = |models| PriceList::read(&json!({ "models": models })).unwrap();
     lists.map(read).to_vec()
@@ -149,11 +169,16 @@ impl Asked<'_> {
             None => list.models.first()?,
             Some(name) => list.model(name)?,
         };
-        Some((model.name.as_str(), model.fare, model.most?))
+        let most = if self.chat.kind.embeds() { 0 } else { model.most? };
+        Some((model.name.as_str(), model.fare, most))
     }
 
     /// Returns the maximum number of model tokens in the prompt, with and without earlier chats.
     fn prompts(&self) -> RangeInclusive<u64> {
+        if self.chat.kind.embeds() {
+            let bound = self.chat.message.len() as u64 + OF_TEXT;
+            return bound..=bound;
+        }
         let instructions = self.instructed.then_some(INSTRUCTIONS);
         let alone = prompt_overhead(None, instructions) + self.chat.message.len() as u64;
         alone..=alone + if self.chat.conversation.is_some() { CONTEXT } else { 0 }
@@ -165,6 +190,24 @@ impl Asked<'_> {
         of(*self.prompts().start())..=of(*self.prompts().end())
     }
 
+    /// Returns the price of embeddings.
+    pub fn of_embeddings(&self, terms: Terms) -> i64 {
+        let (_, fare, _) = terms;
+        let held = *self.least(terms).start();
+        match fare {
+            Fare::Message(_) => held,
+            Fare::Usage(rates) => whole(self.tokens() * rates.input).min(held),
+        }
+    }
+
+    /// Returns the number of model tokens in a text whose embeddings are requested: the provider's
+    /// number, or otherwise an estimate.
+    fn tokens(&self) -> u64 {
+        let text = self.chat.message.as_str();
+        let told = text.strip_prefix("!used ").and_then(|words| words.split(' ').next());
+        told.map_or_else(|| TokenEstimate::of(text) as u64, |number| number.parse().unwrap())
+    }
+
     /// Returns true if `cost` can be the lowest price of the refused chat under one of these
     /// versions.
     pub fn costs(&self, cost: i64, known: &[Option<&str>]) -> bool {
@@ -173,7 +216,7 @@ impl Asked<'_> {
     }
 
     /// Checks the price of a paid chat in its item and in its ledger row. `held` credits were held
-    /// for the chat.
+    /// for the chat. For embeddings, `chat` has the contents of the row, because there is no item.
     pub fn is_priced(
         &self,
         known: &[Option<&str>],
@@ -219,6 +262,8 @@ impl Asked<'_> {
         let bounds = self.prompts();
         let pays = |prompt| held >= bound(fare, prompt, most);
         let is_enough = match receipt["shortened"] == true {
+            // Vectors can't be shortened.
+            _ if self.chat.kind.embeds() => held == *self.least(terms).start(),
             true => !pays(*bounds.end()) && held >= *self.least(terms).start(),
             false => pays(*bounds.start()),
         };
@@ -231,6 +276,11 @@ impl Asked<'_> {
     /// Checks a chat's token counts.
     fn is_counted(&self, chat: &Value) -> Checked {
         let usage = &chat["usage"];
+        if self.chat.kind.embeds() {
+            let is_right =
+                usage["prompt_tokens"] == self.tokens() && usage["completion_tokens"] == 0;
+            return ensure(is_right, "the model tokens of a text are counted wrongly");
+        }
         let (how, words) = match self.chat.message.strip_prefix("!ends ") {
             Some(ends) => ends.split_once(' ').unwrap(),
             None => ("used", self.chat.message.strip_prefix("!used ").unwrap_or_default()),
@@ -248,7 +298,8 @@ impl Asked<'_> {
         let [prompt, cached, written, answer] =
             ["prompt_tokens", "cached_tokens", "written_tokens", "completion_tokens"]
                 .map(|name| usage[name].as_u64().unwrap_or(0));
-        let estimate = TokenEstimate::of(chat["response"].as_str().unwrap()) as u64;
+        let said = format!("{}{}", thought(chat), chat["response"].as_str().unwrap());
+        let estimate = TokenEstimate::of(&said) as u64;
         let is_right = match told[..] {
             [told_prompt, told_cached, told_answer] if how == "early" => {
                 let higher = estimate.max(told_answer);

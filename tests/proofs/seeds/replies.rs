@@ -1,5 +1,7 @@
 //! Checks that each reply was true.
 
+use std::ptr;
+
 use serde_json::{Value, json};
 use shared::http::Body;
 use shared::store::{AdjustOutcome, SetPricesOutcome, StoreError, StoredPrices};
@@ -7,10 +9,17 @@ use shared::{Error, Reply};
 
 use super::account::Account;
 use super::model::Person;
-use super::prices::{FAILS, LISTS, USED};
+use super::prices::{FAILS, LISTS};
 use super::stored_chat::StoredChat;
-use super::task::{Action, ChatRequest, Outcome, Task};
+use super::task::{Action, ChatKind, ChatRequest, Outcome, Task};
+use super::writes::EQUAL;
 use super::{Checked, Client, PRICE, Schedule, ensure};
+
+/// The commands that make the AI fail. An answer to `!hold` that isn't streamed never ends.
+const FAILURES: [&str; 6] = ["!fail", "!empty", "!hang", "!hold", "!cut", FAILS];
+
+/// How often the embeddings of a paid request are computed again.
+const REPEATS: usize = 2;
 
 /// A reply as its client reads it. The body of a failure contains the facts that the test checks.
 struct ReceivedReply {
@@ -214,7 +223,8 @@ impl Schedule<'_> {
             self.is_of_same_person(task, other) && other.chat().is_some_and(is_keyed)
         };
         let named = self.tasks.iter().filter(is_named);
-        let chats: Vec<&str> = named.filter_map(|other| other.owner.as_deref()).collect();
+        let chats: Vec<&str> =
+            named.flat_map(|other| other.owners.iter().map(String::as_str)).collect();
         let was_held = |owner: &&str| {
             !task.seen.is_empty()
                 && task.seen.iter().all(|account| {
@@ -239,6 +249,12 @@ impl Schedule<'_> {
     fn judge_chat(&mut self, id: usize, chat: &ChatRequest, body: &Value) -> Checked {
         let task = &self.tasks[id];
         let (status, _) = task.told.unwrap();
+        if chat.kind.embeds() {
+            self.judge_work(task)?;
+        }
+        if status == 200 && chat.kind.embeds() {
+            return self.judge_embeddings(id, chat, body);
+        }
         if status == 200 {
             self.judge_answer(task, chat, body)?;
             self.learns(id, body);
@@ -256,22 +272,23 @@ impl Schedule<'_> {
         let (_, is_replay) = task.told.unwrap();
         let person = self.person_of(task);
         let chat_id = body["id"].as_str().unwrap_or_default();
-        ensure(
-            is_replay || task.owner.as_deref() == Some(chat_id),
-            "a client got another user's answer",
-        )?;
-        let is_known = chat.key.is_some() || chat.kind.counts();
+        ensure(is_replay || task.owner() == Some(chat_id), "a client got another user's answer")?;
+        let is_known = chat.key.is_some() || chat.kind.is_call();
         ensure(
             !is_replay || is_known && !self.has_paid(task),
             "a replay, though there was nothing to replay",
         )?;
         ensure(person.paid(chat_id), "200 for a chat that was not charged")?;
+        if is_replay && chat.kind == ChatKind::Equal {
+            self.is_of_last_minute(task, chat, chat_id)?;
+        }
         let stored = StoredChat::read(&self.lane.tables(), &person.id, chat_id);
         let Some(stored) = stored else {
             return Err(format!("200 with {body}, but no chat is stored"));
         };
         let is_told = body["message"].as_str() == Some(stored.message.as_str())
             && body["response"].as_str() == Some(stored.answer.as_str())
+            && body["reasoning"].as_str().unwrap_or_default() == stored.thought()
             && body["tokens_deducted"].as_i64() == Some(stored.cost)
             && body["tokens_left"].as_i64() == Some(stored.tokens_left)
             && body["finish_reason"].as_str() == Some(stored.end);
@@ -280,6 +297,58 @@ impl Schedule<'_> {
             return Err(format!("200 with {body}, but {} is stored", stored.plain()));
         }
         Ok(())
+    }
+
+    /// Checks that a replayed chat was requested with the same API key, and less than a minute
+    /// before the task's request arrived.
+    fn is_of_last_minute(&self, task: &Task, chat: &ChatRequest, chat_id: &str) -> Checked {
+        let (_, came) = *task.call.as_ref().ok_or("a replay without a call")?;
+        let mut equal = self.same_key_tasks(task, chat);
+        let paid = equal.find(|other| other.owners.iter().any(|owner| owner == chat_id));
+        let began = paid.and_then(|paid| self.call_began(paid));
+        ensure(
+            began.is_some_and(|began| came < began + EQUAL),
+            "a replay of a chat that no equal request began in the last minute",
+        )
+    }
+
+    /// Checks that embeddings were paid for, by this request or by an earlier one, that they are
+    /// repeated at most twice, and that equal texts have equal vectors.
+    fn judge_embeddings(&mut self, id: usize, chat: &ChatRequest, body: &Value) -> Checked {
+        let task = &self.tasks[id];
+        let (_, is_repeat) = task.told.unwrap();
+        let is_paid = match is_repeat {
+            true => !self.has_paid(task) && self.was_paid_before(task, chat),
+            false => self.has_paid(task),
+        };
+        ensure(is_paid, "200 for embeddings that were not charged")?;
+        let is_repetition = |other: &Task| {
+            other.chat().is_some_and(|chat| chat.kind.embeds()) && other.told == Some((200, true))
+        };
+        let same_key: Vec<&Task> = self.same_key_tasks(task, chat).collect();
+        let paid = same_key.iter().filter(|other| self.has_paid(other)).count();
+        let repeated = same_key.iter().filter(|other| is_repetition(other)).count();
+        ensure(repeated <= REPEATS * paid, "embeddings were repeated too often")?;
+        let first = self.vectors.entry(chat.message.clone()).or_insert_with(|| body.clone());
+        ensure(*first == *body, "two replies have different vectors")
+    }
+
+    /// Checks the free work that a request for embeddings has counted. A repetition counts the
+    /// price. A failure counts either the price or nothing.
+    fn judge_work(&self, task: &Task) -> Checked {
+        let asked = self.asked(task).unwrap();
+        let known = match self.features.listed {
+            true => self.instances[task.instance].known(task.started),
+            false => vec![None],
+        };
+        let times = if self.limits_of(task, true).is_limited { 2 } else { 1 };
+        let mut prices = known.iter().filter_map(|version| asked.terms(*version));
+        let is_right = match (task.free_work, task.told.unwrap()) {
+            (None, told) => told != (200, true),
+            (Some(_), (200, false)) => false,
+            (Some(work), _) => prices.any(|terms| work == times * asked.of_embeddings(terms)),
+        };
+        ensure(is_right, "the free work of embeddings is counted wrongly")
     }
 
     /// Records the conversation and the chat that an answer reveals to the client's user.
@@ -352,7 +421,7 @@ impl Schedule<'_> {
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
             // The product answers 404 only before it reserves credits. Once the AI has been called,
             // a chat is charged even if its conversation was deleted.
-            (404, "not_found") if task.owner.is_none() => ensure(
+            (404, "not_found") if task.owners.is_empty() => ensure(
                 self.is_in_a_deleted_conversation(task, chat),
                 "404 for a conversation that no client has deleted",
             ),
@@ -365,8 +434,15 @@ impl Schedule<'_> {
             (422, "idempotency_key_reused") => {
                 let mut chats = self.same_key_tasks(task, chat).filter_map(Task::chat);
                 ensure(
-                    chats.any(|other| other.message != chat.message),
+                    chats.any(|other| !other.equals(chat)),
                     "422, though the key was used for nothing else",
+                )
+            }
+            (410, "repeated_too_often") => {
+                let others = self.same_key_tasks(task, chat).filter(|other| !ptr::eq(*other, task));
+                ensure(
+                    others.filter(|other| other.has_repeated).count() >= REPEATS,
+                    "410, though the embeddings were repeated less than twice",
                 )
             }
             (_, code) => Err(format!("{status} {code} without a reason")),
@@ -388,9 +464,10 @@ impl Schedule<'_> {
             let had: Vec<_> = task.seen.iter().map(|account| account.tokens).collect();
             return Err(format!("{} with {body} for {had:?}, and {known:?} was known", task.code));
         }
-        // A flat price is reserved only once, and its id stays open.
-        let has_closed = task.lost_a_reserve && body["by_usage"] != false && !self.options.ancient;
-        if has_closed && task.owner.as_deref().is_some_and(|id| person.account.holds_for(id)) {
+        // The flat price of a message is reserved only once, and its id stays open.
+        let closes = body["by_usage"] != false || asked.chat.kind.embeds();
+        let has_closed = task.lost_a_reserve && closes && !self.options.ancient;
+        if has_closed && task.owner().is_some_and(|id| person.account.holds_for(id)) {
             return Err(format!("{}, but tokens are held for the chat", task.code));
         }
         self.tasks[id].has_refused = has_closed;
@@ -448,12 +525,19 @@ impl Schedule<'_> {
     }
 
     /// Returns true if the task's own chat was paid.
-    fn has_paid(&self, task: &Task) -> bool {
-        task.owner.as_deref().is_some_and(|owner| self.person_of(task).paid(owner))
+    pub(super) fn has_paid(&self, task: &Task) -> bool {
+        task.owners.iter().any(|owner| self.person_of(task).paid(owner))
+    }
+
+    /// Returns true if the same request was paid for by another task with the same idempotency key.
+    pub(super) fn was_paid_before(&self, task: &Task, chat: &ChatRequest) -> bool {
+        let is_equal = |other: &Task| other.chat().is_some_and(|asked| asked.equals(chat));
+        self.same_key_tasks(task, chat)
+            .any(|other| !ptr::eq(other, task) && is_equal(other) && self.has_paid(other))
     }
 
     fn was_stopped(&self, task: &Task) -> bool {
-        task.owner.as_deref().is_some_and(|owner| self.person_of(task).has_stopped(owner))
+        task.owners.iter().any(|owner| self.person_of(task).has_stopped(owner))
     }
 
     /// Returns true if a chat with the same idempotency key was paid.
@@ -469,18 +553,21 @@ impl Schedule<'_> {
     }
 
     /// Returns the tasks of the same person with the same idempotency key. All calls of clients
-    /// that count their retries have the same key.
-    fn same_key_tasks<'s>(
+    /// that count their retries have the same key, and so do all equal requests of an API key that
+    /// takes them for retries.
+    pub(super) fn same_key_tasks<'s>(
         &'s self,
         task: &'s Task,
         chat: &'s ChatRequest,
     ) -> impl Iterator<Item = &'s Task> {
-        let shares_key = move |other: &ChatRequest| match chat.kind.counts() {
-            true => other.kind.counts(),
-            false => chat.key.is_some() && other.key == chat.key,
+        let shares_key = move |other: &Task, asked: &ChatRequest| match chat.kind {
+            ChatKind::Equal => asked.kind == ChatKind::Equal && other.client == task.client,
+            kind if kind.counts() => asked.kind.counts(),
+            _ => chat.key.is_some() && asked.key == chat.key,
         };
         self.tasks.iter().filter(move |other| {
-            other.chat().is_some_and(shares_key) && self.is_of_same_person(task, other)
+            other.chat().is_some_and(|asked| shares_key(other, asked))
+                && self.is_of_same_person(task, other)
         })
     }
 
@@ -495,8 +582,7 @@ impl Schedule<'_> {
 
 /// Returns true if a message makes the AI fail.
 fn is_failure(message: &str) -> bool {
-    let mut reporting = USED.iter().filter(|used| !matches!(**used, "" | FAILS));
-    message.starts_with('!') && !reporting.any(|used| message.starts_with(used))
+    FAILURES.iter().any(|command| message.starts_with(command))
 }
 
 /// Returns true if a reply contains the receipt and the usage of its stored chat.

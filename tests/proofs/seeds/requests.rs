@@ -6,8 +6,11 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use lambda_http::http::header::{AUTHORIZATION, HeaderValue};
 use serde_json::{Value, json};
+use shared::ai::{EmbeddingInput, EmbeddingRequest, ReasoningPiece};
 use shared::app::AiApp;
-use shared::charge::{self, AnswerForm, BeginOutcome, Charge, RequestKey};
+use shared::charge::{
+    self, AnswerForm, BeginOutcome, Charge, ChosenModel, NewEmbeddings, RequestKey,
+};
 use shared::http;
 use shared::store::Adjustment;
 use shared::values::{self, Credential, Reason, StoredApiKey};
@@ -15,12 +18,9 @@ use shared::view::PaidChat;
 use shared::{App, BalanceChange, Credits, Error, Reply, Request, auth};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::prices::{BY_USAGE, LISTS, MODELS, USED};
+use super::prices::{BY_USAGE, EMBEDDER, LISTS, MODELS, THINKS, USED};
 use super::task::{Action, ChatKind, ChatRequest, Outcome, PieceReceiver, Running, Task};
 use super::{Client, Schedule};
-
-/// The message that clients send if they count their retries.
-const CALL: &str = "hi again";
 
 /// How many credits each of a person's sources grants.
 const GRANTS: [u64; 2] = [100, 250];
@@ -37,9 +37,10 @@ impl Schedule<'_> {
         if self.features.branches && self.random.percent(60) {
             return self.start_in_a_branch();
         }
-        // If most requests are refreshes, one client sends all of them. With several clients, the
-        // schedule would end before a refresh token becomes invalid.
-        let client = match self.options.refreshes > 50 {
+        // If most requests are refreshes or repetitions, one client sends all of them. With several
+        // clients, the schedule would end before a refresh token becomes invalid, or before
+        // embeddings are repeated too often.
+        let client = match self.options.refreshes > 50 || self.features.repeats {
             true => 0,
             false => self.random.below(self.clients.len()),
         };
@@ -89,6 +90,9 @@ impl Schedule<'_> {
                 self.random.percent(65).then(|| self.random.pick(&["k1", "k1", "k2"]).to_owned())
             }
         };
+        if self.random.percent(self.options.embeddings) {
+            return self.draw_embeddings(key);
+        }
         let in_conversation = self.options.talks && self.random.percent(80);
         let conversation = in_conversation.then(|| self.draw_conversation(person));
         let message = match (&key, self.random.below(100)) {
@@ -96,6 +100,8 @@ impl Schedule<'_> {
             (_, 4..6) => "!empty".into(),
             (_, 6..7) => "!hang".into(),
             (Some(key), 7..17) => format!("{key} other"),
+            (Some(key), 17..27) => format!("{THINKS}{key} hi"),
+            (None, 7..17) => format!("{THINKS}hi {}", self.tasks.len()),
             // An idempotency key belongs to a message and its conversation.
             (Some(key), _) => conversation
                 .map_or_else(|| format!("{key} hi"), |index| format!("{key} in {index}")),
@@ -105,14 +111,28 @@ impl Schedule<'_> {
             None if self.options.all_count || self.random.percent(50) => self.call_of(client),
             _ => self.random.pick(&[ChatKind::Whole, ChatKind::Whole, ChatKind::Streamed]),
         };
-        let message = if kind.counts() { CALL.into() } else { message };
+        let message = if kind.is_call() { self.options.call.into() } else { message };
         // Chats with the same idempotency key and the same message always belong to the same
         // conversation.
         let conversation = conversation
-            .filter(|_| !kind.counts() && (key.is_none() || message.contains(" in ")))
+            .filter(|_| !kind.is_call() && (key.is_none() || message.contains(" in ")))
             .map(|index| self.conversations[person][index].0.clone());
         let chat = ChatRequest { conversation, ..ChatRequest::new(key, message, kind) };
         Action::Chat(self.priced(chat))
+    }
+
+    /// Draws a request for embeddings. An idempotency key belongs to a text.
+    fn draw_embeddings(&mut self, key: Option<String>) -> Action {
+        let text = match (key.as_deref(), self.random.below(100)) {
+            (_, fails) if fails < self.options.failures => "!fail".into(),
+            (_, 4..7) => "!cut".into(),
+            (_, 7..8) => "!hang".into(),
+            (Some("k1"), _) => "!used 7 k1".into(),
+            (Some(key), _) => format!("{key} text"),
+            (None, _) => format!("text {}", self.tasks.len()),
+        };
+        let model = self.features.listed.then_some(EMBEDDER);
+        Action::Chat(ChatRequest { model, ..ChatRequest::new(key, text, ChatKind::Embeddings) })
     }
 
     fn draw_deletion(&mut self, client: usize) -> Action {
@@ -195,7 +215,7 @@ impl Schedule<'_> {
         let message = match &key {
             // An idempotency key belongs to a message and the chat that it follows.
             Some(key) => format!("{key} after {place}"),
-            None => format!("hi {}", self.tasks.len()),
+            None => format!("{}hi {}", self.random.pick(&["", "", "", THINKS]), self.tasks.len()),
         };
         let kind = self.random.pick(&[ChatKind::Whole, ChatKind::Streamed]);
         let conversation = Some(self.conversations[person][0].0.clone());
@@ -204,29 +224,33 @@ impl Schedule<'_> {
         self.start(client, Action::Chat(chat));
     }
 
-    /// Decides whether a client that counts its retries repeats a call or begins a new call.
+    /// Decides whether a client that counts its retries repeats a call or begins a new call. If
+    /// equal requests count as retries, the client doesn't say so.
     fn call_of(&mut self, client: usize) -> ChatKind {
+        if self.clients[client].key.as_ref().is_some_and(|key| key.equal_bodies) {
+            return ChatKind::Equal;
+        }
         let is_first = |task: &Task| task.chat().is_some_and(|chat| chat.kind == ChatKind::First);
         let has_called = self.tasks.iter().any(|task| task.client == client && is_first(task));
         if has_called && self.random.percent(70) { ChatKind::Again } else { ChatKind::First }
     }
 
     /// Chooses a chat's model and its maximum cost, if there are price lists. An idempotency key
-    /// belongs to a message and its model. Clients that count their retries always send the same
-    /// request.
+    /// belongs to a message and its model. Clients without an idempotency key whose retries are
+    /// recognized always send the same request.
     pub(super) fn priced(&mut self, chat: ChatRequest) -> ChatRequest {
         let (mut model, mut used, mut max_cost) = (None, "", None);
         if self.features.listed {
-            let (counts, poor) = (chat.kind.counts(), self.features.poor);
+            let (is_call, poor) = (chat.kind.is_call(), self.features.poor);
             (model, used) = match chat.key.as_deref() {
-                None if counts => self.chosen[2],
+                None if is_call => self.chosen[2],
                 None if poor => (self.random.pick(BY_USAGE), self.random.pick(&USED)),
                 None => (self.random.pick(&MODELS), self.random.pick(&USED)),
                 Some("k1") => self.chosen[0],
                 Some(_) => self.chosen[1],
             };
             let most = [None, None, None, None, Some(10), Some(40), Some(70), Some(100), Some(160)];
-            max_cost = self.random.pick(&most).filter(|_| !counts);
+            max_cost = self.random.pick(&most).filter(|_| !is_call);
             max_cost = max_cost.filter(|_| !poor || self.random.percent(30));
         }
         let used = if chat.message.starts_with('!') { "" } else { used };
@@ -265,8 +289,9 @@ impl Schedule<'_> {
         }
         self.say(format_args!("{id}: {words}"));
         let (started, of) = (self.now(), &self.clients[client]);
-        let after_the_end =
-            of.ended || matches!(action, Action::Refresh { generation } if generation < of.taken);
+        let by_key = matches!(&action, Action::Chat(chat) if of.key_for(chat).is_some());
+        let after_the_end = of.ended && !by_key
+            || matches!(action, Action::Refresh { generation } if generation < of.taken);
         self.tasks.push(Task {
             action,
             client,
@@ -277,10 +302,15 @@ impl Schedule<'_> {
             after_the_end,
             faults: 0,
             lost_a_reserve: false,
+            lacks_free_work: false,
             was_poor: false,
             has_changed_prices: false,
             has_refused: false,
-            owner: None,
+            owners: Vec::new(),
+            rid: None,
+            call: None,
+            has_repeated: false,
+            free_work: None,
             settled_at: None,
             seen: Vec::new(),
             receiver,
@@ -313,7 +343,7 @@ impl Schedule<'_> {
                 if let Some(most) = chat.max_cost {
                     let _ = write!(words, " for at most {most}");
                 }
-                if of.key.is_some() && !kind.is_whole() {
+                if of.key_for(chat).is_some() {
                     words += " by API key";
                 }
                 words
@@ -392,6 +422,12 @@ impl Schedule<'_> {
         receiver: &PieceReceiver,
     ) -> Running {
         let ChatRequest { key, message, kind, conversation, after, model, max_cost } = chat;
+        if kind.embeds() {
+            let request = of.asks(json!({ "model": EMBEDDER, "input": message }), key.as_deref());
+            let asking = AiApp { app, ai: self.ai.clone() };
+            let reply = embeddings(asking, request, of.key.clone(), message.clone());
+            return Box::pin(reply.map(Outcome::Replied));
+        }
         let mut body =
             json!({ "message": message, "conversation_id": conversation, "after": after });
         if self.features.listed {
@@ -405,7 +441,8 @@ impl Schedule<'_> {
             let reply = functions::chats::chat::handle(asking.into(), request);
             return Box::pin(reply.map(Outcome::Replied));
         }
-        // The form of the answers that this person's clients request if they count their retries.
+        // The form of the answers that this person's clients request if the product recognizes
+        // their retries without a key.
         let form = match (of.person, self.options.all_count) {
             (0, false) => AnswerForm::Completion,
             (0, true) => AnswerForm::Message,
@@ -446,6 +483,11 @@ impl Schedule<'_> {
 }
 
 impl Client {
+    /// Returns the API key that the client uses for this chat.
+    pub(super) fn key_for(&self, chat: &ChatRequest) -> Option<&StoredApiKey> {
+        self.key.as_ref().filter(|_| !chat.kind.is_whole())
+    }
+
     /// Returns a request with the client's access token.
     fn asks(&self, body: Value, key: Option<&str>) -> Request {
         let mut request = Request::new(body.to_string().into());
@@ -460,8 +502,32 @@ impl Client {
     }
 }
 
-/// Runs a streamed or counted chat in the same way as its endpoint does, but in the request's task,
-/// so that the schedule decides when the chat continues.
+/// Requests embeddings in the same way as the endpoint does, but returns them as a whole.
+async fn embeddings(
+    app: AiApp,
+    req: Request,
+    api_key: Option<StoredApiKey>,
+    text: String,
+) -> Reply {
+    let key = http::idempotency_key(&req)?;
+    let caller = match api_key {
+        Some(key) => Credential::ApiKey(key),
+        None => Credential::Session(auth::caller(&app, &req).await?),
+    };
+    let model = ChosenModel::choose_for_embeddings(&app, EMBEDDER, &caller).await?;
+    let form = AnswerForm::Embeddings;
+    let key = RequestKey::of_program(&app, &req, &caller, key.as_ref(), form).await?;
+    let request =
+        EmbeddingRequest { input: EmbeddingInput::Texts(vec![text]), dimensions: Some(8) };
+    let asked = NewEmbeddings { request, key, model };
+    let paid = charge::embed(&app, &req, &caller, asked).await?;
+    let (vectors, tokens) = (paid.embeddings.vectors, paid.embeddings.usage.prompt_tokens);
+    let reply = http::ok(&json!({ "vectors": vectors, "tokens": tokens }));
+    if paid.is_repeat { reply.map(http::replayed) } else { reply }
+}
+
+/// Runs a chat that isn't requested as a whole in the same way as its endpoint does, but in the
+/// request's task, so that the schedule decides when the chat continues.
 async fn in_pieces(
     app: AiApp,
     req: Request,
@@ -472,7 +538,7 @@ async fn in_pieces(
 ) -> Reply {
     let (caller, mut asked) = charge::read(&app, &req).await?;
     let caller = api_key.map_or(caller, Credential::ApiKey);
-    if kind.counts() {
+    if kind.is_call() {
         asked.key =
             Some(RequestKey::of_call(&app, &req, &caller, form, kind == ChatKind::Again).await?);
     }
@@ -482,19 +548,24 @@ async fn in_pieces(
             let (listener, pieces) = unbounded_channel();
             *receiver.borrow_mut() = Some(pieces);
             let chat = charge.answer(Some(listener)).await?.chat;
-            let (mut heard, pieces) = (String::new(), receiver.take());
-            if let Some(mut pieces) = pieces {
+            let (mut heard, mut thought) = (String::new(), String::new());
+            if let Some(mut pieces) = receiver.take() {
                 while let Some(piece) = pieces.recv().await {
                     heard.push_str(&piece.text);
+                    if let Some(ReasoningPiece::Text(text)) = piece.reasoning {
+                        thought.push_str(&text);
+                    }
                 }
             }
             // If the schedule completes an answer, the client doesn't receive the rest of the
             // answer.
             let is_completed = kind == ChatKind::Held && !chat.stopped;
-            if heard == chat.response || is_completed && chat.response.starts_with(&heard) {
+            let is_heard =
+                heard == chat.response || is_completed && chat.response.starts_with(&heard);
+            if is_heard && thought == chat.reasoning_text() {
                 http::ok(&PaidChat::of(&chat))
             } else {
-                Err(Error::Internal(format!("{heard:?} was heard")))
+                Err(Error::Internal(format!("{heard:?} was heard after {thought:?}")))
             }
         }
     }

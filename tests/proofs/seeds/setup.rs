@@ -31,6 +31,9 @@ const NAMES: [&str; 2] = ["ann", "ben"];
 /// The allowances of schedules with limits and grants.
 const ALLOWANCES: [&str; 4] = ["none", "150/day", "300/day", "250/week"];
 
+/// The messages of clients whose retries are recognized without an idempotency key.
+const CALLS: [&str; 4] = ["hi again", "hi again", "hi again", "!think Hm. hi again"];
+
 const NO_LIMIT: KeyLimit = KeyLimit { tokens: Credits::ZERO, per: LimitPeriod::Total };
 
 /// The features that a schedule uses. Its seed decides which.
@@ -51,6 +54,8 @@ pub struct Features {
     pub stops: bool,
     /// True if most chats follow an arbitrary chat in a conversation.
     pub branches: bool,
+    /// True if one client requests the same embeddings again and again.
+    pub repeats: bool,
     /// True if all accounts have instructions for the AI.
     instructed: bool,
 }
@@ -66,6 +71,7 @@ impl Features {
             till: seed % 3 == 2 && !stops,
             stops,
             branches: seed % 16 == 3,
+            repeats: seed % 16 == 5,
             instructed: seed.is_multiple_of(3),
         }
     }
@@ -79,8 +85,11 @@ impl Features {
         if self.till {
             config.allowances = Allowances::parse(random.pick(&ALLOWANCES)).unwrap();
         }
-        if self.poor {
+        if self.poor || self.repeats {
             (config.parallel_chats, config.chats_per_minute) = (64, 300);
+        }
+        if self.repeats {
+            config.refunds_per_minute = 20;
         }
         // If the limit on refunds per minute is low, the free work is also low, so that some
         // schedules use it up.
@@ -137,25 +146,37 @@ pub struct Options {
     pub failures: usize,
     /// True if clients chat in each person's conversations, and delete them.
     pub talks: bool,
-    /// True if all clients count their retries and send no idempotency key.
+    /// True if all clients send no idempotency key, and most of them count their retries.
     pub all_count: bool,
+    /// The message of all clients whose retries are recognized without an idempotency key.
+    pub call: &'static str,
+    /// The percentage of chats that are requests for embeddings instead.
+    pub embeddings: usize,
     /// The percentage of reserves that get a fault, if there are price lists.
     pub lost_reserves: usize,
 }
 
 impl Options {
     fn draw(features: Features, random: &mut Random) -> Self {
-        let Features { listed, poor, stops, slow_settles, .. } = features;
+        let Features { listed, poor, stops, slow_settles, repeats, .. } = features;
         let storm = random.pick(&[0, 5, 10, 20, 35]);
+        let embeddings = match (poor, repeats) {
+            (true, _) => 0,
+            (_, true) => 90,
+            _ => random.pick(&[0, 0, 0, 0, 10, 10, 10, 80]),
+        };
         let drawn = Self {
             storm,
             ancient: random.percent(20),
             echoes: random.pick(&[0, storm / 2, storm / 2, 40]),
             refreshes: random.pick(&[10, 10, 10, 10, 10, 60]),
-            one_key: random.percent(20),
+            // Only requests with the same idempotency key are repetitions.
+            one_key: random.percent(20) || embeddings > 50,
             failures: random.pick(&[4, 4, 4, 4, 80]),
             talks: random.percent(20),
             all_count: random.percent(10),
+            call: random.pick(&CALLS),
+            embeddings,
             lost_reserves: match listed {
                 true if poor => 60,
                 true => random.pick(&[0, 30, 60]),
@@ -166,6 +187,9 @@ impl Options {
             let ancient = slow_settles;
             let (storm, echoes, refreshes, failures, all_count) = (5, 5, 0, 0, false);
             return Self { storm, echoes, refreshes, failures, all_count, ancient, ..drawn };
+        }
+        if repeats {
+            return Self { refreshes: 0, failures: 0, all_count: false, ..drawn };
         }
         // In schedules with stops, many writes arrive twice, so that a late stop may find another
         // chat with the same idempotency key.
@@ -229,6 +253,7 @@ impl<'l> Schedule<'l> {
             clients,
             tasks: Vec::new(),
             keys: HashMap::new(),
+            vectors: HashMap::new(),
             conversations,
             messages: vec![Vec::new(); people.len()],
             calls_paid: vec![0; people.len()],
@@ -286,8 +311,10 @@ async fn log_in(
             Session::new(account, Some("a test".into()), &app.clock, app.config.session_life);
         app.store.start_session(&session).await.unwrap();
         let access = AccessToken::new(account, &session, session.ends);
-        let key = match features.till && random.percent(70) {
-            true => Some(limited_key(app, &access, limits[person]).await),
+        let limit = (features.till && random.percent(70)).then_some(limits[person]);
+        let equal_bodies = random.percent(20);
+        let key = match limit.is_some() || equal_bodies {
+            true => Some(api_key(app, &access, limit, equal_bodies).await),
             false => None,
         };
         let token = access.sign(&issuing).await.unwrap();
@@ -365,8 +392,10 @@ fn headline(
     );
     for (is_so, words) in [
         (options.ancient, ", any delay"),
+        (options.embeddings > 50, ", embeddings"),
         (features.stops, ", stops"),
         (features.branches, ", branches"),
+        (features.repeats, ", repetitions"),
         (features.listed, ", price lists"),
         (features.poor, ", poor users"),
         (features.slow_settles, ", slow settles"),
@@ -379,14 +408,19 @@ fn headline(
     line + "\n"
 }
 
-/// Creates an API key with a limit. The key's last use isn't recorded, so a chat with the key makes
-/// the same calls every day.
-async fn limited_key(app: &App, caller: &AccessToken, limit: KeyLimit) -> StoredApiKey {
+/// Creates an API key. If `equal_bodies` is true, equal requests with the key count as retries. The
+/// key's last use isn't recorded, so a chat with the key makes the same calls every day.
+async fn api_key(
+    app: &App,
+    caller: &AccessToken,
+    limit: Option<KeyLimit>,
+    equal_bodies: bool,
+) -> StoredApiKey {
     let key = ApiKey::random(app.clock.id()).unwrap();
     let name = KeyName::parse("a program").unwrap();
-    let limits = Restrictions::new(None, None, Some(limit));
+    let limits = Restrictions::new(None, None, limit);
     let mut stored = StoredApiKey::new(&key, caller, &name, limits, app.clock.millis());
-    stored.used = Some(u64::MAX);
+    (stored.used, stored.equal_bodies) = (Some(u64::MAX), equal_bodies);
     app.store.create_api_key(caller, &stored).await.unwrap();
     stored
 }

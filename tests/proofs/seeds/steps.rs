@@ -70,13 +70,14 @@ impl Schedule<'_> {
         // reply to the previous refresh.
         let for_refreshes = if self.options.refreshes > 50 { 4 } else { 0 };
         let for_stops = if self.features.stops { 6 } else { 0 };
+        let for_repeats = if self.features.repeats { 4 } else { 0 };
         let (purchases, price_changes) = match (self.features.listed, self.features.poor) {
             (false, _) => (0, 0),
             (true, false) => (4, 4),
             (true, true) => (5, 1),
         };
         StepsLeft {
-            starts: 4 + self.random.below(6) + for_refreshes + for_stops,
+            starts: 4 + self.random.below(6) + for_refreshes + for_stops + for_repeats,
             jumps: 4,
             purchases,
             price_changes,
@@ -101,12 +102,14 @@ impl Schedule<'_> {
             let wire = self.lane.connection.wire();
             adrift.retain(|index| !wire.adrift[*index].is_reserve());
         }
+        // Only the first of the requests that arrive at the same time is paid or repeated.
+        let at_once = if self.features.repeats { 2 } else { 6 };
         let (unpaid, late) = self.late_reserves();
         if left.starts == 0 && running.is_empty() {
             return None;
         }
         Some(match self.random.below(100) {
-            0..30 if left.starts > 0 && running.len() < 6 => {
+            0..30 if left.starts > 0 && running.len() < at_once => {
                 left.starts -= 1;
                 Step::Start
             }
@@ -241,7 +244,7 @@ impl Schedule<'_> {
         let task = &self.tasks[stray.task];
         let person = self.clients[task.client].person;
         let Account { tokens, held, .. } = &self.people[person].account;
-        let own = held.values().find(|held| Some(&held.owner) == task.owner.as_ref());
+        let own = held.values().find(|held| Some(held.owner.as_str()) == task.owner());
         let sweeps = |task: &Task| task.is_running() && matches!(task.action, Action::Sweep);
         match own {
             Some(own) if own.cost == stray.cost() => None,
@@ -284,7 +287,7 @@ impl Schedule<'_> {
             let task = &self.tasks[packet.task];
             let person = self.clients[task.client].person;
             let account = &self.people[person].account;
-            let is_held = task.owner.as_ref().is_some_and(|id| account.holds_for(id));
+            let is_held = task.owner().is_some_and(|id| account.holds_for(id));
             match account.tokens >= packet.cost() {
                 _ if is_held => {}
                 true => late.push(index),

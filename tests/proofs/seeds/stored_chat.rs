@@ -40,10 +40,20 @@ impl StoredChat {
         })
     }
 
+    /// Returns the reasoning, which has at most one part.
+    pub fn thought(&self) -> String {
+        thought(&self.plain()).to_owned()
+    }
+
     /// Returns the whole item as plain JSON.
     pub fn plain(&self) -> Value {
         plain(&AttributeValue::M(self.item.clone()))
     }
+}
+
+/// Returns the reasoning in a chat's plain JSON.
+pub fn thought(chat: &Value) -> &str {
+    chat["reasoning"][0]["text"].as_str().unwrap_or_default()
 }
 
 /// Returns a chat's ledger row as plain JSON. Null if there is no such row.

@@ -28,11 +28,26 @@ pub enum ChatKind {
     /// `Again` a retry.
     First,
     Again,
+    /// The client sends neither an idempotency key nor a count, but its API key takes an equal
+    /// request within a minute for a retry.
+    Equal,
+    /// The client requests embeddings: the message is a text, and the answer its vector, which
+    /// isn't stored.
+    Embeddings,
 }
 
 impl ChatKind {
     pub fn counts(self) -> bool {
         matches!(self, Self::First | Self::Again)
+    }
+
+    /// Returns true if the client sends no idempotency key, but the product recognizes its retries.
+    pub fn is_call(self) -> bool {
+        self.counts() || self == Self::Equal
+    }
+
+    pub fn embeds(self) -> bool {
+        self == Self::Embeddings
     }
 
     /// Returns true if the answer doesn't end by itself.
@@ -67,6 +82,11 @@ impl ChatRequest {
     pub fn new(key: Option<String>, message: String, kind: ChatKind) -> Self {
         let (conversation, after, model, max_cost) = (None, None, None, None);
         Self { key, message, kind, conversation, after, model, max_cost }
+    }
+
+    /// Returns true if the other request is the same under the same idempotency key.
+    pub fn equals(&self, other: &Self) -> bool {
+        (&self.message, self.kind.embeds()) == (&other.message, other.kind.embeds())
     }
 
     /// Returns the idempotency key of an answer that doesn't end by itself.
@@ -142,8 +162,21 @@ pub struct Task {
     pub has_changed_prices: bool,
     /// True if the task has refused its chat because of the price, and has closed its hold's id.
     pub has_refused: bool,
-    /// The chat's id, once the task has tried to reserve credits.
-    pub owner: Option<String>,
+    /// The chat's id, once the task has tried to reserve credits. If embeddings turn out to be paid
+    /// for, a second id follows: that of the hold without credits.
+    pub owners: Vec<String>,
+    /// The id of the hold, once the task has tried to reserve credits.
+    pub rid: Option<String>,
+    /// The idempotency key that the task has generated for a new call, and when its request
+    /// arrived, in seconds.
+    pub call: Option<(String, u64)>,
+    /// True if the task has counted a repetition of paid embeddings.
+    pub has_repeated: bool,
+    /// True if the account had no map of free work, and the task doesn't know that its write has
+    /// added one. The task's settle then counts no free work.
+    pub lacks_free_work: bool,
+    /// The free work that the task has counted.
+    pub free_work: Option<i64>,
     pub settled_at: Option<u64>,
     /// The account states that refusals and reads have shown to the task.
     pub seen: Vec<Account>,
@@ -167,6 +200,11 @@ impl Task {
         }
     }
 
+    /// Returns the id of the chat for which the task last tried to reserve credits.
+    pub fn owner(&self) -> Option<&str> {
+        self.owners.last().map(String::as_str)
+    }
+
     /// Returns true if the machine may have been too slow: the time limits of the AI and of store
     /// calls count real time. The time limit of a call is the shortest of these. A call ends before
     /// its limit if the pause before the next attempt would exceed the limit.
@@ -180,8 +218,12 @@ impl Task {
         now > self.started || self.was_slow()
     }
 
-    /// Records when the task first sent its settle. The settle's condition contains this time.
+    /// Records when the task first sent its settle, which is a part of the settle's condition, and
+    /// what else the test needs to know about the task's writes.
     pub fn sends(&mut self, packet: &Packet) {
+        self.call = self.call.take().or_else(|| packet.new_call());
+        self.has_repeated |= packet.body.contains("ADD repeats");
+        self.free_work = self.free_work.or_else(|| packet.free_work().map(|(_, work)| work));
         if packet.body.contains("SET spent = spent") {
             self.settled_at = Some(self.settled_at.map_or(packet.sent, |at| at.min(packet.sent)));
         }

@@ -47,6 +47,11 @@ impl Packet {
         self.operation == "UpdateItem" && self.body.contains(":reservation")
     }
 
+    /// Returns true if the request adds the map of free work to an account.
+    pub fn begins_free_work(&self) -> bool {
+        self.operation == "UpdateItem" && self.body.contains("SET free_work = if_not_exists")
+    }
+
     /// Returns true if the request reads the price list.
     pub fn is_list_read(&self) -> bool {
         self.operation == "GetItem" && self.body.contains(PRICE_LIST)
@@ -55,6 +60,17 @@ impl Packet {
     /// Returns the credits that a reserve takes.
     pub fn cost(&self) -> i64 {
         text_after(&self.body, r#"":cost":{"N":""#).unwrap().parse().unwrap()
+    }
+
+    /// Returns the idempotency key that a write stores for a new call, and when the call's request
+    /// arrived, in seconds. `None` for other writes.
+    pub fn new_call(&self) -> Option<(String, u64)> {
+        if !self.body.contains(":forgotten") {
+            return None;
+        }
+        let key = text_after(&self.body, r#"":key":{"S":""#)?;
+        let came: u64 = text_after(&self.body, r#"":came":{"N":""#)?.parse().unwrap();
+        Some((key.to_owned(), came / 1000))
     }
 
     /// Returns the id of the chat that a release or settle belongs to. Empty for other writes.

@@ -1,18 +1,26 @@
 //! Relates the store's writes to the model: which task sent a write, and whether each paid chat is
 //! stored, kept and priced as its client requested it.
 
+use std::ptr;
+
+use serde_json::{Value, json};
 use shared::config::Config;
 
 use super::account::{Account, Limits};
 use super::model::Writer;
-use super::prices::Asked;
+use super::prices::{Asked, THINKS, THOUGHT};
 use super::stored_chat::{StoredChat, conversation_exists, stored_row};
 use super::task::{Action, ChatKind, ChatRequest, Task};
 use super::wire::{HttpReply, Packet, text_after};
 use super::{Checked, LEASE, PRICE, Remembered, Schedule, UNREADABLE, ensure};
+use crate::support::world::EMBEDDINGS;
 
 /// How long a call without an idempotency key is recognized, in seconds.
 const KNOWN: u64 = 900;
+
+/// For how long after the beginning of a call an equal request counts as its retry, in seconds, if
+/// the owner of the API key has chosen that.
+pub const EQUAL: u64 = 60;
 
 impl Schedule<'_> {
     /// Applies a request to the store, and checks its effect.
@@ -43,8 +51,10 @@ impl Schedule<'_> {
         let task = &mut self.tasks[packet.task];
         let tokens = self.people[self.clients[task.client].person].account.tokens;
         task.was_poor |= tokens < packet.cost();
-        if task.owner.is_none() {
-            task.owner = text_after(&packet.body, r#""owner":{"S":""#).map(str::to_owned);
+        let owner = text_after(&packet.body, r#""owner":{"S":""#).unwrap();
+        if !task.owners.iter().any(|known| known == owner) {
+            task.owners.push(owner.to_owned());
+            task.rid = text_after(&packet.body, r##""#rid":""##).map(str::to_owned);
             let lease_ends = text_after(&packet.body, r#""expires_at":{"N":""#).unwrap();
             task.chat_began = lease_ends.parse::<u64>().unwrap() - LEASE;
         }
@@ -55,7 +65,8 @@ impl Schedule<'_> {
     fn observe(&mut self, packet: &Packet, status: u16) -> Checked {
         let (now, tables) = (self.now(), self.lane.tables());
         let task = &self.tasks[packet.task];
-        let writer = writer(packet, task, &self.app.config, self.features.listed);
+        let repeats = self.repeats(packet, task);
+        let writer = writer(packet, task, &self.app.config, self.features.listed, repeats);
         let limits = self.limits_of(task, !self.options.ancient);
         let (mut paid, mut seen) = (Vec::new(), Vec::new());
         for (index, person) in self.people.iter_mut().enumerate() {
@@ -79,9 +90,17 @@ impl Schedule<'_> {
 
     /// Returns the limits on a task's caller.
     pub(super) fn limits_of(&self, task: &Task, exact: bool) -> Limits {
-        let by_key = task.chat().is_some_and(|chat| !chat.kind.is_whole());
-        let is_limited = by_key && self.clients[task.client].key.is_some();
+        let key = task.chat().and_then(|chat| self.clients[task.client].key_for(chat));
+        let is_limited = key.is_some_and(|key| key.limit().is_some());
         Limits::of(&self.app.config, is_limited, exact)
+    }
+
+    /// Returns true if the write places a hold without credits, because the embeddings that its
+    /// task requests were paid for.
+    fn repeats(&self, packet: &Packet, task: &Task) -> bool {
+        let chat = task.chat().filter(|chat| chat.kind.embeds());
+        let is_paid = chat.is_some_and(|chat| self.was_paid_before(task, chat));
+        is_paid && packet.is_reserve() && packet.cost() == 0
     }
 
     /// Returns a task's chat, as requested by its client.
@@ -90,24 +109,16 @@ impl Schedule<'_> {
         task.chat().map(|chat| Asked { chat, instructed: person.instructed })
     }
 
-    /// Checks a chat that was just paid for: the chat is stored, its idempotency key pays for no
-    /// other chat, and no reply said that the chat wouldn't be charged.
+    /// Checks a chat that was just paid for: the chat is stored, its idempotency key or its call
+    /// pays for no other chat, and no reply said that the chat wouldn't be charged.
     fn was_paid(&mut self, person: usize, chat_id: &str, task: usize, now: u64) -> Checked {
         let task = &self.tasks[task];
         let Action::Chat(chat) = &task.action else {
             return Err("something other than a chat was paid".into());
         };
-        let stored = StoredChat::read(&self.lane.tables(), &self.people[person].id, chat_id);
-        let stored = stored.ok_or("a chat was paid that isn't stored")?;
-        self.is_in_its_conversation(person, chat_id, chat, &stored)?;
-        self.is_as_asked(chat, &stored)?;
-        let may_end = match stored.end {
-            "stopped" => self.people[person].has_stopped(chat_id),
-            "length" => !chat.kind.holds() || task.may_time_out(now),
-            _ => true,
-        };
-        if !may_end {
-            return Err(format!("an answer ends with {:?} for no reason", stored.end));
+        match chat.kind.embeds() {
+            true => self.is_only_in_the_ledger(person, chat_id)?,
+            false => self.is_stored(person, chat_id, task, chat)?,
         }
         if let (Some((status, _)), false) = (task.told, self.options.ancient)
             && status != 200
@@ -123,6 +134,9 @@ impl Schedule<'_> {
             let is_found = now < task.started + 86_400;
             return self.counts_a_call(person, is_found);
         }
+        if chat.kind == ChatKind::Equal {
+            return self.is_first_in_its_minute(task, chat);
+        }
         let Some(key) = chat.key.clone() else { return Ok(()) };
         if self.keys.get(&(person, key.clone())).is_some_and(|before| now < before.until) {
             return Err(format!("{} was charged twice for {key}", self.people[person].name));
@@ -132,6 +146,36 @@ impl Schedule<'_> {
         let remembered = Remembered { chat_id, message, until, body: None };
         self.keys.insert((person, key), remembered);
         Ok(())
+    }
+
+    /// Checks that a paid chat is stored as its client requested it.
+    fn is_stored(&self, person: usize, chat_id: &str, task: &Task, chat: &ChatRequest) -> Checked {
+        let stored = StoredChat::read(&self.lane.tables(), &self.people[person].id, chat_id);
+        let stored = stored.ok_or("a chat was paid that isn't stored")?;
+        self.is_in_its_conversation(person, chat_id, chat, &stored)?;
+        self.is_as_asked(chat, &stored)?;
+        let may_end = match stored.end {
+            "stopped" => self.people[person].has_stopped(chat_id),
+            "length" => !chat.kind.holds() || task.may_time_out(self.now()),
+            _ => true,
+        };
+        match may_end {
+            true => Ok(()),
+            false => Err(format!("an answer ends with {:?} for no reason", stored.end)),
+        }
+    }
+
+    /// Checks that paid embeddings have only a ledger row. Without a price list, it has the flat
+    /// price.
+    fn is_only_in_the_ledger(&self, person: usize, chat_id: &str) -> Checked {
+        let (tables, id) = (self.lane.tables(), &self.people[person].id);
+        let row = stored_row(&tables, id, chat_id);
+        let is_stored = StoredChat::read(&tables, id, chat_id).is_some();
+        let has_price = self.features.listed || row["amount"] == -PRICE;
+        ensure(
+            !is_stored && row["reason"] == EMBEDDINGS && has_price,
+            "embeddings were paid, and not recorded as such",
+        )
     }
 
     /// Checks that a paid chat is in its conversation, after the chat that its client specified. A
@@ -170,19 +214,27 @@ impl Schedule<'_> {
         Ok(())
     }
 
-    /// Checks that a paid chat is stored with its message, its answer, and the flat price.
+    /// Checks that a paid chat is stored with its message, its reasoning, its answer, and the flat
+    /// price.
     fn is_as_asked(&self, chat: &ChatRequest, stored: &StoredChat) -> Checked {
         let answer = stored.answer.as_str();
+        let (thought, said) = match chat.message.strip_prefix(THINKS) {
+            Some(words) => (THOUGHT, words.to_owned()),
+            None => ("", format!("You said: {}", chat.message)),
+        };
         let may_answer = match chat.message.strip_prefix("!hold ") {
             Some(words) if stored.end != "stop" => {
                 words.strip_suffix(" hi").unwrap_or_default() == answer
             }
             Some(words) if words == answer => true,
-            _ => answer == format!("You said: {}", chat.message),
+            _ => answer == said,
         };
         let has_price = self.features.listed || stored.cost == PRICE;
         ensure(
-            stored.message == chat.message && may_answer && has_price,
+            stored.message == chat.message
+                && stored.thought() == thought
+                && may_answer
+                && has_price,
             "a chat was paid that isn't stored as it was asked and answered",
         )
     }
@@ -197,6 +249,28 @@ impl Schedule<'_> {
             return Err(format!("{name} was charged {paid} times for {calls} calls"));
         }
         Ok(())
+    }
+
+    /// Checks that an API key that takes equal requests for retries has paid for no other chat that
+    /// was requested less than a minute before or after this one.
+    fn is_first_in_its_minute(&self, task: &Task, chat: &ChatRequest) -> Checked {
+        let began = self.call_began(task).ok_or("a chat of no call was paid")?;
+        let is_near = |other: &Task| {
+            self.call_began(other).is_some_and(|other| other.abs_diff(began) < EQUAL)
+        };
+        let mut others = self.same_key_tasks(task, chat).filter(|other| !ptr::eq(*other, task));
+        ensure(
+            !others.any(|other| self.has_paid(other) && is_near(other)),
+            "an API key was charged for two equal requests within a minute",
+        )
+    }
+
+    /// Returns when the request arrived that began a task's call, in seconds. `None` if the task
+    /// hasn't tried to reserve credits, or no call has its hold's id.
+    pub(super) fn call_began(&self, task: &Task) -> Option<u64> {
+        let rid = task.rid.as_ref()?;
+        let mut calls = self.tasks.iter().filter_map(|task| task.call.as_ref());
+        calls.find(|(key, _)| key == rid).map(|(_, began)| *began)
     }
 
     /// Returns the number of calls that a person's retry-counting clients have begun. A retry that
@@ -228,8 +302,9 @@ impl Schedule<'_> {
         let (task, tables, person) = (&self.tasks[task], self.lane.tables(), &self.people[person]);
         let asked = self.asked(task).unwrap();
         let known = self.instances[task.instance].known(task.started);
-        let chat = StoredChat::read(&tables, &person.id, chat_id).unwrap().plain();
         let row = stored_row(&tables, &person.id, chat_id);
+        let stored = StoredChat::read(&tables, &person.id, chat_id);
+        let chat = stored.map_or_else(|| of_row(&row), |stored| stored.plain());
         let held = person.held_for(chat_id);
         asked.is_priced(&known, &chat, &row, held)?;
         let is_closed = chat["stopped"] == true || chat["cut"] == "length";
@@ -238,8 +313,12 @@ impl Schedule<'_> {
             && chat["receipt"]["fare"]["input"].is_i64()
             && chat["receipt"]["whole"] != true;
         let expected = self.app.config.free_work.signed().cast_unsigned().div_ceil(100);
-        if work != is_uncounted.then_some(expected.cast_signed()) {
+        let is_counted = is_uncounted && !task.lacks_free_work;
+        if work != is_counted.then_some(expected.cast_signed()) {
             return Err(format!("{chat} counts as {work:?} of free work"));
+        }
+        if asked.chat.kind.embeds() {
+            return Ok(());
         }
         // The function saw the account as it was when the credits were reserved.
         let back = held - chat["cost"].as_i64().unwrap();
@@ -253,15 +332,29 @@ impl Schedule<'_> {
     }
 }
 
-/// Returns what the model knows about the task that sent a write.
-fn writer<'w>(packet: &'w Packet, task: &'w Task, config: &Config, listed: bool) -> Writer<'w> {
+/// Returns the contents of the ledger row of embeddings in the form of a chat.
+fn of_row(row: &Value) -> Value {
+    let mut chat = row.clone();
+    chat["cost"] = json!(-row["amount"].as_i64().unwrap());
+    chat
+}
+
+/// Returns what the model knows about the task that sent a write. `repeats` is true if the write
+/// places a hold without credits for embeddings that were paid for.
+fn writer<'w>(
+    packet: &'w Packet,
+    task: &'w Task,
+    config: &Config,
+    listed: bool,
+    repeats: bool,
+) -> Writer<'w> {
     let text = |mark: &str| text_after(&packet.body, mark);
     let minute = |mark: &str| text(mark).and_then(|number| number.parse().ok());
     let amount = |mark: &str| -> Option<i64> { text(mark).map(|number| number.parse().unwrap()) };
     Writer {
         free_work: packet.free_work(),
         earns: amount(r#"":earned":{"N":""#).zip(amount(r#"":before":{"N":""#)),
-        owner: task.owner.as_deref(),
+        owners: &task.owners,
         settled_at: task.settled_at,
         reserves_in: minute(r##""#minute":""##),
         releases_in: minute(r##""#refunds":"r"##),
@@ -271,6 +364,9 @@ fn writer<'w>(packet: &'w Packet, task: &'w Task, config: &Config, listed: bool)
             _ => 0,
         },
         may_hold: match task.chat() {
+            _ if repeats => 0..=0,
+            // Only messages can be free.
+            Some(chat) if listed && chat.kind.embeds() => 1..=i64::MAX,
             Some(chat) if listed => 0..=chat.max_cost.unwrap_or(i64::MAX),
             _ => PRICE..=PRICE,
         },

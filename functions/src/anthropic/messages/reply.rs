@@ -195,8 +195,10 @@ pub(super) struct Usage {
     /// The number of tokens in the prompt that were read from the provider's cache.
     #[schema(examples(0))]
     cache_read_input_tokens: u32,
-    /// The same number as an object.
-    cache_creation: CacheCreation,
+    /// The number of tokens that were written into the provider's cache, by how long the provider
+    /// keeps them. Null if there are any, because this isn't stored.
+    #[schema(required)]
+    cache_creation: Option<CacheCreation>,
     /// The number of tokens in the answer. 0 at the beginning of a stream.
     #[schema(examples(12))]
     output_tokens: u32,
@@ -220,8 +222,8 @@ pub(super) struct Usage {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AnthropicCacheCreation)]
 struct CacheCreation {
-    /// The number of tokens, however long the provider keeps them.
-    #[schema(examples(0))]
+    /// Always 0.
+    #[schema(maximum = 0, examples(0))]
     ephemeral_5m_input_tokens: u32,
     /// Always 0.
     #[schema(maximum = 0, examples(0))]
@@ -370,10 +372,10 @@ impl Usage {
             input_tokens: prompt_estimate,
             cache_creation_input_tokens: 0,
             cache_read_input_tokens: 0,
-            cache_creation: CacheCreation {
+            cache_creation: Some(CacheCreation {
                 ephemeral_5m_input_tokens: 0,
                 ephemeral_1h_input_tokens: 0,
-            },
+            }),
             output_tokens: 0,
             output_tokens_details: OutputTokens { thinking_tokens: 0 },
             server_tool_use: (),
@@ -390,10 +392,7 @@ impl Usage {
         Self {
             cache_creation_input_tokens: written,
             cache_read_input_tokens: read,
-            cache_creation: CacheCreation {
-                ephemeral_5m_input_tokens: written,
-                ..begun.cache_creation
-            },
+            cache_creation: begun.cache_creation.filter(|_| written == 0),
             output_tokens: usage.completion_tokens,
             output_tokens_details: OutputTokens { thinking_tokens: usage.reasoning_tokens },
             ..begun

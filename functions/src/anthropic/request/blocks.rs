@@ -13,7 +13,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::cache::CacheControl;
 use super::tools::{NAME, is_name};
-use crate::asking::json::{text_or_list, text_or_object};
+use crate::asking::json::{object, raw_object, text_or_list, text_or_object};
 use crate::asking::turns::{PARTS, joined};
 
 /// The maximum number of characters of a block's type in an error message.
@@ -39,6 +39,14 @@ impl Content {
         match self {
             Self::Text(text) => vec![InputBlock { block: Block::Text(Some(text)), cache: None }],
             Self::Blocks(blocks) => blocks,
+        }
+    }
+
+    /// Returns true if a block asks for citations.
+    pub(super) fn cites(&self) -> bool {
+        match self {
+            Self::Text(_) => false,
+            Self::Blocks(blocks) => blocks.iter().any(|block| block.block.cites()),
         }
     }
 
@@ -81,6 +89,8 @@ pub(super) struct Document {
     source: Option<Box<Source>>,
     title: Option<String>,
     context: Option<String>,
+    /// True if the answer should cite the document.
+    cites: bool,
 }
 
 /// A result of the client's own search.
@@ -88,6 +98,8 @@ pub(super) struct SearchResult {
     title: Option<String>,
     source: Option<String>,
     content: Option<Content>,
+    /// True if the answer should cite the result.
+    cites: bool,
 }
 
 /// A call of a function.
@@ -134,6 +146,7 @@ struct AnyBlock {
     /// The name of the called function.
     name: Option<String>,
     /// The arguments of a call.
+    #[serde(default, deserialize_with = "raw_object")]
     #[schema(value_type = Option<Object>)]
     input: Option<Box<RawValue>>,
     /// The id of the call whose result the block contains.
@@ -152,7 +165,28 @@ struct AnyBlock {
     data: Option<String>,
     /// The name of a function that the client has loaded.
     tool_name: Option<String>,
+    /// Whether the answer should cite a `document` or a `search_result`: refused if `enabled` is
+    /// true, because answers contain no citations. In an earlier answer, the citations of a `text`,
+    /// which are left out.
+    #[schema(value_type = Option<Value>)]
+    citations: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "object")]
     cache_control: Option<CacheControl>,
+}
+
+/// Whether the answer should cite a document or a search result.
+#[derive(Deserialize)]
+struct Citations {
+    #[serde(default)]
+    enabled: Option<bool>,
+}
+
+impl Citations {
+    /// Returns true if the JSON asks for citations.
+    fn are_enabled(json: &RawValue) -> bool {
+        let citations: Option<Self> = serde_json::from_str(json.get()).ok();
+        citations.is_some_and(|citations| citations.enabled == Some(true))
+    }
 }
 
 /// The name of a source, or its data.
@@ -217,9 +251,11 @@ impl From<AnyBlock> for InputBlock {
             signature,
             data,
             tool_name,
+            citations,
             cache_control,
             ..
         } = block;
+        let cites = || citations.as_deref().is_some_and(Citations::are_enabled);
         let (source, origin) = match source {
             Some(AnySource::Data(source)) => (Some(source), None),
             Some(AnySource::Name(name)) => (None, Some(name)),
@@ -228,9 +264,13 @@ impl From<AnyBlock> for InputBlock {
         let block = match kind.as_str() {
             "text" => Block::Text(text),
             "image" => Block::Picture(source),
-            "document" => Block::Document(Box::new(Document { source, title, context })),
+            "document" => {
+                let cites = cites();
+                Block::Document(Box::new(Document { source, title, context, cites }))
+            }
             "search_result" => {
-                Block::SearchResult(Box::new(SearchResult { title, source: origin, content }))
+                let (source, cites) = (origin, cites());
+                Block::SearchResult(Box::new(SearchResult { title, source, content, cites }))
             }
             "tool_use" => Block::Call(Box::new(CallBlock { id, name, input })),
             "tool_result" => {
@@ -247,6 +287,16 @@ impl From<AnyBlock> for InputBlock {
 }
 
 impl Block {
+    /// Returns true if the answer should cite the block, or a block in it.
+    fn cites(&self) -> bool {
+        match self {
+            Self::Document(document) => document.cites,
+            Self::SearchResult(result) => result.cites,
+            Self::Result(result) => result.content.as_ref().is_some_and(Content::cites),
+            _ => false,
+        }
+    }
+
     /// Returns the text of a block in which only texts are allowed.
     pub(super) fn text(self) -> Result<String, Invalid> {
         match self {
@@ -301,7 +351,7 @@ impl Block {
 impl Document {
     /// Returns the texts and pictures after the title and the description.
     fn parts(self) -> Result<Vec<Part>, Invalid> {
-        let Self { source, title, context } = self;
+        let Self { source, title, context, .. } = self;
         let content = source.ok_or(REQUIRED)?.document()?;
         let before = [title, context].into_iter().flatten().filter(|text| !text.is_empty());
         Ok(joined(before.map(Part::Text).chain(content).collect()))
@@ -311,7 +361,7 @@ impl Document {
 impl SearchResult {
     /// Returns the texts after their title and their origin.
     fn text(self) -> Result<String, Invalid> {
-        let Self { title, source, content } = self;
+        let Self { title, source, content, .. } = self;
         let texts = content.ok_or(REQUIRED)?.text()?;
         let before = [title, source].into_iter().flatten().filter(|text| !text.is_empty());
         Ok(before.chain([texts]).collect::<Vec<_>>().join("\n"))
@@ -322,19 +372,14 @@ impl CallBlock {
     /// Returns the call.
     ///
     /// # Errors
-    /// Returns an error if the id is missing, the name is invalid, or the arguments aren't an
-    /// object. No provider would accept them.
+    /// Returns an error if the id is missing or the name is invalid. No provider would accept them.
     pub(super) fn read(self) -> Result<ToolCall, Invalid> {
         let Self { id, name, input } = self;
         let (id, name) = (required(id)?, name.unwrap_or_default());
         if !is_name(&name) {
             return Err(NAME.into());
         }
-        let arguments = match input {
-            None => "{}".to_owned(),
-            Some(input) if input.get().starts_with('{') => input.get().to_owned(),
-            Some(_) => return Err("The input of a call must be a JSON object.".into()),
-        };
+        let arguments = input.map_or_else(|| "{}".to_owned(), |input| input.get().to_owned());
         Ok(ToolCall { id, name, arguments })
     }
 }

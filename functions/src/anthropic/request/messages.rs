@@ -24,6 +24,11 @@ pub(super) struct InputMessage {
 }
 
 impl InputMessage {
+    /// Returns true if the answer should cite a part of the message.
+    pub(super) fn cites(&self) -> bool {
+        self.content.as_ref().is_some_and(Content::cites)
+    }
+
     /// Returns true if the model no longer gets the message after the user's next message.
     fn is_cleared(&self) -> bool {
         self.role == "system" && self.clear_at.as_deref() == Some("next_user_message")

@@ -22,17 +22,20 @@ pub(super) struct ThinkingConfig {
     #[schema(minimum = 1, maximum = 4_294_967_295_u32)]
     budget_tokens: Option<f64>,
     /// Whether the answer contains the text of the reasoning: `summarized`, or `omitted` for
-    /// signatures alone. The default depends on the model.
-    #[schema(pattern = "^(summarized|omitted)$", examples("summarized"))]
+    /// signatures alone. `updates`, a beta of Anthropic's API, is taken for `summarized`. The
+    /// default depends on the model.
+    #[schema(pattern = "^(summarized|updates|omitted)$", examples("summarized"))]
     display: Option<String>,
 }
 
 impl ThinkingConfig {
     /// Returns whether the answer contains the text of the reasoning.
     pub(super) fn display(&self, errors: &mut FieldErrors) -> Option<Display> {
-        let display: Result<Display, _> = self.display.as_deref()?.parse();
-        let known = "This must be summarized or omitted.";
-        errors.check("thinking.display", display.map_err(|_| known))
+        let display = match self.display.as_deref()? {
+            "updates" => Ok(Display::Summarized),
+            word => word.parse().map_err(|_| "This must be summarized, updates or omitted."),
+        };
+        errors.check("thinking.display", display)
     }
 
     pub(super) fn read(self, errors: &mut FieldErrors) -> Option<Thinking> {

@@ -1,12 +1,13 @@
 //! The functions that a request offers to the model.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use shared::ai::{JsonSchema, Tool};
 use shared::error::FieldErrors;
 use utoipa::ToSchema;
 
 use super::cache::CacheControl;
+use crate::asking::json::{at_most, object};
 use crate::asking::tools::{Offered, Tools, Wish, is_name_up_to};
 
 /// The maximum number of functions in a request. Programs with many MCP servers offer hundreds.
@@ -38,7 +39,8 @@ const OF_SERVER: [&str; 6] = [
     "advisor_",
 ];
 
-/// A function that the model may call. The client runs it. Other fields are ignored.
+/// A function that the model may call. The client runs it. Other fields are ignored: a function with
+/// `defer_loading` is offered at once, because a `tool_reference` reaches the model as text.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AnthropicTool)]
 pub(super) struct OfferedTool {
@@ -55,7 +57,25 @@ pub(super) struct OfferedTool {
     #[schema(value_type = Option<Object>)]
     input_schema: Option<Box<RawValue>>,
     strict: Option<bool>,
+    /// Examples of the arguments. Models of other providers than Anthropic get them in the
+    /// description.
+    #[serde(default, deserialize_with = "read_examples")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    input_examples: Option<Vec<Box<RawValue>>>,
+    /// Whether Anthropic streams the arguments before it has checked that they are JSON. Other
+    /// providers aren't sent it.
+    eager_input_streaming: Option<bool>,
+    #[serde(default, deserialize_with = "object")]
     cache_control: Option<CacheControl>,
+}
+
+/// The maximum number of examples of a function's arguments.
+pub(super) const EXAMPLES: usize = 64;
+
+fn read_examples<'de, D: Deserializer<'de>>(
+    json: D,
+) -> Result<Option<Vec<Box<RawValue>>>, D::Error> {
+    at_most(json, EXAMPLES, "examples")
 }
 
 /// Whether the model may, must or must not call a function.
@@ -90,7 +110,8 @@ pub(super) fn offered(
 
 impl OfferedTool {
     fn read(self, field: &str, errors: &mut FieldErrors) -> Option<Tool> {
-        let Self { kind, name, description, input_schema, strict, cache_control } = self;
+        let Self { kind, name, description, input_schema, strict, .. } = self;
+        let Self { input_examples, eager_input_streaming, cache_control, .. } = self;
         if let Some(kind) = kind.filter(|kind| kind != "custom") {
             errors.note(&format!("{field}.type"), unavailable(&kind));
             return None;
@@ -101,10 +122,23 @@ impl OfferedTool {
         }
         let parameters = input_schema.map(JsonSchema::parse).transpose();
         let parameters = errors.check(&format!("{field}.input_schema"), parameters)?;
+        let examples = input_examples.unwrap_or_default();
+        let streams_early = eager_input_streaming == Some(true);
+        if !examples.iter().all(|example| example.get().starts_with('{')) {
+            errors.note(&format!("{field}.input_examples"), "Each example must be an object.");
+        }
         // Some providers refuse empty descriptions.
         let description = description.filter(|text| !text.trim().is_empty());
         let cache = cache_control.and_then(CacheControl::ttl);
-        fits.then_some(Tool { name, description, parameters, strict, cache })
+        fits.then_some(Tool {
+            name,
+            description,
+            parameters,
+            strict,
+            cache,
+            examples,
+            streams_early,
+        })
     }
 }
 

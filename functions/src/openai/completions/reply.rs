@@ -224,9 +224,10 @@ struct Chunk<'a> {
     /// One choice. The chunk with the usage has no choice.
     #[schema(max_items = 1)]
     choices: Vec<ChunkChoice<'a>>,
-    /// The model's token counts, only in the last chunk, and only if the request asks for them.
-    #[schema(required)]
-    usage: Option<Usage>,
+    /// The model's token counts, if the request asks for them. Null in all chunks but the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Usage>)]
+    usage: Option<Option<Usage>>,
 }
 
 /// A choice, which contains a piece of the answer.
@@ -340,6 +341,8 @@ pub(super) struct Completions {
     pub(super) custom: CustomTools,
     /// True if a streamed answer ends with its usage.
     pub(super) with_usage: bool,
+    /// True if the answer doesn't contain the model's reasoning.
+    pub(super) hides_reasoning: bool,
 }
 
 /// The field of an answer that contains its function calls.
@@ -369,12 +372,14 @@ impl<'a> Completion<'a> {
             Form::Tools => (chat.calls.iter().map(call).collect(), None),
             Form::Function => (Vec::new(), chat.calls.first().map(AnswerFunction::of)),
         };
+        let hides = options.hides_reasoning;
+        let reasoning: &[_] = if hides { &[] } else { &chat.reasoning };
         let message = AnswerMessage {
             role: "assistant",
             content: text
                 .filter(|text| !chat.refused && (!text.is_empty() || chat.calls.is_empty())),
-            reasoning_content: chat.reasoning_text(),
-            reasoning_details: ReasoningDetail::all(&chat.reasoning),
+            reasoning_content: if hides { String::new() } else { chat.reasoning_text() },
+            reasoning_details: ReasoningDetail::all(reasoning),
             refusal: text.filter(|_| chat.refused),
             tool_calls,
             function_call,
@@ -469,7 +474,7 @@ impl Chunks {
     /// Sends a piece of the reasoning. Signatures are sent with the whole part that they sign.
     async fn send_reasoning(&mut self, model: &str, piece: &ReasoningPiece) -> Result<()> {
         let parts = self.reasoning.add(piece);
-        if *piece == ReasoningPiece::Broken {
+        if self.options.hides_reasoning || *piece == ReasoningPiece::Broken {
             return Ok(());
         }
         let details = parts.iter().map(|(index, part)| ReasoningDetail::of(*index, part));
@@ -559,6 +564,7 @@ impl Chunks {
         let Self { id, created, .. } = self;
         let object = "chat.completion.chunk";
         let (created, system_fingerprint) = (*created, system_fingerprint(model));
+        let usage = self.options.with_usage.then_some(usage);
         let chunk = Chunk { id, object, created, model, system_fingerprint, choices, usage };
         self.events.send_json(&chunk).await
     }

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use shared::Result;
-use shared::ai::{Effort, Options, Prompt, Verbosity};
+use shared::ai::{Effort, LEAST_BUDGET, Options, Prompt, Thinking, Verbosity};
 use shared::error::FieldErrors;
 use utoipa::ToSchema;
 
@@ -18,14 +18,14 @@ use self::messages::{CALLS, MESSAGES, PromptMessage, turns};
 use self::tools::{Choice, FunctionChoice, OfferedTool};
 use crate::asking::Asked;
 use crate::asking::custom::CustomTools;
-use crate::asking::json::{at_most, text_or_list};
+use crate::asking::json::{at_most, object, text_or_list};
 use crate::asking::numbers::{max_model_tokens, model_token_limits, number_up_to, top_k_limits};
 use crate::asking::tools::{OfferedFunction, TOOLS, functions_or_null};
 use crate::asking::turns::{PARTS, asked};
 use crate::openai::completions::reasoning::DETAILS;
 use crate::openai::options::{
-    CACHE_KEY, LogitBias, Sampling, bias_limits, cache_key, effort, one_of, penalty_limits,
-    verbosity,
+    CACHE_KEY, LOGPROBS, LogitBias, Sampling, TOP_LOGPROBS, bias_limits, cache_key, effort, one_of,
+    penalty_limits, repetition_limits, summary, summary_limits, verbosity,
 };
 
 /// The maximum number of non-empty strings in `stop`, and the maximum number of strings in total.
@@ -44,6 +44,7 @@ pub(super) struct Body {
     model: Option<String>,
     /// Whether to send the answer in chunks.
     stream: Option<bool>,
+    #[serde(default, deserialize_with = "object")]
     stream_options: Option<StreamOptions>,
     /// The sampling temperature.
     temperature: Option<f64>,
@@ -77,8 +78,11 @@ pub(super) struct Body {
     /// Which of these words a model knows depends on its provider.
     #[schema(examples("low"))]
     reasoning_effort: Option<String>,
-    /// The same as `reasoning_effort`, in OpenRouter's form.
+    /// How much the model reasons, in OpenRouter's form.
+    #[serde(default, deserialize_with = "object")]
     reasoning: Option<ReasoningOptions>,
+    /// False is the older form of `exclude` in `reasoning`.
+    include_reasoning: Option<bool>,
     /// How long the answer is: `low`, `medium` or `high`.
     #[schema(examples("low"))]
     verbosity: Option<String>,
@@ -86,23 +90,65 @@ pub(super) struct Body {
     seed: Option<i64>,
     /// How many of the most likely tokens are considered at each step. 0 sets no limit.
     top_k: Option<f64>,
+    /// From 0 to 1: how likely a token must be to be considered, as a fraction of the most likely
+    /// token's probability. 0 sets no limit.
+    min_p: Option<f64>,
     /// From -2 to 2: by how much tokens that are already in the text become less likely.
     presence_penalty: Option<f64>,
     /// From -2 to 2: by how much tokens become less likely each time they occur.
     frequency_penalty: Option<f64>,
+    /// Above 0, up to 2: by what factor tokens that are already in the text or in the prompt become
+    /// less likely. 1 changes nothing.
+    repetition_penalty: Option<f64>,
     /// From -100 to 100: by how much tokens become more likely, by the tokens' ids.
     #[schema(value_type = Option<BTreeMap<String, f64>>)]
     logit_bias: Option<LogitBias>,
-    /// Refused, because searches cost money that no price covers.
+    /// Refused if true, unless the operator ignores such parameters: the probabilities of tokens
+    /// aren't stored with an answer.
+    logprobs: Option<bool>,
+    /// Refused unless it is 0, like `logprobs`.
+    top_logprobs: Option<f64>,
+    /// Refused like `logprobs`, because searches cost money that no price covers.
     #[schema(value_type = Option<Value>)]
     web_search_options: Option<IgnoredAny>,
     /// The name under which the provider caches the beginning of the prompt.
     prompt_cache_key: Option<String>,
 }
 
-#[derive(Deserialize, ToSchema)]
+/// How much a model reasons, and whether the answer contains its reasoning
+/// ([reference](https://openrouter.ai/docs/use-cases/reasoning-tokens)).
+#[derive(Default, Deserialize, ToSchema)]
 struct ReasoningOptions {
+    /// The same as `reasoning_effort`.
     effort: Option<String>,
+    /// The maximum number of tokens for the reasoning, which count as part of the answer. Models
+    /// without such a limit get an effort instead.
+    max_tokens: Option<f64>,
+    /// False means the effort `none`, and true alone `medium`.
+    enabled: Option<bool>,
+    /// True if the answer shouldn't contain the reasoning.
+    exclude: Option<bool>,
+    /// `auto`, `concise` or `detailed`: models that otherwise hide their reasoning show a summary.
+    summary: Option<String>,
+}
+
+impl ReasoningOptions {
+    /// Returns the options. `effort` is the request's `reasoning_effort`, which takes precedence.
+    fn read(self, effort: Option<Effort>, errors: &mut FieldErrors) -> Options {
+        let word = self.effort.as_deref();
+        let effort = effort.or(self::effort("reasoning.effort", word, errors));
+        let budget = max_model_tokens(self.max_tokens);
+        let budget = errors.check("reasoning.max_tokens", budget).flatten();
+        // As at OpenRouter, because Anthropic's models accept no smaller budget.
+        let budget = budget.map(|tokens| Thinking::Enabled { budget: tokens.max(LEAST_BUDGET) });
+        let display = summary("reasoning.summary", self.summary.as_deref(), errors);
+        let (effort, thinking) = match self.enabled {
+            Some(false) => (Some(Effort::None), None),
+            Some(true) if effort.is_none() && budget.is_none() => (Some(Effort::Medium), None),
+            _ => (effort, budget),
+        };
+        Options { effort, thinking, display, ..Options::default() }
+    }
 }
 
 fn read_messages<'de, D: Deserializer<'de>>(
@@ -128,8 +174,8 @@ pub(super) fn limits() -> Value {
     ] });
     let custom = json!({ "not": { "type": "null" }, "properties": { "format": format } });
     let tool = json!({ "anyOf": [
-        { "properties": { "type": { "const": "function" }, "function": { "not": { "type": "null" } } }, "required": ["function"] },
-        { "properties": { "type": { "const": "custom" }, "custom": custom }, "required": ["custom"] },
+        { "properties": { "type": { "const": "function" }, "function": { "not": { "type": "null" } }, "custom": { "type": "null" } }, "required": ["function"] },
+        { "properties": { "type": { "const": "custom" }, "custom": custom, "function": { "type": "null" } }, "required": ["custom"] },
     ] });
     let message = json!({ "properties": {
         "content": { "items": part, "maxItems": PARTS },
@@ -150,12 +196,16 @@ pub(super) fn limits() -> Value {
             "audio": { "type": ["object", "null"], "enum": [null] },
             "web_search_options": { "type": ["object", "null"], "enum": [null] },
             "reasoning_effort": one_of::<Effort>(),
-            "reasoning": { "properties": { "effort": one_of::<Effort>() } },
+            "reasoning": { "properties": { "effort": one_of::<Effort>(), "max_tokens": model_token_limits(), "summary": summary_limits() } },
+            "logprobs": { "not": { "const": true } },
+            "top_logprobs": { "enum": [0, null] },
             "verbosity": one_of::<Verbosity>(),
             "presence_penalty": penalty_limits(),
             "frequency_penalty": penalty_limits(),
             "logit_bias": bias_limits(),
             "top_k": top_k_limits(),
+            "min_p": { "minimum": 0, "maximum": 1 },
+            "repetition_penalty": repetition_limits(),
             "prompt_cache_key": { "maxLength": CACHE_KEY },
         },
     })
@@ -216,6 +266,22 @@ impl Body {
         self.stream_options.as_ref().is_some_and(StreamOptions::wants_usage)
     }
 
+    /// Returns true if the answer shouldn't contain the model's reasoning.
+    pub(super) fn hides_reasoning(&self) -> bool {
+        let is_excluded = |of: &ReasoningOptions| of.exclude == Some(true);
+        self.include_reasoning == Some(false) || self.reasoning.as_ref().is_some_and(is_excluded)
+    }
+
+    /// Returns the names of the parameters in the request that no provider is called with.
+    fn unoffered(&self) -> Vec<&'static str> {
+        let fields = [
+            (LOGPROBS, self.logprobs == Some(true)),
+            (TOP_LOGPROBS, self.top_logprobs.is_some_and(|number| number != 0.0)),
+            ("web_search_options", self.web_search_options.is_some()),
+        ];
+        fields.into_iter().filter_map(|(field, is_sent)| is_sent.then_some(field)).collect()
+    }
+
     /// Returns true if function calls in the answer must use the older form.
     pub(super) fn is_older(&self) -> bool {
         self.functions.as_ref().is_some_and(|functions| !functions.is_empty())
@@ -224,7 +290,8 @@ impl Body {
     /// Returns the message for the history, the prompt for the AI, and the custom tools.
     pub(super) fn read(self, message_limit: usize) -> Result<(Asked, CustomTools)> {
         let mut errors = FieldErrors::default();
-        let is_older = self.is_older();
+        let (is_older, hides_reasoning) = (self.is_older(), self.hides_reasoning());
+        let unoffered = self.unoffered();
         let streamed = self.stream == Some(true);
         if self.n.is_some_and(|n| n != 1.0) {
             errors.note("n", "This API gives one answer only. Omit this field.");
@@ -245,17 +312,20 @@ impl Body {
         let sampling = Sampling {
             seed: self.seed,
             top_k: self.top_k,
+            min_p: self.min_p,
             presence_penalty: self.presence_penalty,
             frequency_penalty: self.frequency_penalty,
+            repetition_penalty: self.repetition_penalty,
             logit_bias: self.logit_bias,
         };
-        let of_router = self.reasoning.and_then(|reasoning| reasoning.effort);
-        let of_router = effort("reasoning.effort", of_router.as_deref(), &mut errors);
         let effort = effort("reasoning_effort", self.reasoning_effort.as_deref(), &mut errors);
+        let reasoning = self.reasoning.unwrap_or_default().read(effort, &mut errors);
         let options = Options {
-            effort: effort.or(of_router),
+            effort: reasoning.effort,
+            thinking: reasoning.thinking,
+            display: reasoning.display,
             verbosity: verbosity("verbosity", self.verbosity.as_deref(), &mut errors),
-            web_search: self.web_search_options.is_some(),
+            unoffered,
             cache_key: cache_key(self.prompt_cache_key, &mut errors),
             ..sampling.read(&mut errors)
         };
@@ -287,6 +357,7 @@ impl Body {
                     parallel_calls: if is_older { Some(false) } else { self.parallel_tool_calls },
                     format,
                     options,
+                    hides_reasoning,
                     given: true,
                     ..Prompt::default()
                 };

@@ -155,11 +155,12 @@ impl<'de> Visitor<'de> for TextOrList {
             None => EmbeddingInput::Texts(Vec::new()),
             Some(Element::Text(text)) => EmbeddingInput::Texts(rest(vec![text], elements)?),
             Some(Element::Ids(ids)) => {
-                let lists: Vec<Ids> = rest(vec![Ids(ids)], elements)?;
-                EmbeddingInput::Tokens(lists.into_iter().map(|Ids(ids)| ids).collect())
+                let lists = rest(vec![Ids(ids)], elements)?;
+                EmbeddingInput::Tokens(lists.into_iter().map(Ids::numbers).collect())
             }
             Some(Element::Id(id)) => {
-                EmbeddingInput::Tokens(vec![up_to(MOST_IDS, "tokens", vec![id], elements)?])
+                let ids = Ids(up_to(MOST_IDS, "tokens", vec![id], elements)?);
+                EmbeddingInput::Tokens(vec![ids.numbers()])
             }
         };
         Ok(Input(input))
@@ -193,8 +194,8 @@ fn up_to<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(
 /// The first element of a list, which determines the type of the other elements.
 enum Element {
     Text(String),
-    Id(u32),
-    Ids(Vec<u32>),
+    Id(Id),
+    Ids(Vec<Id>),
 }
 
 impl<'de> Deserialize<'de> for Element {
@@ -217,7 +218,11 @@ impl<'de> Visitor<'de> for AnyElement {
     }
 
     fn visit_u64<E: de::Error>(self, id: u64) -> Result<Element, E> {
-        u32::try_from(id).map(Element::Id).map_err(|_| E::custom("A token id has 32 bits at most"))
+        self.visit_f64(id as f64)
+    }
+
+    fn visit_f64<E: de::Error>(self, id: f64) -> Result<Element, E> {
+        Id::read(id).map(Element::Id)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<Element, A::Error> {
@@ -225,8 +230,32 @@ impl<'de> Visitor<'de> for AnyElement {
     }
 }
 
+/// A token id. In JSON, `7.0` is a whole number too.
+struct Id(u32);
+
+impl Id {
+    fn read<E: de::Error>(number: f64) -> Result<Self, E> {
+        match (0.0..=f64::from(u32::MAX)).contains(&number) && number.fract() == 0.0 {
+            true => Ok(Self(number as u32)),
+            false => Err(E::custom("A token id is a whole number of at most 32 bits")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        f64::deserialize(json).and_then(Self::read)
+    }
+}
+
 /// A list of token ids.
-struct Ids(Vec<u32>);
+struct Ids(Vec<Id>);
+
+impl Ids {
+    fn numbers(self) -> Vec<u32> {
+        self.0.into_iter().map(|Id(number)| number).collect()
+    }
+}
 
 impl<'de> Deserialize<'de> for Ids {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
@@ -268,6 +297,8 @@ mod tests {
         assert_eq!(input(r#""a""#), texts(&["a"]));
         assert_eq!(input(r#"["a", " "]"#), texts(&["a", " "]));
         assert_eq!(input("[1, 2]"), tokens(&[&[1, 2]]));
+        assert_eq!(input("[1.0, 2e0]"), tokens(&[&[1, 2]]));
+        assert_eq!(input("[[1.0], [2.0]]"), tokens(&[&[1], &[2]]));
         assert_eq!(input("[[1, 4294967295], [3]]"), tokens(&[&[1, u32::MAX], &[3]]));
     }
 

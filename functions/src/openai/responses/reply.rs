@@ -23,6 +23,7 @@ pub(super) struct RepeatedFields {
     pub(super) temperature: Option<f64>,
     pub(super) format: Option<Format>,
     pub(super) effort: Option<Effort>,
+    pub(super) summary: Option<String>,
     pub(super) verbosity: Option<Verbosity>,
     pub(super) tool_choice: Choice,
     pub(super) tools: Vec<Tool>,
@@ -70,7 +71,7 @@ pub(super) struct Response<'a> {
     #[schema(pattern = "^disabled$", examples("disabled"))]
     truncation: &'static str,
     /// The model's reasoning options.
-    reasoning: Reasoning,
+    reasoning: Reasoning<'a>,
     /// The format of the answer.
     text: TextOptions<'a>,
     /// The value of this field in the request.
@@ -167,13 +168,13 @@ struct OutputTokens {
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseReasoning)]
-struct Reasoning {
+struct Reasoning<'a> {
     /// The value of this field in the request.
     #[schema(required, examples("low"))]
     effort: Option<&'static str>,
-    /// Always null.
-    #[schema(schema_with = null)]
-    summary: (),
+    /// The value of this field in the request.
+    #[schema(required, examples("auto"))]
+    summary: Option<&'a str>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -287,7 +288,10 @@ impl<'a> Response<'a> {
             store: false,
             previous_response_id: (),
             truncation: "disabled",
-            reasoning: Reasoning { effort: repeated.effort.map(Into::into), summary: () },
+            reasoning: Reasoning {
+                effort: repeated.effort.map(Into::into),
+                summary: repeated.summary.as_deref(),
+            },
             text: TextOptions {
                 format: TextFormat::of(repeated.format.as_ref()),
                 verbosity: repeated.verbosity.unwrap_or(Verbosity::Medium).into(),

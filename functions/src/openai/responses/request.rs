@@ -5,8 +5,8 @@ mod input;
 mod metadata;
 mod text;
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use shared::Result;
 use shared::ai::{Effort, Options, Prompt, Verbosity};
@@ -20,10 +20,14 @@ use self::text::Text;
 use super::reply::RepeatedFields;
 use super::tools::{self, Choice, OfferedTool};
 use crate::asking::Asked;
-use crate::asking::numbers::{max_model_tokens, model_token_limits, number_up_to};
+use crate::asking::json::{at_most, object};
+use crate::asking::numbers::{max_model_tokens, model_token_limits, number_up_to, top_k_limits};
 use crate::asking::tools::{TOOLS, Tools, functions_or_null};
 use crate::asking::turns::asked;
-use crate::openai::options::{CACHE_KEY, cache_key, effort as effort_of, one_of};
+use crate::openai::options::{
+    CACHE_KEY, LogitBias, Sampling, TOP_LOGPROBS, bias_limits, cache_key, effort as effort_of,
+    one_of, penalty_limits, repetition_limits, summary, summary_limits,
+};
 
 /// The error message for fields that refer to an earlier response.
 const STATELESS: &str = "This API stores no responses. Omit this field, and send the whole conversation in `input`: clients do that with `store: false`.";
@@ -59,6 +63,7 @@ pub(super) struct Body {
     /// Whether the model may call several functions in one answer.
     parallel_tool_calls: Option<bool>,
     /// The format of the answer: text or JSON.
+    #[serde(default, deserialize_with = "object")]
     text: Option<Text>,
     /// Pairs of strings that the response repeats.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
@@ -66,9 +71,35 @@ pub(super) struct Body {
     /// A string that the response repeats.
     user: Option<String>,
     /// How much the model reasons.
+    #[serde(default, deserialize_with = "object")]
     reasoning: Option<ReasoningOptions>,
     /// The name under which the provider caches the beginning of the prompt.
     prompt_cache_key: Option<String>,
+    /// Requests with the same seed get similar answers.
+    seed: Option<i64>,
+    /// How many of the most likely tokens are considered at each step. 0 sets no limit.
+    top_k: Option<f64>,
+    /// From 0 to 1: how likely a token must be to be considered, as a fraction of the most likely
+    /// token's probability. 0 sets no limit.
+    min_p: Option<f64>,
+    /// From -2 to 2: by how much tokens that are already in the text become less likely.
+    presence_penalty: Option<f64>,
+    /// From -2 to 2: by how much tokens become less likely each time they occur.
+    frequency_penalty: Option<f64>,
+    /// Above 0, up to 2: by what factor tokens that are already in the text or in the prompt become
+    /// less likely. 1 changes nothing.
+    repetition_penalty: Option<f64>,
+    /// From -100 to 100: by how much tokens become more likely, by the tokens' ids.
+    #[schema(value_type = Option<BTreeMap<String, f64>>)]
+    logit_bias: Option<LogitBias>,
+    /// Refused unless it is `disabled`: a prompt that is too long is refused, not shortened.
+    truncation: Option<String>,
+    /// Refused unless it is 0: the probabilities of tokens aren't stored with an answer.
+    top_logprobs: Option<f64>,
+    /// The fields that the response should contain in addition. Those of reasoning are always in it,
+    /// and `message.output_text.logprobs` is refused like `top_logprobs`.
+    #[serde(default, deserialize_with = "read_included")]
+    include: Option<Vec<String>>,
     background: Option<bool>,
     #[schema(value_type = Option<Value>)]
     conversation: Option<IgnoredAny>,
@@ -78,13 +109,28 @@ pub(super) struct Body {
     prompt: Option<IgnoredAny>,
 }
 
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[schema(as = ResponseReasoningOptions)]
 struct ReasoningOptions {
     /// `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`. Which of these words a model
     /// knows depends on its provider.
     #[schema(examples("low"))]
     effort: Option<String>,
+    /// `auto`, `concise` or `detailed`: models that otherwise hide their reasoning show a summary.
+    #[schema(examples("auto"))]
+    summary: Option<String>,
+    /// The older name of `summary`.
+    generate_summary: Option<String>,
+}
+
+/// The maximum number of names in `include`.
+const INCLUDED: usize = 64;
+
+/// The name of the probabilities of tokens in `include`.
+const LOGPROBS_OF_TEXT: &str = "message.output_text.logprobs";
+
+fn read_included<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<String>>, D::Error> {
+    at_most(json, INCLUDED, "names")
 }
 
 /// Returns the constraints that [`Body::read`] enforces in addition to the fields' types.
@@ -103,9 +149,18 @@ pub(super) fn limits() -> Value {
             "tools": { "items": tools::limits(), "maxItems": TOOLS },
             "metadata": metadata,
             "user": { "maxLength": USER },
-            "reasoning": { "properties": { "effort": one_of::<Effort>() } },
+            "reasoning": { "properties": { "effort": one_of::<Effort>(), "summary": summary_limits(), "generate_summary": summary_limits() } },
             "text": { "properties": { "verbosity": one_of::<Verbosity>() } },
             "prompt_cache_key": { "maxLength": CACHE_KEY },
+            "presence_penalty": penalty_limits(),
+            "frequency_penalty": penalty_limits(),
+            "repetition_penalty": repetition_limits(),
+            "logit_bias": bias_limits(),
+            "top_k": top_k_limits(),
+            "min_p": { "minimum": 0, "maximum": 1 },
+            "truncation": { "enum": ["disabled", null] },
+            "top_logprobs": { "enum": [0, null] },
+            "include": { "maxItems": INCLUDED, "items": { "not": { "const": LOGPROBS_OF_TEXT } } },
             "background": { "not": { "const": true } },
             "conversation": { "type": ["object", "null"], "enum": [null] },
             "previous_response_id": { "type": ["string", "null"], "enum": [null] },
@@ -115,10 +170,21 @@ pub(super) fn limits() -> Value {
 }
 
 impl Body {
+    /// Returns the names of the parameters in the request that no provider is called with.
+    fn unoffered(&self) -> Vec<&'static str> {
+        let fields = [
+            ("truncation", self.truncation.as_deref().is_some_and(|word| word != "disabled")),
+            (TOP_LOGPROBS, self.top_logprobs.is_some_and(|number| number != 0.0)),
+            ("include", self.include.iter().flatten().any(|name| name == LOGPROBS_OF_TEXT)),
+        ];
+        fields.into_iter().filter_map(|(field, is_sent)| is_sent.then_some(field)).collect()
+    }
+
     /// Returns the message for the history, the prompt for the AI, and the fields that the response
     /// repeats.
     pub(super) fn read(self, message_limit: usize) -> Result<(Asked, RepeatedFields)> {
         let mut errors = FieldErrors::default();
+        let unoffered = self.unoffered();
         let at_once = "This API answers at once. Omit this field.";
         let templates = "This API stores no prompts. Send `instructions` and `input`.";
         for (field, is_sent, sentence) in [
@@ -150,12 +216,26 @@ impl Body {
             Some(text) => text.read(&mut errors),
             None => (None, None),
         };
-        let effort = self.reasoning.and_then(|reasoning| reasoning.effort);
+        let reasoning = self.reasoning.unwrap_or_default();
+        let (word, older) = (reasoning.summary.as_deref(), reasoning.generate_summary.as_deref());
+        let of_word = summary("reasoning.summary", word, &mut errors);
+        let of_older = summary("reasoning.generate_summary", older, &mut errors);
+        let sampling = Sampling {
+            seed: self.seed,
+            top_k: self.top_k,
+            min_p: self.min_p,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            repetition_penalty: self.repetition_penalty,
+            logit_bias: self.logit_bias,
+        };
         let options = Options {
-            effort: effort_of("reasoning.effort", effort.as_deref(), &mut errors),
+            effort: effort_of("reasoning.effort", reasoning.effort.as_deref(), &mut errors),
+            display: of_word.or(of_older),
             verbosity,
+            unoffered,
             cache_key: cache_key(self.prompt_cache_key, &mut errors),
-            ..Options::default()
+            ..sampling.read(&mut errors)
         };
         let offered = tools::offered(self.tools.unwrap_or_default(), &mut errors);
         let choice = self.tool_choice.unwrap_or_default();
@@ -180,6 +260,7 @@ impl Body {
             temperature,
             format: format.clone(),
             effort: options.effort,
+            summary: reasoning.summary.or(reasoning.generate_summary),
             verbosity,
             tool_choice: choice,
             tools: tools.tools.clone(),

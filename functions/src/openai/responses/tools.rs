@@ -7,7 +7,7 @@ use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
 use crate::asking::custom::{CustomTool, Grammar};
-use crate::asking::json::text_or_object;
+use crate::asking::json::{raw_object, text_or_object};
 use crate::asking::tools::{NAME_LENGTH, Offered, OfferedFunction, Wish, functions_or_null};
 
 /// A `function`, or a `custom` tool, which the model calls with a text.
@@ -26,6 +26,7 @@ pub(super) struct OfferedTool {
     name: Option<String>,
     description: Option<String>,
     /// The JSON Schema of the arguments, at most 50 levels deep.
+    #[serde(default, deserialize_with = "raw_object")]
     #[schema(value_type = Option<Object>)]
     parameters: Option<Box<RawValue>>,
     strict: Option<bool>,
@@ -153,16 +154,16 @@ pub(super) fn offered(tools: Vec<OfferedTool>, errors: &mut FieldErrors) -> Offe
             continue;
         }
         let name = name.ok_or_else(|| REQUIRED.to_owned());
-        let Some(name) = errors.check(&format!("{field}.name"), name) else { continue };
-        if kind == "function" {
-            let function = OfferedFunction { name, description, parameters, strict };
-            offered.add_function(&field, function, errors);
-            continue;
-        }
+        let name = errors.check(&format!("{field}.name"), name);
         let grammar = format.map_or(Ok(None), |CustomFormat { kind, syntax, definition }| {
             Grammar::read(&kind, syntax.as_deref(), definition)
         });
-        if let Some(grammar) = errors.check(&format!("{field}.format"), grammar) {
+        let grammar = errors.check(&format!("{field}.format"), grammar);
+        let (Some(name), Some(grammar)) = (name, grammar) else { continue };
+        if kind == "function" {
+            let function = OfferedFunction { name, description, parameters, strict };
+            offered.add_function(&field, function, errors);
+        } else {
             offered.add_custom(&field, CustomTool { name, description, grammar }, errors);
         }
     }

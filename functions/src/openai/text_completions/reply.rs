@@ -35,10 +35,11 @@ pub(super) struct TextCompletion<'a> {
     /// One choice. The chunk with the usage has no choice.
     #[schema(max_items = 1)]
     choices: Vec<TextChoice<'a>>,
-    /// The model's token counts. In a stream only in the last chunk, and only if the request asks
-    /// for the usage.
-    #[schema(required)]
-    usage: Option<Usage>,
+    /// The model's token counts. In a stream only if the request asks for them, and null in all
+    /// chunks but the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Usage>)]
+    usage: Option<Option<Usage>>,
 }
 
 /// A choice, which contains the answer or its next piece.
@@ -88,7 +89,7 @@ impl<'a> TextCompletion<'a> {
             model: chat.model_name(),
             system_fingerprint: system_fingerprint(chat.model_name()),
             choices: TextChoice::of(&chat.response, Some(finish_reason(chat))),
-            usage: Some(Usage::of(chat)),
+            usage: Some(Some(Usage::of(chat))),
         }
     }
 }
@@ -143,7 +144,7 @@ impl TextChunks {
             model,
             system_fingerprint,
             choices,
-            usage,
+            usage: self.with_usage.then_some(usage),
         };
         self.events.send_json(&chunk).await
     }

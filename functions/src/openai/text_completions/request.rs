@@ -13,9 +13,10 @@ use utoipa::ToSchema;
 
 use self::prompt::GivenPrompt;
 use crate::asking::Asked;
+use crate::asking::json::object;
 use crate::asking::numbers::{max_model_tokens, model_token_limits, number_up_to, top_k_limits};
 use crate::openai::completions::request::{Stop, StreamOptions};
-use crate::openai::options::{LogitBias, Sampling, bias_limits, penalty_limits};
+use crate::openai::options::{LogitBias, Sampling, bias_limits, penalty_limits, repetition_limits};
 
 /// The error message for fields that ask for several answers.
 const ONE_ANSWER: &str = "This API gives one answer only. Omit this field.";
@@ -33,6 +34,7 @@ pub(super) struct Body {
     model: Option<String>,
     /// Whether to send the answer in chunks.
     stream: Option<bool>,
+    #[serde(default, deserialize_with = "object")]
     stream_options: Option<StreamOptions>,
     /// The maximum number of tokens in the answer. Without this field, or with -1, the request sets
     /// no limit; on OpenAI's servers the default is 16.
@@ -47,10 +49,16 @@ pub(super) struct Body {
     seed: Option<i64>,
     /// How many of the most likely tokens are considered at each step. 0 sets no limit.
     top_k: Option<f64>,
+    /// From 0 to 1: how likely a token must be to be considered, as a fraction of the most likely
+    /// token's probability. 0 sets no limit.
+    min_p: Option<f64>,
     /// From -2 to 2: by how much tokens that are already in the text become less likely.
     presence_penalty: Option<f64>,
     /// From -2 to 2: by how much tokens become less likely each time they occur.
     frequency_penalty: Option<f64>,
+    /// Above 0, up to 2: by what factor tokens that are already in the text or in the prompt become
+    /// less likely. 1 changes nothing.
+    repetition_penalty: Option<f64>,
     /// From -100 to 100: by how much tokens become more likely, by the tokens' ids.
     #[schema(value_type = Option<BTreeMap<String, f64>>)]
     logit_bias: Option<LogitBias>,
@@ -80,6 +88,8 @@ pub(super) fn limits() -> Value {
             "frequency_penalty": penalty_limits(),
             "logit_bias": bias_limits(),
             "top_k": top_k_limits(),
+            "min_p": { "minimum": 0, "maximum": 1 },
+            "repetition_penalty": repetition_limits(),
             "n": { "enum": [1, null] },
             "best_of": { "enum": [0, 1, null] },
             "echo": { "not": { "const": true } },
@@ -137,8 +147,10 @@ impl Body {
         let sampling = Sampling {
             seed: self.seed,
             top_k: self.top_k,
+            min_p: self.min_p,
             presence_penalty: self.presence_penalty,
             frequency_penalty: self.frequency_penalty,
+            repetition_penalty: self.repetition_penalty,
             logit_bias: self.logit_bias,
         };
         let options = sampling.read(&mut errors);

@@ -8,7 +8,7 @@ import { Random } from "./random.mjs";
 import { cut, ESCAPED, longText, name, text } from "./texts.mjs";
 
 /** The documented limits for a message, in characters, and for instructions, in bytes. */
-const [MESSAGE, INSTRUCTIONS] = [8000, 2000];
+const [MESSAGE, INSTRUCTIONS] = [32_000, 2000];
 
 export function scriptOf(seed, number) {
   const random = new Random(`${seed} ${number}`);

@@ -24,6 +24,12 @@ const VARIABLES = [
   ["sessionId", "", "The id of another session of the user."],
   ["chatId", "", "The id of the user's last chat."],
   ["conversationId", "", "The id of the last chat's conversation."],
+  ["fileId", "", "The id of a file of a message."],
+  ["folderId", "", "The id of a folder."],
+  ["shareConversationId", "", "The id of the conversation that is shared."],
+  ["shareId", "", "The id of a shared chat."],
+  ["shareLink", "", "The link of that shared chat."],
+  ["reportId", "", "The id of a report about a shared chat."],
   ["apiKeyId", "", "The id of one of the user's API keys."],
   ["apiKey", "", "The text of that API key, for requests by OpenAI's clients."],
   ["modelId", "", "A model that can answer."],
@@ -122,13 +128,16 @@ const ORDER = [
       },
       { operation: "chat_stop", body: { idempotency_key: "{{chatId}}" } },
       { operation: "chat_history", query: { limit: "5" } },
+      { operation: "file_read", path: { id: "{{fileId}}" }, without: ["fileId", 404] },
     ],
   ],
   [
     "Models",
     ["model_list"],
   ],
+  ["Shared chats", ["share_create", "share_report"]],
   ["Conversations", []],
+  ["Folders", []],
   [
     "Tokens",
     [
@@ -145,7 +154,7 @@ const ORDER = [
   [
     "API keys",
     [
-      { operation: "api_key_create", body: { name: "Postman" }, keep: { apiKey: "key" } },
+      { operation: "api_key_create", body: { name: "Postman", limit: { tokens: 20_000, per: "month" } }, keep: { apiKey: "key" } },
     ],
   ],
   [
@@ -221,8 +230,16 @@ const ORDER = [
       },
       { operation: "admin_chats", query: { user_id: "{{userId}}" } },
       "admin_api_key_revoke",
+      // The user ends the first shared chat, and an administrator this one.
+      { operation: "chat", name: "Send the AI a message that is shared", token: "token" },
+      { operation: "share_create", name: "Share this chat", token: "token" },
+      { operation: "share_report", name: "Report this shared chat" },
+      "admin_shares",
+      "admin_share_report_dismiss",
+      "admin_share_end",
       OTHERS,
       { operation: "admin_export", path: { list: "users.csv" }, name: "Export all users" },
+      { operation: "admin_export", path: { list: "addresses.csv" }, query: { users: "{{userId}}" }, name: "Export this user's address" },
       { operation: "admin_export", path: { list: "chats.csv" }, name: "Export all messages" },
       { operation: "admin_export", path: { list: "ledger.csv" }, name: "Export the whole ledger" },
       {
@@ -331,13 +348,13 @@ function success(operation) {
 /** The variable for the id in a path: `apiKeyId` for `/api/user/api-keys/{id}`. */
 function idOf(path, parameter) {
   const [, things] = path.match(`([^/]+)/{${parameter}}`);
-  return variableOf(things, "id");
+  return variableOf(things, parameter === "link" ? "link" : "id");
 }
 
 /** The variable for a field of a body: `purchasePack` for `pack` and `/api/user/purchases`. */
 function variableOf(path, field) {
   const things = path.split("/").at(-1).replace(/s$/, "");
-  return `${things}-${field}`.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+  return `${things}-${field}`.replace(/[-_](.)/g, (_, letter) => letter.toUpperCase());
 }
 
 /** The JavaScript for a link's value: `data?.[0]?.id` for `$response.body#/data/0/id`. */

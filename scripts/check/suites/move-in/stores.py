@@ -14,7 +14,7 @@ import subprocess
 import sys
 from urllib.parse import urlsplit
 
-TABLES = ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"]
+TABLES = ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable", "FilesTable"]
 # The output of an import that finds nothing new.
 NOTHING_NEW = r"\b0 accounts with 0 tokens and 0 messages imported\b"
 # The record of imports. It contains random strings: each change's version, the key that selects

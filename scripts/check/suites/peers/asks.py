@@ -42,6 +42,12 @@ def langchain(stream, model=None):
     return "".join(piece.text for piece in model.stream(QUESTION)) if stream else model.invoke(QUESTION).text
 
 
+def langchain_responses(stream):
+    from langchain_openai import ChatOpenAI
+
+    return langchain(stream, ChatOpenAI(model="farebox", base_url=BASE_URL, api_key=KEY, use_responses_api=True))
+
+
 def langchain_anthropic(stream):
     from langchain_anthropic import ChatAnthropic
 
@@ -67,6 +73,13 @@ def pydantic_ai(stream, model=None):
             return await reply.get_output()
 
     return asyncio.run(streamed()) if stream else agent.run_sync(QUESTION).output
+
+
+def pydantic_ai_responses(stream):
+    from pydantic_ai.models.openai import OpenAIResponsesModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    return pydantic_ai(stream, OpenAIResponsesModel("farebox", provider=OpenAIProvider(base_url=BASE_URL, api_key=KEY)))
 
 
 def pydantic_ai_anthropic(stream):
@@ -197,7 +210,8 @@ def outlines(_stream):
 def guidance(_stream):
     from guidance import assistant, gen, models, user
 
-    model = models.OpenAI("farebox", base_url=BASE_URL, api_key=KEY, echo=False)
+    # With a name without `gpt-5`, guidance asks for the probabilities of tokens, which are refused.
+    model = models.OpenAI("gpt-5", base_url=BASE_URL, api_key=KEY, echo=False)
     with user():
         model += QUESTION
     with assistant():
@@ -271,6 +285,176 @@ def strands_anthropic(_stream):
 
     model = AnthropicModel(client_args={"base_url": ANTHROPIC_URL, "api_key": KEY}, model_id="farebox", max_tokens=1024)
     return str(Agent(model=model, callback_handler=None)(QUESTION))
+
+
+def langgraph(stream):
+    from langchain_openai import ChatOpenAI
+    from langgraph.graph import START, MessagesState, StateGraph
+
+    model = ChatOpenAI(model="farebox", base_url=BASE_URL, api_key=KEY)
+    graph = StateGraph(MessagesState)
+    graph.add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
+    graph.add_edge(START, "model")
+    return graph.compile().invoke({"messages": MESSAGES})["messages"][-1].text
+
+
+def browser_use(_stream):
+    from browser_use.llm import ChatOpenAI, UserMessage
+
+    return asyncio.run(ChatOpenAI(model="farebox", base_url=BASE_URL, api_key=KEY).ainvoke([UserMessage(content=QUESTION)])).completion
+
+
+def gpt_researcher(_stream):
+    from gpt_researcher.utils.llm import create_chat_completion
+
+    os.environ |= {"OPENAI_BASE_URL": BASE_URL, "OPENAI_API_KEY": KEY}
+    return asyncio.run(create_chat_completion(MESSAGES, model="farebox", llm_provider="openai"))
+
+
+def open_interpreter(_stream):
+    from interpreter import interpreter
+
+    interpreter.offline = True
+    interpreter.llm.model, interpreter.llm.api_base, interpreter.llm.api_key = "openai/farebox", BASE_URL, KEY
+    return interpreter.chat(QUESTION, display=False, stream=False)[-1]["content"]
+
+
+def vanna(_stream):
+    from vanna.core.llm import LlmMessage, LlmRequest
+    from vanna.core.user import User
+    from vanna.integrations.openai import OpenAILlmService
+
+    service = OpenAILlmService(model="farebox", base_url=BASE_URL, api_key=KEY)
+    request = LlmRequest(messages=[LlmMessage(role="user", content=QUESTION)], user=User(id="ann"))
+    return asyncio.run(service.send_request(request)).content
+
+
+def lightrag(_stream):
+    from lightrag.llm.openai import openai_complete_if_cache
+
+    return asyncio.run(openai_complete_if_cache("farebox", QUESTION, base_url=BASE_URL, api_key=KEY))
+
+
+def mini_swe_agent(_stream):
+    from minisweagent.models.litellm_textbased_model import LitellmTextbasedModel
+
+    model = LitellmTextbasedModel(model_name="openai/farebox", model_kwargs={"api_base": BASE_URL, "api_key": KEY}, cost_tracking="ignore_errors", action_regex="({.*})")
+    return str(model.query(MESSAGES))
+
+
+def camel(_stream):
+    from camel.agents import ChatAgent
+    from camel.models import ModelFactory
+    from camel.utils import BaseTokenCounter
+
+    # The library's own counter downloads a tokenizer.
+    class Counter(BaseTokenCounter):
+        def count_tokens_from_messages(self, messages):
+            return len(str(messages))
+
+        def encode(self, text):
+            return list(text.encode())
+
+        def decode(self, token_ids):
+            return bytes(token_ids).decode()
+
+    model = ModelFactory.create("openai-compatible-model", "farebox", url=BASE_URL, api_key=KEY, token_counter=Counter())
+    return ChatAgent(model=model).step(QUESTION).msgs[0].content
+
+
+def ag2(_stream):
+    from ag2 import Agent
+    from ag2.config import OpenAIConfig
+
+    agent = Agent("ann", config=OpenAIConfig(model="farebox", base_url=BASE_URL, api_key=KEY))
+    return str(asyncio.run(agent.ask(QUESTION)).body)
+
+
+def inspect(_stream):
+    from inspect_ai.model import get_model
+
+    return asyncio.run(get_model("openai-api/farebox/farebox", base_url=BASE_URL, api_key=KEY).generate(QUESTION)).completion
+
+
+def ell(_stream):
+    import ell
+    from openai import OpenAI
+
+    client = OpenAI(base_url=BASE_URL, api_key=KEY)
+
+    @ell.simple(model="farebox", client=client)
+    def weather():
+        return QUESTION
+
+    return weather()
+
+
+def any_llm(_stream):
+    from any_llm import completion
+
+    return completion(model="farebox", provider="openai", api_base=BASE_URL, api_key=KEY, messages=MESSAGES).choices[0].message.content
+
+
+def google_adk(_stream):
+    from google.adk.agents import Agent
+    from google.adk.models.lite_llm import LiteLlm
+    from google.adk.runners import InMemoryRunner
+
+    runner = InMemoryRunner(agent=Agent(name="ann", model=LiteLlm(model="openai/farebox", api_base=BASE_URL, api_key=KEY)))
+    [*_, last] = asyncio.run(runner.run_debug(QUESTION, quiet=True))
+    return last.content.parts[0].text
+
+
+def ragas(_stream):
+    from openai import OpenAI
+    from pydantic import BaseModel
+    from ragas.llms import llm_factory
+
+    class Weather(BaseModel):
+        city: str
+        degrees: int
+
+    return llm_factory("farebox", client=OpenAI(base_url=BASE_URL, api_key=KEY)).generate(QUESTION, Weather).model_dump_json()
+
+
+def guardrails(_stream):
+    from guardrails import Guard
+
+    return Guard().__call__(model="openai/farebox", api_base=BASE_URL, api_key=KEY, messages=MESSAGES).raw_llm_output
+
+
+def chatlas(_stream):
+    from chatlas import ChatOpenAICompletions
+
+    return str(ChatOpenAICompletions(model="farebox", base_url=BASE_URL, api_key=KEY).chat(QUESTION, echo="none"))
+
+
+def griptape(_stream):
+    from griptape.drivers.prompt.openai import OpenAiChatPromptDriver
+    from griptape.structures import Agent
+
+    driver = OpenAiChatPromptDriver(model="farebox", base_url=BASE_URL, api_key=KEY)
+    return Agent(prompt_driver=driver).run(QUESTION).output.value
+
+
+def txtai(_stream):
+    from txtai import LLM
+
+    return LLM("openai/farebox", method="litellm", api_base=BASE_URL, api_key=KEY)(QUESTION)
+
+
+def claude_agent_sdk(_stream):
+    from claude_agent_sdk import ClaudeAgentOptions, ResultMessage, query
+
+    quiet = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
+    access = {"ANTHROPIC_BASE_URL": ANTHROPIC_URL, "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_MODEL": "farebox", "ANTHROPIC_SMALL_FAST_MODEL": "farebox"}
+
+    async def run():
+        async for message in query(prompt=QUESTION, options=ClaudeAgentOptions(env=access | quiet)):
+            if isinstance(message, ResultMessage):
+                return message.result
+
+    return asyncio.run(run())
 
 
 if __name__ == "__main__":

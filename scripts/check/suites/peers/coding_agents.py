@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -55,21 +56,33 @@ class Agent:
 
     def started(self, key, model=None):
         """Runs the agent. Returns the ended process, and the text of the file afterwards."""
-        with tempfile.TemporaryDirectory() as folder:
-            work = Path(folder, "work")
-            work.mkdir()
-            file = work / "greeting.py"
-            file.write_text(BEFORE)
-            subprocess.run(["git", "init", "--quiet", work], check=True)
-            command, more = self.settings(Path(folder), key, model or self.model)
-            path = f"{self.folder}/node_modules/.bin:{os.environ['PATH']}"
-            kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "NODE_"))}
-            settings = kept | {"HOME": folder, "PWD": str(work), "PATH": path, "NO_COLOR": "1"} | more
-            try:
-                done = subprocess.run(command, cwd=work, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
-            finally:
-                end_daemons(folder)
-            return done, file.read_text()
+        with a_repository() as home:
+            command, more = self.settings(home, key, model or self.model)
+            done = self.ended(home, command, more)
+            return done, home.joinpath("work/greeting.py").read_text()
+
+    def ended(self, home, command, settings):
+        """Runs a command of the agent in the repository of this home folder. Returns the ended
+        process."""
+        work = home / "work"
+        path = f"{self.folder}/node_modules/.bin:{os.environ['PATH']}"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "NODE_"))}
+        settings = kept | {"HOME": str(home), "PWD": str(work), "PATH": path, "NO_COLOR": "1"} | settings
+        return subprocess.run(command, cwd=work, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+
+
+@contextmanager
+def a_repository():
+    """A home folder, whose folder `work` is a git repository with one file."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder, "work")
+        work.mkdir()
+        work.joinpath("greeting.py").write_text(BEFORE)
+        subprocess.run(["git", "init", "--quiet", work], check=True)
+        try:
+            yield Path(folder)
+        finally:
+            end_daemons(folder)
 
 
 def end_daemons(home):

@@ -6,13 +6,17 @@ after the server has finished the answer, or in the middle. The measurement coun
 requests, and the charges in the account's statement."""
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from coding_agents import AGENTS, PEERS, written
 from scripted import API_WIRE, BASE_URL, Person, equal, play, says, wire
+from webui import SAVING, started
 
 HERE = Path(__file__).parent
 DOCUMENT = Path("docs/use/clients.md")
@@ -22,11 +26,9 @@ ANSWER = '{"city": "Paris", "degrees": 21}'
 QUESTION = "How is the weather in Paris?"
 NOT_SENT = "not sent again"
 CUTS = {"before": "before the first byte", "middle": "in the middle"}
-# The measured API keys, by the titles of their columns. Keys for which an equal body is a retry are
-# measured if the document's table has their columns, or with EQUAL_BODIES=1.
-KEYS = {"": {}}
-if os.environ.get("EQUAL_BODIES") or "; `equal_bodies` |" in DOCUMENT.read_text():
-    KEYS["; `equal_bodies`"] = {"retries": "equal_bodies"}
+# The settings of the measured API keys, by the titles of their columns. Keys for which an equal body
+# is a retry are measured only with the programs that pay twice with a usual key.
+KEYS = {"": {}, "; `equal_bodies`": {"retries": "equal_bodies"}}
 HEAD = ["client", "recognised by"] + [f"{cut}{key}" for key in KEYS for cut in CUTS.values()]
 
 
@@ -63,18 +65,21 @@ def others(names):
         yield name, library(PEERS / folder / "bin/python", HERE / "asks.py", folder.replace("-", "_"), "")
 
 
-def command(folder, *words, staged=False, **settings):
+def command(folder, *words, staged=False, config=None, **settings):
     """A program that is called with the question, or in a git repository with a staged change. `KEY`
-    in its settings is replaced by the API key, and `URL` by the base URL."""
+    in its settings is replaced by the API key, and `URL` by the base URL. The settings are in its
+    environment, or in the file `config` in its home folder."""
 
     def ask(key):
         filled = {name: key if value == "KEY" else BASE_URL if value == "URL" else value for name, value in settings.items()}
         with tempfile.TemporaryDirectory() as home:
+            if config:
+                written(Path(home), config, "".join(f"{name}={value}\n" for name, value in filled.items()))
             if staged:
                 written(Path(home), "greeting.py", "greeting = 'Hello!'\n")
                 for step in [["init", "--quiet"], ["config", "user.email", "ann@example.com"], ["config", "user.name", "Ann"], ["add", "greeting.py"]]:
                     subprocess.run(["git", *step], cwd=home, check=True)
-            return printed([PEERS / folder / words[0], *words[1:]], home, **filled)
+            return printed([PEERS / folder / words[0], *words[1:]], home, **({} if config else filled))
 
     return ask
 
@@ -93,19 +98,59 @@ def aider(key):
         return printed(command, home, OPENAI_API_BASE=BASE_URL, OPENAI_API_KEY=key, AIDER_ANALYTICS_DISABLE="true")
 
 
+def promptfoo(key):
+    provider = {"id": "openai:chat:farebox", "config": {"apiBaseUrl": BASE_URL, "apiKey": key}}
+    quiet = {f"PROMPTFOO_DISABLE_{name}": "1" for name in ["TELEMETRY", "UPDATE", "REMOTE_GENERATION"]}
+    with tempfile.TemporaryDirectory() as home:
+        config = written(Path(home), "promptfooconfig.json", {"prompts": [QUESTION], "providers": [provider], "tests": [{"vars": {"city": "Paris"}}]})
+        results = Path(home, "results.json")
+        done = printed([PEERS / "promptfoo/node_modules/.bin/promptfoo", "eval", "--config", config, "--no-cache", "--output", results], home, **quiet)
+        return results.read_text() if results.exists() else done
+
+
+def router(key):
+    """Claude Code, whose requests claude-code-router turns into chat completions."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    provider = {"name": "farebox", "api_base_url": f"{BASE_URL}/chat/completions", "api_key": key, "models": ["farebox"]}
+    access = {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}", "ANTHROPIC_API_KEY": "any", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
+    with tempfile.TemporaryDirectory() as home:
+        written(Path(home), ".claude-code-router/config.json", {"PORT": port, "LOG": False, "Providers": [provider], "Router": {"default": "farebox,farebox"}})
+        with open(Path(home, "log"), "wb") as log:
+            started = subprocess.Popen([PEERS / "router/node_modules/.bin/ccr", "start"], cwd=home, env=os.environ | {"HOME": home}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            for _ in range(100):
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.2)
+            return printed([PEERS / "claude/node_modules/.bin/claude", "-p", QUESTION], home, **access)
+        finally:
+            started.terminate()
+            started.wait()
+
+
+def open_webui(key):
+    with started(key, **SAVING) as site:
+        return str(site.ask(QUESTION))
+
+
 PROGRAMS = dict(
     [
         *python("OpenAI's SDK for Python", "agents", "openai_sdk"),
         *python("OpenAI's SDK for Python, Responses API", "agents", "openai_responses"),
         *node("OpenAI's SDK for Node", "openai"),
+        *node("OpenAI's SDK for Node, Responses API", "openai_responses"),
         *python("Anthropic's SDK for Python", "agents", "anthropic_sdk"),
         *node("Anthropic's SDK for Node", "anthropic"),
         *python("LangChain for Python", "agents", "langchain"),
+        *python("LangChain for Python, Responses API", "agents", "langchain_responses"),
         *python("LangChain for Python, Anthropic", "agents", "langchain_anthropic"),
         *python("LangChain for Python, completions", "agents", "langchain_text"),
         *node("LangChain for JavaScript", "langchain"),
+        *node("LangChain for JavaScript, Responses API", "langchain_responses"),
         *node("LangChain for JavaScript, Anthropic", "langchain_anthropic"),
         *python("Pydantic AI", "agents", "pydantic_ai"),
+        *python("Pydantic AI, Responses API", "agents", "pydantic_ai_responses"),
         *python("Pydantic AI, Anthropic", "agents", "pydantic_ai_anthropic"),
         *python("OpenAI's Agents SDK", "agents", "agents_sdk"),
         *python("LiteLLM", "litellm", "litellm"),
@@ -123,11 +168,24 @@ PROGRAMS = dict(
         *node("LlamaIndex.TS", "llamaindex", "llamaindex-ts"),
         *node("Genkit", "genkit", "genkit", [""]),
         *others(["smolagents", "Semantic Kernel", "magentic", "mirascope", "outlines", "guidance", "aisuite", "Agent Framework", "DeepEval"]),
-        *others(["Haystack", "Agno", "CrewAI", "AutoGen", "Strands"]),
+        *others(["Haystack", "Agno", "CrewAI", "AutoGen", "Strands", "LangGraph", "Google ADK", "CAMEL", "AG2", "Griptape", "ell", "chatlas", "any-llm"]),
+        *python("Strands, Anthropic", "strands", "strands_anthropic", [""]),
+        *python("Claude Agent SDK", "claude-agent-sdk", "claude_agent_sdk", [""]),
+        *others(["browser-use", "gpt-researcher", "open-interpreter", "mini-swe-agent"]),
+        *others(["vanna", "Inspect", "Ragas", "Guardrails", "txtai", "LightRAG"]),
+        *node("`@openrouter/sdk`", "openrouter_sdk", "openrouter-sdk", [""]),
+        *node("OpenAI's Agents SDK for Node", "agents", "agents-js"),
+        *node("Mastra", "mastra", "mastra"),
+        *node("Instructor for JavaScript", "instructor", "instructor-js", [""]),
         ("llm", llm),
         ("aider", aider),
         ("ShellGPT", command("shell-gpt", "bin/sgpt", "--no-cache", QUESTION, OPENAI_API_KEY="KEY", API_BASE_URL="URL", DEFAULT_MODEL="farebox")),
         ("grok-cli", command("grok", "node_modules/.bin/grok", "-p", QUESTION, GROK_API_KEY="KEY", GROK_BASE_URL="URL", GROK_MODEL="farebox")),
+        ("gptme", command("gptme", "bin/gptme-util", "llm", "generate", "-m", "local/farebox", QUESTION, OPENAI_API_KEY="KEY", OPENAI_BASE_URL="URL")),
+        ("aicommits", command("aicommits", "node_modules/.bin/aicommits", "--yes", staged=True, config=".aicommits", OPENAI_API_KEY="KEY", OPENAI_BASE_URL="URL", OPENAI_MODEL="farebox")),
+        ("promptfoo", promptfoo),
+        ("Open WebUI", open_webui),
+        ("Claude Code by claude-code-router", router),
         ("opencommit", command("opencommit", "node_modules/.bin/oco", "--yes", staged=True, OCO_API_KEY="KEY", OCO_API_URL="URL", OCO_MODEL="farebox", OCO_AI_PROVIDER="openai")),
     ]
 )
@@ -158,12 +216,19 @@ def mark(requests):
     return "nothing" if first["body"] == second["body"] else "nothing, another body"
 
 
+def costs_a_message(figures):
+    return any(not figure.endswith(" / 1") for figure in figures)
+
+
 def row(name, ask):
     output, requests, charges = asked(ask, None, {})
     assert "degrees" in output, (name, output[-2000:])
     equal((name, len(requests), charges), (name, 1, 1))
     marks, figures = [], []
     for settings in KEYS.values():
+        if settings and not costs_a_message(figures):
+            figures += ["", ""]
+            continue
         for cut in CUTS:
             _, requests, charges = asked(ask, cut, settings)
             marks.append(mark(requests))
@@ -196,10 +261,10 @@ def wrong_summaries(lines):
     summaries = {}
     for line in lines:
         name, _, *figures = [cell.strip() for cell in line.strip("|").split("|")]
-        once = all(figure.endswith(" / 1") for figure in figures[: len(CUTS)])
-        summaries[name.partition(",")[0]] = summaries.get(name.partition(",")[0], True) and once
-    for name, once in summaries.items():
-        summary = "free" if once else "a message"
+        dear = costs_a_message(figures[: len(CUTS)])
+        summaries[name.partition(",")[0]] = summaries.get(name.partition(",")[0], False) or dear
+    for name, dear in summaries.items():
+        summary = "a message" if dear else "free"
         rows = [line.strip("|").split("|") for line in DOCUMENT.read_text().split("\n") if line.startswith(f"| {name} |")]
         if not any(row[4].strip() == summary for row in rows if len(row) == 6):
             yield f"{name}: {summary}"

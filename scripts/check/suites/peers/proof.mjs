@@ -82,6 +82,10 @@ export function says(text) {
   return { text };
 }
 
+export function refuses(text) {
+  return { refusal: text };
+}
+
 /** Returns an answer that calls functions. Each call is a name with arguments. */
 export function calls(...named) {
   return { calls: named.map(([name, args]) => ({ name, arguments: args })) };

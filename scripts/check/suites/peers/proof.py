@@ -171,3 +171,7 @@ class Wire:
 
     def calls(self):
         return call(self.url, "GET", "/wire/calls")[1]
+
+    def counts(self):
+        """The statuses of the requests that only counted tokens."""
+        return call(self.url, "GET", "/wire/counts")[1]

@@ -1,10 +1,15 @@
-"""provider.py PORT - a server that implements OpenAI's chat completions with scripted answers, and
-embeddings. The embeddings of texts that share words are similar.
+"""provider.py PORT - a server that implements OpenAI's chat completions, Anthropic's Messages API and
+Bedrock's Converse API with scripted answers, and embeddings. The embeddings of texts that share
+words are similar.
 
 `POST /script` with a list of answers plans the next answers and forgets earlier requests. An answer
 contains a `text`, function `calls`, or both, may contain its `reasoning`, and can begin after a
-pause of `seconds`. Each call contains a `name` and `arguments`. `GET /script` returns the bodies of the `requests` since then,
-how many answers are `left`, and the bodies of requests for embeddings (`embedded`). A request without a planned answer gets a 500.
+pause of `seconds`. Each call contains a `name` and `arguments`. An answer with a `refusal` refuses to
+answer, one with a `cut` is cut off (`length` or `content_filter`), and one that `breaks_off` is a
+stream without its end. An answer that is `too_long` refuses the prompt, in the words of the API's
+maker. `GET /script` returns the bodies of the `requests` since then, their `paths`, how many answers
+are `left`, and the bodies of requests for embeddings (`embedded`). A request without a planned answer
+gets a 500.
 """
 
 import base64
@@ -18,7 +23,8 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-PIECE = 7
+from wires import TOO_LONG, TOO_LONG_FOR_BEDROCK, anthropic_error, converse, converse_frames, message, message_events, pieces
+
 DIMENSIONS = 64
 
 
@@ -28,15 +34,16 @@ class Script:
         self.plan([])
 
     def plan(self, answers):
-        self.answers, self.requests, self.embedded = list(answers), [], []
+        self.answers, self.requests, self.paths, self.embedded = list(answers), [], [], []
 
-    def next_answer(self, request):
+    def next_answer(self, path, request):
         with self.lock:
             self.requests.append(request)
+            self.paths.append(path)
             return self.answers.pop(0) if self.answers else None
 
     def told(self):
-        return {"requests": self.requests, "left": len(self.answers), "embedded": self.embedded}
+        return {"requests": self.requests, "paths": self.paths, "left": len(self.answers), "embedded": self.embedded}
 
 
 script = Script()
@@ -59,19 +66,52 @@ class Provider(BaseHTTPRequestHandler):
             script.embedded.append(body)
             self.reply(200, embedded(body))
             return
-        answer = script.next_answer(body)
+        answer = script.next_answer(self.path, body)
         if answer is None:
             self.reply(500, {"error": {"message": "The script has no answer to this.", "type": "server_error", "param": None, "code": None}})
             return
         time.sleep(answer.get("seconds", 0))
+        if self.path.endswith("/messages"):
+            self.answer_as_anthropic(answer, body)
+        elif self.path.startswith("/model/"):
+            self.answer_as_bedrock(answer)
+        else:
+            self.answer_as_openai(answer, body)
+
+    def answer_as_anthropic(self, answer, body):
+        if answer.get("too_long"):
+            self.reply(400, anthropic_error("invalid_request_error", TOO_LONG))
+        elif body.get("stream"):
+            self.begin_stream("text/event-stream")
+            for event in begun(answer, message_events(answer, body["model"])):
+                self.wfile.write(b"event: %s\n" % event["type"].encode())
+                self.event(event)
+        else:
+            self.reply(200, message(answer, body["model"]))
+
+    def answer_as_bedrock(self, answer):
+        if answer.get("too_long"):
+            self.reply(400, {"__type": "ValidationException", "message": TOO_LONG_FOR_BEDROCK})
+        elif self.path.endswith("/converse-stream"):
+            self.begin_stream("application/vnd.amazon.eventstream")
+            for frame in begun(answer, converse_frames(answer)):
+                self.wfile.write(frame)
+        else:
+            self.reply(200, converse(answer))
+
+    def answer_as_openai(self, answer, body):
+        if answer.get("too_long"):
+            error = {"message": "This model's maximum context length is 128000 tokens.", "type": "invalid_request_error", "param": "messages", "code": "context_length_exceeded"}
+            self.reply(400, {"error": error})
+            return
         text, calls = answer.get("text"), [called(call) for call in answer.get("calls", [])]
-        finish = "tool_calls" if calls else "stop"
+        finish = answer.get("cut") or ("tool_calls" if calls else "stop")
         usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
         head = {"id": f"chatcmpl-{next(numbers)}", "created": int(time.time()), "model": body["model"]}
         if body.get("stream"):
-            self.stream(head | {"object": "chat.completion.chunk"}, deltas(answer.get("reasoning"), text, calls), finish, usage)
+            self.stream(head | {"object": "chat.completion.chunk"}, answer, deltas(answer, calls), finish, usage)
         else:
-            message = {"role": "assistant", "content": text, "refusal": None} | ({"tool_calls": calls} if calls else {})
+            message = {"role": "assistant", "content": text, "refusal": answer.get("refusal")} | ({"tool_calls": calls} if calls else {})
             message |= {"reasoning_content": answer["reasoning"]} if "reasoning" in answer else {}
             choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
             self.reply(200, head | {"object": "chat.completion", "choices": [choice], "usage": usage})
@@ -84,17 +124,22 @@ class Provider(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def stream(self, head, answered, finish, usage):
+    def begin_stream(self, content_type):
         self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
+        self.send_header("content-type", content_type)
         self.send_header("connection", "close")
         self.end_headers()
+        self.close_connection = True
+
+    def stream(self, head, answer, answered, finish, usage):
+        self.begin_stream("text/event-stream")
         for delta in answered:
             self.event(head | {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}], "usage": None})
+        if answer.get("breaks_off"):
+            return
         self.event(head | {"choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": finish}], "usage": None})
         self.event(head | {"choices": [], "usage": usage})
         self.wfile.write(b"data: [DONE]\n\n")
-        self.close_connection = True
 
     def event(self, value):
         self.wfile.write(b"data: %s\n\n" % json.dumps(value).encode())
@@ -130,19 +175,22 @@ def called(call):
     return {"id": f"call_{next(numbers)}", "type": "function", "function": function}
 
 
-def deltas(reasoning, text, calls):
-    """The pieces of an answer: the reasoning, the text, then each call with its arguments."""
-    yield {"role": "assistant", "content": "" if text else None, "refusal": None}
-    yield from ({"reasoning_content": piece} for piece in pieces(reasoning or ""))
-    yield from ({"content": piece} for piece in pieces(text or ""))
+def begun(answer, parts):
+    """The parts of a stream, or the first half of them if the answer breaks off."""
+    parts = list(parts)
+    return parts[: len(parts) // 2] if answer.get("breaks_off") else parts
+
+
+def deltas(answer, calls):
+    """The pieces of an answer: the reasoning, the text or refusal, then each call with its
+    arguments."""
+    yield {"role": "assistant", "content": "" if answer.get("text") else None, "refusal": None}
+    for source, name in [("reasoning", "reasoning_content"), ("text", "content"), ("refusal", "refusal")]:
+        yield from ({name: piece} for piece in pieces(answer.get(source) or ""))
     for index, call in enumerate(calls):
         arguments = call["function"]["arguments"]
         yield {"tool_calls": [{"index": index} | call | {"function": call["function"] | {"arguments": ""}}]}
         yield from ({"tool_calls": [{"index": index, "function": {"arguments": piece}}]} for piece in pieces(arguments))
-
-
-def pieces(text):
-    return (text[at : at + PIECE] for at in range(0, len(text), PIECE))
 
 
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Provider).serve_forever()

@@ -30,6 +30,10 @@ def says(text, **more):
     return {"text": text} | more
 
 
+def refuses(text):
+    return {"refusal": text}
+
+
 def calls(*named, **more):
     """An answer that calls functions. Each call is a name with arguments."""
     return {"calls": [{"name": name, "arguments": arguments} for name, arguments in named]} | more
@@ -65,6 +69,14 @@ def statuses():
     """The statuses that the client received for its attempts since the wire's last plan. A lost
     reply's status is None."""
     return [attempt["status"] for attempt in wire.calls()]
+
+
+def a_custom_tool_is_offered(request, grammar):
+    """Asserts that the model received the custom tool `calculate` as a function with one text, and the
+    tool's grammar."""
+    [function] = [tool["function"] for tool in request["tools"]]
+    equal((function["name"], list(function["parameters"]["properties"])), ("calculate", ["input"]))
+    assert grammar is None or grammar in function["description"], function
 
 
 def prove_client(package, *proofs):

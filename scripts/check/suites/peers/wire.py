@@ -1,5 +1,5 @@
-"""wire.py PORT SERVER_PORT - a proxy in front of an HTTP server. It breaks connections as planned
-and records the calls.
+"""wire.py PORT SERVER_PORT [FILE] - a proxy in front of an HTTP server. It breaks connections as
+planned and records the calls.
 
 `POST /wire/plan` with `{"cut": .., "times": .., "after": ..}` plans the next replies and forgets
 earlier calls. It cuts the replies to `times` calls, and lets `after` calls pass before them. Only
@@ -13,7 +13,11 @@ POST requests are calls, except those that only count tokens. A reply is cut
 `GET /wire/calls` lists the calls since the plan: the times at which each call `began` and the
 server's `first_byte` arrived (on this machine's monotonic clock), its `path`, its `retry` count, a
 hash of its `body`, the other headers by which the server recognises a retry (`marks`), and the
-`status` and `retry_after` that the client got, or null.
+`status` and `retry_after` that the client got, or null. `GET /wire/counts` lists the statuses of the
+requests that only counted tokens.
+
+With a FILE, it writes each reply under `/v1/` that it doesn't cut to this file, as a line of JSON with
+the `path`, the content `type`, the `body`, and the beginning of the request (`asked`).
 """
 
 import asyncio
@@ -27,12 +31,12 @@ MARKS = ["idempotency-key", "x-claude-code-session-id", "x-codex-turn-metadata"]
 
 
 class Wire:
-    def __init__(self, server_port):
-        self.server_port = server_port
+    def __init__(self, server_port, file=None):
+        self.server_port, self.file = server_port, file
         self.plan(cut=None, times=0)
 
     def plan(self, cut, times, after=0):
-        self.cut, self.times, self.after, self.calls = cut, times, after, []
+        self.cut, self.times, self.after, self.calls, self.counts = cut, times, after, [], []
 
     def next_cut(self):
         if self.after > 0:
@@ -62,7 +66,10 @@ class Wire:
             return
         call = {"began": time.monotonic(), "path": path, "retry": headers.get("x-stainless-retry-count"), "body": hashlib.sha256(body).hexdigest(), "status": None}
         call["marks"] = {name: headers[name] for name in MARKS if name in headers}
-        if method == "POST" and not path.partition("?")[0].endswith("/count_tokens"):
+        if path.partition("?")[0].endswith("/count_tokens"):
+            self.counts.append(call)
+            await self.carry(head, body, writer, call, None)
+        elif method == "POST":
             self.calls.append(call)
             await self.carry(head, body, writer, call, self.next_cut())
         else:
@@ -71,16 +78,17 @@ class Wire:
     async def obey(self, path, body, writer):
         if path == "/wire/plan":
             self.plan(**json.loads(body))
-        reply = json.dumps(self.calls).encode()
+        counts = [call["status"] for call in self.counts]
+        reply = json.dumps(counts if path == "/wire/counts" else self.calls).encode()
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(reply), reply))
         await writer.drain()
 
-    async def carry(self, head, body, writer, call, cut):
+    async def carry(self, head, asked, writer, call, cut):
         replying, asking = await asyncio.open_connection("127.0.0.1", self.server_port)
         try:
             # The connection to the server ends with the reply. The client's connection may be kept
             # alive.
-            asking.write(with_connection(head, b"close") + body)
+            asking.write(with_connection(head, b"close") + asked)
             await asking.drain()
             if cut == "early":
                 writer.close()
@@ -89,9 +97,12 @@ class Wire:
             head = with_connection(first + await replying.readuntil(b"\r\n\r\n"), b"keep-alive")
             if cut is None:
                 await self.tell(call, head, writer)
+                pieces = []
                 while piece := await replying.read(65536):
                     writer.write(piece)
                     await writer.drain()
+                    pieces.append(piece)
+                self.record(call, asked, head, b"".join(pieces))
                 return
             body = await replying.read()
             if cut == "middle":
@@ -99,6 +110,15 @@ class Wire:
             writer.close()
         finally:
             asking.close()
+
+    def record(self, call, asked, head, body):
+        headers = headers_of(head)
+        if self.file is None or not call["path"].startswith("/v1/") or "content-type" not in headers:
+            return
+        body = unchunked(body) if headers.get("transfer-encoding") == "chunked" else body
+        reply = {"path": call["path"], "type": headers["content-type"], "body": body.decode(), "asked": asked[:300].decode(errors="replace")}
+        with open(self.file, "a") as file:
+            file.write(json.dumps(reply) + "\n")
 
     async def tell(self, call, reply, writer):
         """Sends the reply to the client and records the call."""
@@ -117,9 +137,19 @@ def with_connection(head, word):
     return b"\r\n".join([*lines, b"connection: " + word, b"", b""])
 
 
-async def main(port, server_port):
-    server = await asyncio.start_server(Wire(server_port).serve, "127.0.0.1", port)
+def unchunked(body):
+    """The body without the lengths of its chunks."""
+    whole = b""
+    while body:
+        length, _, body = body.partition(b"\r\n")
+        length = int(length, 16)
+        whole, body = whole + body[:length], body[length + 2 :]
+    return whole
+
+
+async def main(port, server_port, file=None):
+    server = await asyncio.start_server(Wire(int(server_port), file).serve, "127.0.0.1", int(port))
     await server.serve_forever()
 
 
-asyncio.run(main(*map(int, sys.argv[1:])))
+asyncio.run(main(*sys.argv[1:]))

@@ -1,8 +1,9 @@
-// Tests Anthropic's client for Node. Only its base URL and its key are set.
+// with_anthropic.mjs [MODEL..] - tests Anthropic's client for Node, or what it gets from these models,
+// whose providers have Anthropic's and Bedrock's APIs. Only its base URL and its key are set.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
-import { API_WIRE, FIRST_GRANT, PRICE, aPerson, calls, functions, plan, play, played, proveOf, results, says, statuses, versionOf } from "./proof.mjs";
+import { API_WIRE, FIRST_GRANT, PRICE, aPerson, calls, functions, plan, play, played, proveOf, refuses, results, says, statuses, versionOf } from "./proof.mjs";
 
 // The package is in NODE_PATH, which `import` doesn't search.
 const require = createRequire(import.meta.url);
@@ -149,4 +150,60 @@ const proofs = {
   },
 };
 
-await proveOf(`@anthropic-ai/sdk ${versionOf("@anthropic-ai/sdk")}`, proofs);
+// The names of blocks in Bedrock's API, in Anthropic's words.
+const BLOCKS = { reasoningContent: "thinking", text: "text", toolUse: "tool_use", toolResult: "tool_result" };
+
+/** Returns the kinds of the blocks in a message that a provider received. */
+const kinds = ({ content }) => content.map((block) => block.type ?? BLOCKS[Object.keys(block).find((name) => name in BLOCKS)]);
+
+function proofsOf(model) {
+  const thinking = { model, thinking: { type: "adaptive" }, tools: [TOOL] };
+  const answer = { ...CITIES, ...says("I look it up."), reasoning: "The user asks about two cities." };
+  const order = ["thinking", "text", "tool_use", "tool_use"];
+  return {
+    async "blocks come signed and in order, and go back unchanged"() {
+      for (const ask of [asked, streamed]) {
+        const { person, client } = await aCaller();
+        await play(answer, says("Sunny everywhere."));
+        const first = await ask(client, [ASKED], thinking);
+        assert.deepEqual(first.content.map((block) => block.type), order);
+        const [thought, told, ...uses] = first.content;
+        assert.deepEqual([thought.thinking, thought.signature, told.text], [answer.reasoning, "signed", "I look it up."]);
+        assert.deepEqual(uses.map((use) => use.input.city), ["Paris", "Oslo"]);
+        const last = await ask(client, [ASKED, { role: "assistant", content: first.content }, weather(first)], thinking);
+        assert.equal(text(last), "Sunny everywhere.");
+        const [, assistant, user] = (await played())[1].messages;
+        assert.deepEqual([kinds(assistant), kinds(user)], [order, ["tool_result", "tool_result"]]);
+        assert(JSON.stringify(assistant.content[0]).includes('"signature":"signed"'));
+        await person.hasPaidFor(2);
+      }
+    },
+
+    async "a lost reply is repeated with its signature"() {
+      for (const ask of [asked, streamed]) {
+        const { person, client } = await aCaller();
+        await play(answer);
+        await plan("before");
+        const first = await ask(client, [ASKED], thinking);
+        assert.deepEqual([first.content.map((block) => block.type), first.content[0].signature], [order, "signed"]);
+        assert.deepEqual([await statuses(), (await played()).length], [[null, 200], 1]);
+        await person.hasPaidFor(1);
+      }
+    },
+
+    async "a refusal has its stop reason"() {
+      for (const ask of [asked, streamed]) {
+        const { person, client } = await aCaller();
+        await play(refuses("I can't help with that."));
+        const message = await ask(client, [ASKED], { model });
+        assert.deepEqual([message.stop_reason, text(message)], ["refusal", "I can't help with that."]);
+        await person.hasPaidFor(1);
+      }
+    },
+  };
+}
+
+const client = `@anthropic-ai/sdk ${versionOf("@anthropic-ai/sdk")}`;
+const models = process.argv.slice(2);
+for (const model of models) await proveOf(`${client}, ${model}`, proofsOf(model));
+if (!models.length) await proveOf(client, proofs);

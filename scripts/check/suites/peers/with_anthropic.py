@@ -1,9 +1,11 @@
-"""Tests Anthropic's client for Python. Only its base URL and its key are set. The client is strict:
-a reply or an event that doesn't match its types is an error."""
+"""with_anthropic.py [MODEL..] - tests Anthropic's client for Python, or what it gets from these models,
+whose providers have Anthropic's and Bedrock's APIs. Only its base URL and its key are set. The client
+is strict: a reply or an event that doesn't match its types is an error."""
 
 import base64
 import json
 import struct
+import sys
 import zlib
 
 import anthropic
@@ -21,10 +23,13 @@ from scripted import (
     play,
     played,
     prove_client,
+    prove_of,
     raised,
+    refuses,
     results,
     says,
     statuses,
+    version,
     wire,
 )
 
@@ -55,8 +60,8 @@ def asked(client, messages, model="claude-sonnet-5-5", **more):
     return client.messages.create(model=model, max_tokens=1024, messages=messages, **more)
 
 
-def streamed(client, messages, **more):
-    with client.messages.stream(model="claude-sonnet-5-5", max_tokens=1024, messages=messages, **more) as stream:
+def streamed(client, messages, model="claude-sonnet-5-5", **more):
+    with client.messages.stream(model=model, max_tokens=1024, messages=messages, **more) as stream:
         return stream.get_final_message()
 
 
@@ -211,18 +216,83 @@ def the_named_model_answers_at_its_price():
     each_model_is_charged_its_fare(lambda key, model: text(asked(client_of(key), [ASKED], model)))
 
 
-prove_client(
-    "anthropic",
-    a_message_is_answered_whole_and_in_pieces,
-    calls_go_out_and_results_come_back,
-    the_clients_own_loop_runs_its_functions,
-    an_answer_is_parsed_into_a_class,
-    a_picture_reaches_the_model,
-    thinking_is_answered_and_accepted_again,
-    tokens_are_counted_for_nothing,
-    a_wrong_key_is_an_authentication_error,
-    an_empty_balance_is_a_billing_error_after_one_request,
-    a_lost_reply_is_paid_for_once,
-    a_stream_that_is_cut_in_the_middle_was_paid_for_once,
-    the_named_model_answers_at_its_price,
-)
+# The names of blocks in Bedrock's API, in Anthropic's words.
+BLOCKS = {"reasoningContent": "thinking", "text": "text", "toolUse": "tool_use", "toolResult": "tool_result"}
+
+
+def kinds(message):
+    """The kinds of the blocks in a message that a provider received."""
+    return [block.get("type") or next(BLOCKS[name] for name in block if name in BLOCKS) for block in message["content"]]
+
+
+def tests_of(model):
+    thinking = {"model": model, "thinking": {"type": "adaptive"}, "tools": [TOOL]}
+    answer = CITIES | says("I look it up.", reasoning="The user asks about two cities.")
+    order = ["thinking", "text", "tool_use", "tool_use"]
+
+    def blocks_come_signed_and_in_order_and_go_back_unchanged():
+        for ask in [asked, streamed]:
+            person, client = a_client()
+            play(answer, says("Sunny everywhere."))
+            first = ask(client, [ASKED], **thinking)
+            equal(([block.type for block in first.content], first.stop_reason), (order, "tool_use"))
+            thought, told, *uses = first.content
+            equal((thought.thinking, thought.signature, told.text), ("The user asks about two cities.", "signed", "I look it up."))
+            equal([use.input["city"] for use in uses], ["Paris", "Oslo"])
+            last = ask(client, [ASKED, {"role": "assistant", "content": first.content}, weather(first)], **thinking)
+            equal((text(last), last.stop_reason), ("Sunny everywhere.", "end_turn"))
+            _, other = played()
+            _, assistant, user = other["messages"]
+            equal((kinds(assistant), kinds(user)), (order, ["tool_result", "tool_result"]))
+            assert '"signature": "signed"' in json.dumps(assistant["content"][0]), assistant
+            person.has_paid_for(2)
+
+    def a_lost_reply_is_repeated_with_its_signature():
+        for ask, cut, heard in [(asked, "before", [None, 200]), (asked, "middle", [200, 200]), (streamed, "before", [None, 200])]:
+            person, client = a_client()
+            play(answer)
+            wire.cut(cut)
+            first = ask(client, [ASKED], **thinking)
+            equal((statuses(), [block.type for block in first.content], first.content[0].signature), (heard, order, "signed"))
+            equal(len(played()), 1)
+            person.has_paid_for(1)
+
+    def thinking_is_answered_only_on_request():
+        for ask in [asked, streamed]:
+            person, client = a_client()
+            play(says("Sunny.", reasoning="Paris is sunny."))
+            equal([block.type for block in ask(client, [ASKED], model=model).content], ["text"])
+            person.has_paid_for(1)
+
+    def a_refusal_has_its_stop_reason():
+        for ask in [asked, streamed]:
+            person, client = a_client()
+            play(refuses("I can't help with that."))
+            message = ask(client, [ASKED], model=model)
+            equal((message.stop_reason, text(message)), ("refusal", "I can't help with that."))
+            person.has_paid_for(1)
+
+    yield blocks_come_signed_and_in_order_and_go_back_unchanged
+    yield a_lost_reply_is_repeated_with_its_signature
+    yield thinking_is_answered_only_on_request
+    yield a_refusal_has_its_stop_reason
+
+
+for model in sys.argv[1:]:
+    prove_of(f"anthropic {version('anthropic')}, {model}", *tests_of(model))
+if not sys.argv[1:]:
+    prove_client(
+        "anthropic",
+        a_message_is_answered_whole_and_in_pieces,
+        calls_go_out_and_results_come_back,
+        the_clients_own_loop_runs_its_functions,
+        an_answer_is_parsed_into_a_class,
+        a_picture_reaches_the_model,
+        thinking_is_answered_and_accepted_again,
+        tokens_are_counted_for_nothing,
+        a_wrong_key_is_an_authentication_error,
+        an_empty_balance_is_a_billing_error_after_one_request,
+        a_lost_reply_is_paid_for_once,
+        a_stream_that_is_cut_in_the_middle_was_paid_for_once,
+        the_named_model_answers_at_its_price,
+    )

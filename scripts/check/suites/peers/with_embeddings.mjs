@@ -1,5 +1,5 @@
-// Tests libraries for Node that search texts with embeddings from `/v1/embeddings`. Only their base
-// URL, their key and the model's name are set.
+// with_embeddings.mjs [llamaindex] - tests libraries for Node, or LlamaIndex.TS, that search texts with
+// embeddings from `/v1/embeddings`. Only their base URL, their key and the model's name are set.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -7,37 +7,70 @@ import { aPerson, baseURL, plan, proveOf, statuses, versionOf } from "./proof.mj
 
 // The packages are in NODE_PATH, which `import` doesn't search.
 const require = createRequire(import.meta.url);
-const { cosineSimilarity, embed, embedMany } = require("ai");
-const { createOpenAI } = require("@ai-sdk/openai");
-const { createOpenAICompatible } = require("@ai-sdk/openai-compatible");
-const { OpenAIEmbeddings } = require("@langchain/openai");
 
 // The price of a request in the price list.
 const FARE = 7;
 const TEXTS = ["The cat sleeps on the sofa.", "All trains to Oslo are late.", "It is sunny in Paris today."];
 const QUESTION = "Which trains are late today?";
 
-/** Returns the text whose vector is the most similar to that of the question. */
+/** Returns the text whose vector is the most similar to that of the question. All have the length 1. */
 function nearest(vectors, asked) {
-  const likeness = vectors.map((vector) => cosineSimilarity(vector, asked));
+  const likeness = vectors.map((vector) => vector.reduce((sum, one, index) => sum + one * asked[index], 0));
   return TEXTS[likeness.indexOf(Math.max(...likeness))];
 }
 
 async function byAiSdk(model) {
+  const { embed, embedMany } = require("ai");
   const { embeddings } = await embedMany({ model, values: TEXTS });
   return nearest(embeddings, (await embed({ model, value: QUESTION })).embedding);
 }
 
 const searches = {
-  "ai, OpenAI's provider": ({ key }) => byAiSdk(createOpenAI({ baseURL, apiKey: key }).embedding("vectors")),
-  "ai, the compatible provider": ({ key }) => byAiSdk(createOpenAICompatible({ name: "farebox", baseURL, apiKey: key }).embeddingModel("vectors")),
+  "ai, OpenAI's provider": ({ key }) => byAiSdk(require("@ai-sdk/openai").createOpenAI({ baseURL, apiKey: key }).embedding("vectors")),
+  "ai, the compatible provider": ({ key }) => byAiSdk(require("@ai-sdk/openai-compatible").createOpenAICompatible({ name: "farebox", baseURL, apiKey: key }).embeddingModel("vectors")),
   "@langchain/openai": async ({ key }) => {
+    const { OpenAIEmbeddings } = require("@langchain/openai");
     const embeddings = new OpenAIEmbeddings({ model: "vectors", apiKey: key, configuration: { baseURL } });
     return nearest(await embeddings.embedDocuments(TEXTS), await embeddings.embedQuery(QUESTION));
   },
 };
 
-for (const [program, search] of Object.entries(searches)) {
+const llamaindex = {
+  "@llamaindex/openai": async ({ key }) => {
+    const { OpenAIEmbedding } = require("@llamaindex/openai");
+    const embeddings = new OpenAIEmbedding({ model: "vectors", apiKey: key, baseURL });
+    return nearest(await embeddings.getTextEmbeddings(TEXTS), await embeddings.getTextEmbedding(QUESTION));
+  },
+};
+
+/**
+ * What a lost reply costs, by program: lost before its first byte, and in the middle. LlamaIndex.TS
+ * doesn't ask again for a reply that ends early.
+ */
+const COSTS = {
+  "ai, OpenAI's provider": ["a request", "a request"],
+  "ai, the compatible provider": ["a request", "a request"],
+  "@langchain/openai": ["a request", "a request"],
+  "@llamaindex/openai": ["nothing", "an error"],
+};
+
+/** Loses a reply, and returns what that costs. */
+async function costOf(search, cut) {
+  const person = await aPerson();
+  await plan(cut);
+  const found = await search(person).catch((error) => error);
+  const [asked, paid] = [(await statuses()).length, await person.charges()];
+  if (found instanceof Error) {
+    assert.deepEqual([asked, paid], [1, [FARE]]);
+    return "an error";
+  }
+  assert.equal(found, TEXTS[1]);
+  // Without the loss, two requests are sent.
+  assert(asked > 2 && [asked, asked - 1].includes(paid.length), `${paid} for ${asked} requests`);
+  return paid.length === asked ? "a request" : "nothing";
+}
+
+for (const [program, search] of Object.entries(process.argv[2] === "llamaindex" ? llamaindex : searches)) {
   const version = versionOf(program.split(",")[0]);
   await proveOf(`${program} ${version}, embeddings`, {
     async "the nearest text is found and each request is charged"() {
@@ -46,6 +79,10 @@ for (const [program, search] of Object.entries(searches)) {
       assert.equal(await search(person), TEXTS[1]);
       assert.deepEqual(await statuses(), [200, 200]);
       assert.deepEqual(await person.charges(), [FARE, FARE]);
+    },
+
+    async "a lost reply costs what clients.md says"() {
+      assert.deepEqual([await costOf(search, "before"), await costOf(search, "middle")], COSTS[program]);
     },
   });
 }

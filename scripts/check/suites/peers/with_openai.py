@@ -1,12 +1,29 @@
-"""Tests functions, schemas and streams with OpenAI's client for Python. Only its base URL and its
-key are set."""
+"""Tests functions, custom tools, schemas and streams with OpenAI's client for Python. Only its base URL
+and its key are set. The client is strict: a reply or an event that doesn't match its types is an
+error."""
 
 import json
 
 import openai
 from openai import OpenAI
 from pydantic import BaseModel
-from scripted import BASE_URL, a_caller, calls, each_model_is_charged_its_fare, equal, functions, play, played, prove_client, results, says, statuses, wire
+from scripted import (
+    BASE_URL,
+    a_caller,
+    a_custom_tool_is_offered,
+    calls,
+    each_model_is_charged_its_fare,
+    equal,
+    functions,
+    play,
+    played,
+    prove_client,
+    refuses,
+    results,
+    says,
+    statuses,
+    wire,
+)
 
 ASKED = {"role": "user", "content": "How is the weather in Paris and Oslo?"}
 CITIES = calls(("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Oslo"}))
@@ -19,6 +36,13 @@ TOOL = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False},
     },
 }
+REFUSAL = "I can't help with that."
+GRAMMAR = 'start: "add" NUMBER'
+FORMATS = [
+    (None, {"type": "text"}),
+    (GRAMMAR, {"type": "grammar", "grammar": {"syntax": "lark", "definition": GRAMMAR}}),
+    ("add [0-9]+", {"type": "grammar", "grammar": {"syntax": "regex", "definition": "add [0-9]+"}}),
+]
 
 
 class Weather(BaseModel):
@@ -28,7 +52,7 @@ class Weather(BaseModel):
 
 def a_client():
     person, key = a_caller()
-    return person, OpenAI(base_url=BASE_URL, api_key=key)
+    return person, OpenAI(base_url=BASE_URL, api_key=key, _strict_response_validation=True)
 
 
 def weather(call):
@@ -89,6 +113,47 @@ def a_class_can_be_the_arguments_of_a_function():
     person.has_paid_for(1)
 
 
+def a_refusal_is_parsed_into_no_class():
+    person, client = a_client()
+    play(refuses(REFUSAL), refuses(REFUSAL))
+    message = client.chat.completions.parse(model="gpt-4o", messages=[ASKED], response_format=Weather).choices[0].message
+    equal((message.parsed, message.content, message.refusal), (None, None, REFUSAL))
+    with client.chat.completions.stream(model="gpt-4o", messages=[ASKED], response_format=Weather) as stream:
+        done = [event.refusal for event in stream if event.type == "refusal.done"]
+        message = stream.get_final_completion().choices[0].message
+    equal((done, message.parsed, message.refusal), ([REFUSAL], None, REFUSAL))
+    person.has_paid_for(2)
+
+
+def a_custom_tool_is_called_with_a_text():
+    for grammar, format in FORMATS:
+        person, client = a_client()
+        tool = {"type": "custom", "custom": {"name": "calculate", "description": "Adds numbers.", "format": format}}
+        play(calls(("calculate", {"input": "add 7"})), says("Seven."))
+        first = client.chat.completions.create(model="gpt-4o", messages=[ASKED], tools=[tool]).choices[0]
+        [call] = first.message.tool_calls
+        equal((first.finish_reason, call.type, call.custom.name, call.custom.input), ("tool_calls", "custom", "calculate", "add 7"))
+        # Return the model's message unchanged.
+        messages = [ASKED, first.message, {"role": "tool", "tool_call_id": call.id, "content": "7"}]
+        equal(client.chat.completions.create(model="gpt-4o", messages=messages, tools=[tool]).choices[0].message.content, "Seven.")
+        one, other = played()
+        a_custom_tool_is_offered(one, grammar)
+        equal(results(other), ["7"])
+        person.has_paid_for(2)
+
+
+# In streams, the client's types know only functions, so this client isn't strict.
+def a_custom_tools_text_is_streamed():
+    person, key = a_caller()
+    client = OpenAI(base_url=BASE_URL, api_key=key)
+    tool = {"type": "custom", "custom": {"name": "calculate", "format": FORMATS[1][1]}}
+    play(calls(("calculate", {"input": "add 7"})))
+    pieces = client.chat.completions.create(model="gpt-4o", messages=[ASKED], tools=[tool], stream=True)
+    made = [call for piece in pieces for call in piece.choices[0].delta.tool_calls or []]
+    equal((made[0].type, made[0].custom["name"], "".join(call.custom["input"] for call in made)), ("custom", "calculate", "add 7"))
+    person.has_paid_for(1)
+
+
 def a_lost_reply_in_the_middle_of_a_loop_is_replayed_with_its_calls_and_paid_once():
     for cut, heard in [("before", [None, 200]), ("middle", [200, 200])]:
         person, client = a_client()
@@ -129,6 +194,9 @@ prove_client(
     streamed_calls_are_put_together,
     an_answer_is_parsed_into_a_class,
     a_class_can_be_the_arguments_of_a_function,
+    a_refusal_is_parsed_into_no_class,
+    a_custom_tool_is_called_with_a_text,
+    a_custom_tools_text_is_streamed,
     a_lost_reply_in_the_middle_of_a_loop_is_replayed_with_its_calls_and_paid_once,
     a_lost_stream_of_calls_is_replayed_and_paid_once,
     the_named_model_answers_at_its_price,

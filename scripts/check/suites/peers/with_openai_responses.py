@@ -1,16 +1,36 @@
-"""Tests the Responses API with OpenAI's client for Python: functions, schemas and streams. Only its
-base URL and its key are set."""
+"""Tests the Responses API with OpenAI's client for Python: functions, custom tools, schemas and
+streams. Only its base URL and its key are set. The client is strict: a reply or an event that doesn't
+match its types is an error."""
 
 import json
 
 from openai import OpenAI
 from pydantic import BaseModel
-from scripted import BASE_URL, a_caller, calls, each_model_is_charged_its_fare, equal, functions, play, played, prove_of, results, says, statuses, version, wire
+from scripted import (
+    BASE_URL,
+    a_caller,
+    a_custom_tool_is_offered,
+    calls,
+    each_model_is_charged_its_fare,
+    equal,
+    functions,
+    play,
+    played,
+    prove_of,
+    refuses,
+    results,
+    says,
+    statuses,
+    version,
+    wire,
+)
 
 ASKED = {"role": "user", "content": "How is the weather in Paris and Oslo?"}
 CITIES = calls(("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Oslo"}))
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
 TOOLS = [{"type": "function", "name": "get_weather", "description": "The weather of a city.", "strict": True, "parameters": PARAMETERS}]
+REFUSAL = "I can't help with that."
+GRAMMAR = 'start: "add" NUMBER'
 
 
 class Weather(BaseModel):
@@ -20,19 +40,19 @@ class Weather(BaseModel):
 
 def a_client():
     person, key = a_caller()
-    return person, OpenAI(base_url=BASE_URL, api_key=key)
+    return person, OpenAI(base_url=BASE_URL, api_key=key, _strict_response_validation=True)
 
 
 def weather(call):
     return {"type": "function_call_output", "call_id": call.call_id, "output": f"Sunny in {json.loads(call.arguments)['city']}."}
 
 
-def asked(client, items):
-    return client.responses.create(model="gpt-4o", input=items, tools=TOOLS, store=False)
+def asked(client, items, tools=TOOLS):
+    return client.responses.create(model="gpt-4o", input=items, tools=tools, store=False)
 
 
-def streamed(client, items):
-    with client.responses.stream(model="gpt-4o", input=items, tools=TOOLS, store=False) as stream:
+def streamed(client, items, tools=TOOLS):
+    with client.responses.stream(model="gpt-4o", input=items, tools=tools, store=False) as stream:
         done = [event.name for event in stream if event.type == "response.function_call_arguments.done"]
         response = stream.get_final_response()
     equal(len(done), len([item for item in response.output if item.type == "function_call"]))
@@ -62,6 +82,31 @@ def an_answer_is_parsed_into_a_class():
     person.has_paid_for(1)
 
 
+def a_refusal_is_parsed_into_no_class():
+    person, client = a_client()
+    play(refuses(REFUSAL))
+    response = client.responses.parse(model="gpt-4o", input=[ASKED], text_format=Weather)
+    [part] = response.output[0].content
+    equal((response.output_parsed, part.type, part.refusal), (None, "refusal", REFUSAL))
+    person.has_paid_for(1)
+
+
+def a_custom_tool_is_called_with_a_text():
+    for grammar, format in [(None, {"type": "text"}), (GRAMMAR, {"type": "grammar", "syntax": "lark", "definition": GRAMMAR})]:
+        for ask in [asked, streamed]:
+            person, client = a_client()
+            tool = {"type": "custom", "name": "calculate", "description": "Adds numbers.", "format": format}
+            play(calls(("calculate", {"input": "add 7"})), says("Seven."))
+            [call] = ask(client, [ASKED], [tool]).output
+            equal((call.type, call.name, call.input), ("custom_tool_call", "calculate", "add 7"))
+            result = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "7"}
+            equal(ask(client, [ASKED, call, result], [tool]).output_text, "Seven.")
+            one, other = played()
+            a_custom_tool_is_offered(one, grammar)
+            equal(results(other), ["7"])
+            person.has_paid_for(2)
+
+
 def a_lost_reply_in_the_middle_of_a_loop_is_replayed_with_its_calls_and_paid_once():
     for ask in [asked, streamed]:
         person, client = a_client()
@@ -83,6 +128,8 @@ prove_of(
     f"openai {version('openai')}, Responses API",
     calls_go_out_and_results_come_back_whole_and_in_pieces,
     an_answer_is_parsed_into_a_class,
+    a_refusal_is_parsed_into_no_class,
+    a_custom_tool_is_called_with_a_text,
     a_lost_reply_in_the_middle_of_a_loop_is_replayed_with_its_calls_and_paid_once,
     the_named_model_answers_at_its_price,
 )

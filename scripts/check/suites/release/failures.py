@@ -161,7 +161,7 @@ def check_stacks():
     with Cloud([]).replaces_aws():
         code, text = said(script("restore").main, ["nowhere", "2026-11-21T10:00:00Z"])
     assert code == 1 and "Neither a stack nowhere with a UsersTable is in eu-central-1, nor a table nowhere-UsersTable-*" in text, text
-    tables = [f"--table={table}Table={table}" for table in ("Users", "Tokens", "Keys", "Chats", "Ledger")]
+    tables = [f"--table={table}Table={table}" for table in ("Users", "Tokens", "Keys", "Chats", "Ledger", "Files")]
     with Cloud(refusals={"DescribeTable": ("ResourceNotFoundException", "x")}).replaces_aws():
         code, text = said(script("restore").main, ["farebox-prod", "--adopt", *tables])
     assert code == 1 and "There is no table Users." in text, text

@@ -104,6 +104,39 @@ def chat():
     return call("POST", "/api/chat/", MAIN, json={"message": "hi"}).json()["id"]
 
 
+def folder():
+    """Returns the id of a folder. An account has at most 30."""
+    for known in call("GET", "/api/folders/", MAIN).json():
+        return known["id"]
+    return call("POST", "/api/folders/", MAIN, json={"name": "Travel"}).json()["id"]
+
+
+def file():
+    files = [{"name": "a.txt", "text": "one"}]
+    return call("POST", "/api/chat/", MAIN, json={"message": "hi", "attachments": files}).json()["files"][0]["id"]
+
+
+def share():
+    """Shares a chat. Each author is new, because an account can share only a few chats an hour."""
+    author = register()
+    message = call("POST", "/api/chat/", author, json={"message": "hi"}).json()
+    return call("POST", "/api/user/shares/", author, json={"conversation_id": message["conversation_id"]}).json()
+
+
+# An address can send only a few reports an hour.
+reports = itertools.count()
+
+
+def reported():
+    """Returns the ids of a shared chat and of a report about it."""
+    link = share()["link"]
+    if next(reports) >= 3:
+        return {"id": str(uuid.uuid4()), "report": str(uuid.uuid4())}
+    call("POST", f"/api/shares/{link}/reports/", json={"reason": "spam"})
+    newest = call("GET", "/api/admin/shares/", ADMINISTRATOR).json()[0]
+    return {"id": newest["share_id"], "report": newest["id"]}
+
+
 def sent_key():
     """Returns the idempotency key of an answered message."""
     key = uuid.uuid4().hex
@@ -161,16 +194,23 @@ IDS = {
     "admin_ledger": lambda: MAIN["id"],
     "admin_password_reset": user_with_address,
     "admin_sessions_end": user,
+    "admin_share_end": lambda: share()["id"],
+    "admin_share_report_dismiss": reported,
     "admin_user": lambda: MAIN["id"],
     "admin_user_change": user,
     "admin_user_delete": user,
     "api_key_revoke": api_key,
     "chat_delete": chat,
     "chat_read": chat,
+    "file_read": file,
     "conversation": chat,
     "conversation_delete": chat,
     "conversation_rename": chat,
+    "folder_change": folder,
+    "folder_delete": folder,
     "session_end": session,
+    "share": lambda: {"link": share()["link"]},
+    "share_report": lambda: {"link": share()["link"]},
     "model": lambda: "echo",
 }
 
@@ -230,7 +270,7 @@ def search(operation, query):
         query["q"] = "somebody"
     # A query for a single message contains only the message and its user.
     if operation == "admin_chats" and query.get("chat_id"):
-        query = {name: value for name, value in query.items() if name not in ("q", "from", "to")} | {"user_id": MAIN["id"]}
+        query = {name: value for name, value in query.items() if name not in ("q", "from", "to", "model")} | {"user_id": MAIN["id"]}
     # A search can't be sorted.
     if query.get("sort"):
         query.pop("q", None)
@@ -239,6 +279,9 @@ def search(operation, query):
             query[day] = max(query[day], "1970-01-01")
     if query.get("from"):
         query["to"] = max(query.get("to") or str(date.today()), query["from"])
+    # An export of addresses needs the ids of users.
+    if operation == "admin_export":
+        query["users"] = MAIN["id"]
     if operation == "admin_figures" and query.get("from"):
         query["from"] = max(query["from"], str(date.fromisoformat(query["to"]) - timedelta(days=365)))
     return query
@@ -300,6 +343,14 @@ def complete(operation, body):
         body.pop("models", None)
     if operation == "admin_models_change":
         body["list"] = None
+    # No pattern can describe a harmless SVG.
+    if operation == "admin_brand_change" and isinstance(body.get("brand"), dict):
+        body["brand"] = {field: value for field, value in body["brand"].items() if field != "logo"}
+        # Only some pairs of colours can be read.
+        if {"color", "dark_color"} & body["brand"].keys():
+            body["brand"] |= {"color": "#1a4fa3", "dark_color": "#8ab4f8"}
+    if operation == "share_create" and next(numbers) % 2:
+        body["conversation_id"] = body["last_message_id"] = chat()
     if operation == "chat_stop" and next(numbers) % 2:
         body["idempotency_key"] = sent_key()
     # The schema can't generate the id of a message that the user has paid for.
@@ -324,6 +375,10 @@ def complete(operation, body):
             if part["type"] == "file":
                 part["file"] = {"file_data": "data:text/plain;base64,aGk="}
         body["messages"].append({"role": "user", "content": "hi"})
+        # No schema can say that each custom tool must have its own name.
+        for tool in body.get("tools") or []:
+            if tool.get("custom"):
+                tool["custom"] = {**tool["custom"], "name": f"tool-{next(numbers)}"}
     if operation == "responses":
         # For the same reasons, keep only the items that are messages.
         for field in ("tool_choice", "text"):
@@ -344,8 +399,14 @@ def complete(operation, body):
         is_text = lambda message: isinstance(message.get("content"), str) and message.get("role") in ("user", "assistant", "system")
         body["messages"] = [message for message in body["messages"] if is_text(message)]
         body["messages"].append({"role": "user", "content": "hi"})
+    # The schema doesn't say that a file has either a text or a picture, whose bytes are checked.
+    if body.get("attachments"):
+        body["attachments"] = [{"name": f"{number}.txt", "text": "one"} for number, _ in enumerate(body["attachments"])]
     if operation.startswith("chat") and body.get("conversation_id"):
         body["conversation_id"] = chat()
+        # Only the first message of a conversation can choose its folder, or be temporary.
+        body.pop("folder_id", None)
+        body.pop("temporary", None)
         # A conversation's id is the id of its first message, so it is a valid parent.
         if body.get("after") not in (None, "", "start"):
             body["after"] = body["conversation_id"]
@@ -375,7 +436,8 @@ def before_load_schema(context, raw_schema):
 
 
 def form(body):
-    """Converts a body to a form's fields: strings, without null values."""
+    """Converts a body to a form's fields: strings, without null values and files."""
+    body = {field: value for field, value in body.items() if field != "attachments"}
     texts = {field: value[-1] if isinstance(value, list) and value else value for field, value in body.items()}
     return {field: value if isinstance(value, str) else json.dumps(value) for field, value in texts.items() if value is not None}
 
@@ -392,11 +454,17 @@ def refresh(case):
 
 
 def page(case):
-    """Returns the cursor of the second page, if there is one."""
+    """Returns the query for the second page, if there is one."""
     account = ADMINISTRATOR if is_administration(case) else MAIN
     query = {name: value for name, value in case.query.items() if name != "cursor"}
     path = case.operation.path.format(**case.path_parameters)
-    following = call("GET", path, account, params=query | {"limit": 1}).links.get("next")
+    try:
+        following = call("GET", path, account, params=query | {"limit": 1}).links.get("next")
+    except requests.HTTPError as error:
+        if error.response.status_code != 404:
+            raise
+        # The path contains an id of the document's examples.
+        return query
     cursor = re.search("cursor=([^&]+)", following["url"]).group(1) if following else None
     return query | ({"cursor": cursor} if cursor else {})
 
@@ -424,7 +492,7 @@ def before_call(context, case, kwargs):
     key = (case.headers or {}).get("Idempotency-Key")
     if key:
         case.headers["Idempotency-Key"] = (key + uuid.uuid4().hex)[-255:]
-    if case.query:
-        case.query = search(operation, dict(case.query))
+    if case.query or operation == "admin_export":
+        case.query = search(operation, dict(case.query or {}))
     if has_cursor:
         case.query = page(case)

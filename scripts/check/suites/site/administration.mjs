@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { SITE, ask, fitsItsBox, journeys, looksRight, mailedLink, manage, newPage, newUser } from "./lib/browser.mjs";
+import { SITE, ask, fitsItsBox, journeys, looksRight, mailedLink, manage, newPage, newUser, replyTo } from "./lib/browser.mjs";
 
 const admin = { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD };
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -79,6 +79,9 @@ await journeys({
     await adjust(page, "Take away", FIRST_GRANT + 1, "Too much");
     await page.getByText("can't go below zero").waitFor();
     assert.equal(await focused(page), "Tokens");
+    // The focus is already in the field, so only an announcement tells of the error.
+    await page.getByLabel("Tokens", { exact: true }).press("Enter");
+    await page.getByRole("status").filter({ hasText: "can't go below zero" }).waitFor({ state: "attached" });
     for (const wrong of ["0", "1.5x", "many", "-5"]) {
       await adjust(page, "Give", wrong, "No number");
       await page.getByText("Enter a whole number from 1 to").waitFor();
@@ -132,7 +135,7 @@ await journeys({
     await chat.getByText("Your session has ended").waitFor();
     await logIn(chat, bob);
     await chat.getByText("Incorrect username or password.").waitFor();
-    assert.equal((await bob.api("GET", "api/tokens/", null)).status, 401);
+    assert.equal((await replyTo(bob.api("GET", "api/tokens/"))).status, 401);
 
     await decide(page, "Reactivate");
     await page.getByText(`${bob.name} is active again.`).waitFor();
@@ -276,7 +279,7 @@ await journeys({
     for (const name of ["a robot", "a script", "a phone"]) {
       keys.push((await ann.api("POST", "api/user/api-keys/", { name })).body.key);
     }
-    const works = async (key) => (await ask("GET", "v1/models", null, key)).status === 200;
+    const works = async (key) => (await replyTo(ask("GET", "v1/models", null, key))).status === 200;
     const page = await adminPage();
     await openUser(page, ann);
     await page.getByRole("button", { name: "Revoke a script" }).click();
@@ -291,7 +294,7 @@ await journeys({
     await page.getByText("The account has no API keys.").waitFor();
     await page.getByRole("button", { name: "Revoke all keys" }).waitFor({ state: "hidden" });
     assert.deepEqual(await Promise.all(keys.map(works)), [false, false, false]);
-    assert.equal((await ann.api("GET", "api/tokens/", null)).status, 200);
+    await ann.api("GET", "api/tokens/");
 
     assert.deepEqual(await actsOn(page, ann), [
       [`Revoked all API keys of ${ann.name}`, "you", "A theft"],
@@ -374,6 +377,11 @@ await journeys({
       assert.deepEqual(names.toSorted(), users.map(({ name }) => name).toSorted());
       assert.equal(await page.getByRole("button", { name: "Show more users" }).count(), 0);
     }
+    const order = page.getByLabel("Order");
+    const shown = () => order.evaluate(({ selectedOptions: [chosen], disabled }) => [chosen.text, disabled]);
+    assert.deepEqual(await shown(), ["By name", true]);
+    await search.fill("");
+    assert.deepEqual(await shown(), ["Newest first", false]);
     await search.fill("nobody-is-called-this");
     await page.getByText("No results for “nobody-is-called-this”.").waitFor();
     await page.goBack();
@@ -453,6 +461,7 @@ await journeys({
     await page.getByRole("link", { name: "Statistics" }).click();
     const sums = page.getByRole("region", { name: "All accounts" });
     await sums.getByText("Tokens in all balances").waitFor();
+    await sums.getByText(/^[\d,]+ tokens outstanding$/).waitFor();
     const counted = await sums.locator("dd").allInnerTexts();
     assert(number(counted[0]) >= 3 && number(counted[1]) >= 1 && number(counted[4]) >= 9_000_000, counted.join(" "));
   },
@@ -471,7 +480,7 @@ await journeys({
     const file = `user,tokens,reason\n${ann.name},500,"For you, Ann"\n${ben.email},50\nno-such-user,5\n${ann.name},5\n`;
     await choose(file);
     await page.getByRole("button", { name: "Preview" }).click();
-    const preview = page.getByRole("region", { name: "Preview" });
+    const preview = page.getByRole("region", { name: "Preview", exact: true });
     await preview.getByRole("heading", { name: "2 of 4 rows ready" }).waitFor();
     const results = async () => (await rows(preview)).map((row) => row.at(-1));
     assert.deepEqual(await results(), ["Ready", "Ready", "No such user", "Listed more than once"]);
@@ -497,9 +506,9 @@ await journeys({
     await elsewhere.getByLabel("File", { exact: true }).setInputFiles({ name: "gifts.csv", mimeType: "text/csv", buffer: Buffer.from(file) });
     await elsewhere.getByLabel("Reason", { exact: true }).fill("A gift");
     await elsewhere.getByRole("button", { name: "Preview" }).click();
-    const other = elsewhere.getByRole("region", { name: "Preview" });
+    const other = elsewhere.getByRole("region", { name: "Preview", exact: true });
     await other.getByRole("heading", { name: "0 of 4 rows ready" }).waitFor();
-    await other.getByText("2 rows of this file were granted before, with the same reason, and aren't granted again.").waitFor();
+    await other.getByText("2 rows were granted before, with the same reason, and aren't granted again.").waitFor();
     assert.match((await rows(other))[1].at(-1), /^Already granted on .* by root$/);
     assert.equal(await other.getByRole("button", { name: /^Grant/ }).count(), 0);
     for (const [user, tokens] of [[ann, 500], [ben, 50]])
@@ -553,6 +562,7 @@ await journeys({
     await page.waitForURL("**/admin/#/figures?days=30&top=chats");
     await top.locator('[aria-current="true"]', { hasText: "By messages" }).waitFor();
     assert.equal(await focused(page), "By messages");
+    await page.waitForFunction(() => !document.querySelector("main [aria-busy='true']"));
     const most = (await rows(top)).map((row) => number(row[1]));
     assert(most.length > 0 && most[0] > 0 && most.length <= 20, most.join(" "));
     assert.deepEqual(most, most.toSorted((a, b) => b - a));
@@ -576,6 +586,53 @@ await journeys({
     await page.getByText("Counting").waitFor();
     told = true;
     await page.locator(".lead", { hasText: "5 Jan 2026 to 14 Jan 2026" }).waitFor();
+  },
+
+  async "calls to models are plotted by day, and listed"() {
+    const ann = await newUser("ann");
+    await ann.api("POST", "api/chat/", { message: "Hello!" });
+    const page = await adminPage("#/figures?days=7");
+    const card = page.getByRole("region", { name: "Calls to models" });
+    const plot = (name) => page.getByRole("slider", { name });
+    const said = (name) => plot(name).getAttribute("aria-valuetext");
+    await card.getByText("A message causes several calls").waitFor();
+    assert.match(await said(/^Calls by day/), /: [1-9][\d,]* calls, so far$/);
+    assert.match(await said(/^Failed calls by day/), /: [\d.]+% failed, so far$/);
+    assert.match(await said(/^Time until answers are complete by day/), /: [\d.,]+ sec for half of the answers, [\d.,]+ sec for 95% of the answers, so far$/);
+    await plot(/^Time until answers are complete by day/).focus();
+    await page.keyboard.press("Home");
+    assert.equal(await plot(/^Time until answers are complete by day/).getAttribute("aria-valuenow"), "0");
+    await card.getByText("The calls as a table").click();
+    const table = page.getByRole("region", { name: "Calls to parrot day by day" });
+    const [today] = await rows(table);
+    assert(number(today[1]) >= 1, today.join(" "));
+    assert.match(today[2], /^\d+ \([\d.]+%\)$/);
+    assert.match(today[6], /^[\d.,]+ sec$/);
+
+    // Another model was called more often, and only failed.
+    await page.route("**/api/admin/figures/*", async (route) => {
+      const reply = await route.fetch();
+      const figures = await reply.json();
+      const unknown = { first_token_p50: null, first_token_p95: null, answer_p50: null, answer_p95: null };
+      figures.days.at(-2).calls = [{ model: "broken", calls: 1_000_000, failed: 1_000_000, ...unknown }];
+      await route.fulfill({ json: figures });
+    });
+    await page.getByRole("link", { name: "30 days" }).click();
+    await page.getByRole("region", { name: "Calls to broken day by day", includeHidden: true }).waitFor({ state: "attached" });
+    assert.match(await said(/^Calls by day/), /: 0 calls, so far$/);
+    assert.match(await said(/^Failed calls by day/), /: no data failed, so far$/);
+    await plot(/^Failed calls by day/).focus();
+    await page.keyboard.press("ArrowLeft");
+    assert.match(await said(/^Failed calls by day/), /: 100% failed$/);
+    await card.getByLabel("Model", { exact: true }).selectOption("parrot");
+    await page.getByRole("region", { name: "Calls to parrot day by day", includeHidden: true }).waitFor({ state: "attached" });
+    assert.match(await said(/^Calls by day/), /: [1-9][\d,]* calls, so far$/);
+    await looksRight(page, "admin-calls");
+    await page.unroute("**/api/admin/figures/*");
+
+    await page.goto(`${SITE}admin/#/figures?from=2026-01-05&to=2026-01-14`);
+    await card.getByText("No calls are recorded for these days.").waitFor();
+    assert.equal(await plot(/^Calls by day/).count(), 0);
   },
 
   async "the audit log shows the act, the user and the reason"() {
@@ -781,25 +838,38 @@ await journeys({
     assert.deepEqual(whats, ["“Explain it again” · answer · API key a program", "“Explain compound interest” · answer", "Grant"]);
     assert.match((await rows(table))[0][0], /\d\d:\d\d:\d\d$/);
 
-    await table.getByRole("button", { name: "Refund" }).first().click();
+    const other = await adminPage();
+    await openUser(other, ida);
+    await part(other, "Statement");
+    await other.getByText("“Explain it again”").waitFor();
+
+    await table.getByRole("button", { name: "Refund “Explain it again”" }).click();
     const dialog = page.getByRole("dialog");
     await dialog.getByText(`100 tokens return to ${ida.name}'s balance.`).waitFor();
     assert.match(await dialog.getByLabel("Reason").inputValue(), /^Refund of the answer of \d/);
     await dialog.getByRole("button", { name: "Refund", exact: true }).click();
     await page.getByText(`Refunded. ${ida.name} has 3,900 tokens now.`).first().waitFor();
     await table.getByText("Refunded", { exact: true }).waitFor();
+    assert.equal(await focused(page), "Refunded");
+    await table.getByText("Refund of the answer of").waitFor();
+    assert.deepEqual((await rows(table))[0].slice(2, 4), ["+100", "3,900"]);
     assert.equal((await ida.api("GET", "api/tokens/")).body.tokens, 3900);
 
-    // Another page still shows the button, but the server refuses a second refund.
-    const other = await adminPage();
-    await openUser(other, ida);
-    await part(other, "Statement");
-    await other.getByText("Refund of the answer of").waitFor();
+    // Another page still shows the button, but the server refuses a second refund, whatever its reason.
+    const again = other.getByRole("dialog").getByRole("button", { name: "Refund", exact: true });
+    const already = "This answer has already been refunded. Nothing was changed.";
     await other.getByRole("button", { name: "Refund" }).first().click();
     await other.getByRole("dialog").getByLabel("Reason").fill("once more");
-    await other.getByRole("dialog").getByRole("button", { name: "Refund", exact: true }).click();
-    await other.getByRole("dialog").getByText("This answer has already been refunded. Nothing was changed.").waitFor();
+    await again.click();
+    await other.getByRole("dialog").getByText(already).waitFor();
+    await other.getByRole("button", { name: "Cancel" }).click();
+    await other.getByRole("button", { name: "Refund" }).first().click();
+    await again.click();
+    await other.getByText(already).first().waitFor();
     assert.equal((await ida.api("GET", "api/tokens/")).body.tokens, 3900);
+    await other.reload();
+    await other.getByText("Refunded", { exact: true }).waitFor();
+    assert.equal(await other.getByRole("button", { name: "Refund" }).count(), 1);
 
     // A row links to its message, and the range of days filters the rows.
     await page.getByLabel("To", { exact: true }).fill("2020-01-01");
@@ -892,7 +962,7 @@ await journeys({
         await page.getByLabel("File", { exact: true }).setInputFiles({ name: "grants.csv", mimeType: "text/csv", buffer: Buffer.from("nobody-at-all,5\n") });
         await page.getByLabel("Reason", { exact: true }).fill("a gap");
         await page.getByRole("button", { name: "Preview" }).click();
-        await page.getByRole("region", { name: "Preview" }).waitFor();
+        await page.getByRole("region", { name: "Preview", exact: true }).waitFor();
       }
       const touching = await page.evaluate(() => {
         const boxes = [...document.querySelectorAll("main :is(.card, .table-box, .toolbar > .button)")].filter((box) => box.checkVisibility());
@@ -958,6 +1028,8 @@ await journeys({
           if (view === "figures") {
             await page.getByText("The same numbers as a table").click();
             await fitsItsBox(page.getByRole("region", { name: "Statistics day by day" }), "the days");
+            await page.getByText("The calls as a table").click();
+            await fitsItsBox(page.getByRole("region", { name: /^Calls to .* day by day$/ }), "the calls");
           }
           await showsCurrent(page, "Administration");
           await looksRight(page, `admin-${view.replace("/", "-")}-${width}-${colorScheme}`);

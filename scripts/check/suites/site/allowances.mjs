@@ -141,7 +141,7 @@ await journeys({
   async "a refusal names the next day to a page that is open since yesterday"() {
     const server = await newServerOf("300/day");
     const { ann, page } = await oldPage(server, 0);
-    for (let count = 1; count <= 3; count += 1) assert.equal((await ann.api("POST", "api/chat/", { message: "Elsewhere" })).status, 200);
+    for (let count = 1; count <= 3; count += 1) await ann.api("POST", "api/chat/", { message: "Elsewhere" });
     // The page shows the refusal's message.
     await page.route("**/api/tokens/", (route) => route.abort());
     await say(page, "One too many");

@@ -7,6 +7,7 @@ import { alike, document, grown, script, whole } from "./lib/in-node.mjs";
 import { PAYLOADS } from "./lib/payloads.mjs";
 
 const { partsOf, withoutReasoning } = await script("markdown/prose.js");
+const { draw, plainText } = await script("markdown/draw.js");
 const { default: MarkdownIt } = await script("vendor/markdown-it/markdown-it.esm.min.mjs");
 const { default: highlighter } = await script("vendor/highlight/highlight.min.mjs");
 const { default: temml } = await script("vendor/temml/temml.min.mjs");
@@ -154,8 +155,8 @@ proves("links lead to web sites and e-mail addresses alone", () => {
   assert.equal(whole("See https://xn--80ak6aa92e.com").textContent, "See https://xn--80ak6aa92e.com");
 });
 
-const HTML = new Set("a blockquote br code del div em figcaption figure h3 h4 h5 h6 hr kbd li mark ol p pre span strong sub sup table tbody td th thead tr ul".split(" "));
-const ATTRIBUTES = /^(?:aria-label|class|dir|href|rel|role|scope|start|tabindex|target|title)$/i;
+const HTML = new Set("a blockquote br code del details div em figcaption figure h3 h4 h5 h6 hr kbd li mark ol p pre span strong sub summary sup table tbody td th thead tr ul".split(" "));
+const ATTRIBUTES = /^(?:aria-label|class|dir|href|open|rel|role|scope|start|tabindex|target|title)$/i;
 
 proves(`${PAYLOADS.length} answers that try to run a script become texts, links and formulas`, () => {
   for (const payload of PAYLOADS) {
@@ -177,7 +178,8 @@ proves(`${PAYLOADS.length} answers that try to run a script become texts, links 
 });
 
 proves("an answer that grows ends as one that is there at once", () => {
-  const texts = [...PAYLOADS, "# a\n\n### b\n\n$$\nx\n$$\n\n[x][1]\n\n- a\n- b\n\n  $$\n  y\n  $$\n\n```js\nlet a = 1;\n```\n\n| a | b |\n|:-:|--:|\n| 1 | 2 |\n\n[1]: https://example.com\n"];
+  const part = "<details>\n<summary>t</summary>\n\n[x][1]\n\n```js\nlet a = 1;\n```\n\n</details>\n\nafter\n\n[1]: https://example.com\n";
+  const texts = [...PAYLOADS, part, `- a\n${part.replaceAll(/^(?=.)/gm, "  ")}`, "# a\n\n### b\n\n$$\nx\n$$\n\n[x][1]\n\n- a\n- b\n\n  $$\n  y\n  $$\n\n```js\nlet a = 1;\n```\n\n| a | b |\n|:-:|--:|\n| 1 | 2 |\n\n[1]: https://example.com\n"];
   for (const text of texts) assert(alike(grown(text, 3), whole(text)), text);
   assert.equal(grown(texts.at(-1)).querySelector("p a").getAttribute("href"), "https://example.com/");
 });
@@ -220,6 +222,75 @@ proves("only a few elements without attributes aren't text", () => {
     assert.equal(shown.textContent, text);
   }
   assert.equal(whole("`<sub>a</sub>`").querySelectorAll("sub").length, 0);
+});
+
+/** Returns what an answer shows, without attributes and buttons, with an open part as `<details open>`. */
+function outline(text) {
+  const element = whole(text);
+  element.querySelectorAll("button").forEach((button) => button.remove());
+  for (const part of element.querySelectorAll("*"))
+    for (const { name } of [...part.attributes]) if (name !== "open") part.removeAttribute(name);
+  return element.innerHTML;
+}
+
+const folded = (title, content, open = "") => `<details${open}><summary>${title}</summary>${content}</details>`;
+
+proves("details are collapsible parts with Markdown inside", () => {
+  const shown = {
+    "<details>\n<summary>A *title*</summary>\n\nText **b**\n\n- c\n\n</details>\n\nafter": folded("A <em>title</em>", "<p>Text <strong>b</strong></p><ul><li>c</li></ul>") + "<p>after</p>",
+    "before\n<details open><summary>t</summary>x</details>\nafter": `<p>before</p>${folded("t", "<p>x</p>", " open")}<p>after</p>`,
+    "<DETAILS class='open y' OPEN=''>\n  <summary>\n    t\n  </summary>\nx\n</DETAILS>": folded("t", "<p>x</p>", " open"),
+    "<details title='an open one'>\n</details>": folded("Details", ""),
+    "<details><summary><b>t</b> of `<b>`</summary>\n# x\n</details>": folded("t of <code>&lt;b&gt;</code>", "<p><strong>x</strong></p>"),
+    "<details><summary>a</summary><details><summary>b</summary>x</details></details> y": folded("a", `${folded("b", "<p>x</p>")}<p>y</p>`),
+    "<details><summary>a</summary>\n\n> <details>\n> <summary>b</summary>\n>\n> x\n> </details>\n\ny\n\n</details>\nz": folded("a", `<blockquote>${folded("b", "<p>x</p>")}</blockquote><p>y</p>`) + "<p>z</p>",
+    "1. a\n\n   <details>\n   <summary>t</summary>\n\n   ```\n   </details>\n   ```\n\n   </details>\n2. b": `<ol><li><p>a</p>${folded("t", "<figure><figcaption><span>text</span></figcaption><pre><code>&lt;/details&gt;</code></pre></figure>")}</li><li><p>b</p></li></ol>`,
+    "<details><summary>t</summary>\nEnd it with `</details>`, or </details> here.\n</details>\ny": folded("t", "<p>End it with <code>&lt;/details&gt;</code>, or &lt;/details&gt; here.</p>") + "<p>y</p>",
+    // A part without an end continues to the end of the text.
+    "<details><summary>t</summary>\n\na\n\nb": folded("t", "<p>a</p><p>b</p>"),
+    "<details><summary>a title": folded("a title", ""),
+    "<details>\n<summary>a title\n\nx": folded("a title", "<p>x</p>"),
+    "- <details><summary>t</summary>\n\n  a\n\nb": `<ul><li>${folded("t", "<p>a</p>")}</li></ul><p>b</p>`,
+  };
+  for (const [text, wanted] of Object.entries(shown)) assert.equal(outline(text), wanted, text);
+  // The title of a part in an excerpt has no tags.
+  assert.equal(plainText("<details><summary>a **b**</summary>\n\nc\n</details>\n\nd").replace(/ +/g, " ").trim(), "a b c d");
+});
+
+proves("details elsewhere, and other tags in them, are text", () => {
+  for (const text of ["<details> is an element", "a <details><summary>b</summary>c</details>", "`<details>`", "    <details>", "<detailsx>", "</details>", "<summary>a</summary>", "**<details>**", "| a |\n|---|\n| <details> |"])
+    assert.equal(whole(text).querySelectorAll("details, summary").length, 0, text);
+  const element = whole("<details onclick=alert(1) ontoggle='alert(1)' open id=x style='color: red'><summary onclick=alert(1)><img src=x onerror=alert(1)>t</summary>\n<script>alert(1)</script>\n</details>");
+  assert.deepEqual([...element.querySelectorAll("*")].map(({ localName }) => localName), ["details", "summary", "p"]);
+  assert.deepEqual([...element.firstChild.attributes].map(({ name }) => name).sort(), ["class", "open"]);
+  assert.equal(element.querySelector("summary").attributes.length, 0);
+  assert.equal(element.textContent, "<img src=x onerror=alert(1)>t<script>alert(1)</script>");
+  // Parts are nested up to a maximum depth.
+  const deep = whole("<details>\n".repeat(50));
+  assert.equal(deep.querySelectorAll("details").length, 8);
+  assert(deep.textContent.includes("<details>"));
+});
+
+proves("a growing part shows no tag, and stays as its reader left it", () => {
+  const text = "<details>\n<summary><b>A *title*</b></summary>\n\nText\n\n<details open><summary>b</summary>\n\n```js\nc\n```\n</details>\n\n</details>\n\nafter";
+  for (let end = "<details>".length; end <= text.length; end += 1) {
+    const { textContent, childNodes } = whole(text.slice(0, end));
+    assert(!textContent.includes("<"), textContent);
+    assert.equal(childNodes[0].localName, "details");
+  }
+  assert(alike(grown(text), whole(text)));
+  const element = document.createElement("div");
+  draw(element, text.slice(0, 60));
+  const part = element.querySelector("details");
+  part.setAttribute("open", "");
+  draw(element, text);
+  assert.equal(element.querySelector("details"), part);
+  assert(part.hasAttribute("open"));
+  const inner = part.querySelector("details");
+  assert(inner.hasAttribute("open"));
+  inner.removeAttribute("open");
+  draw(element, `${text} that`);
+  assert(!inner.hasAttribute("open") && element.contains(inner));
 });
 
 proves("footnotes are raised numbers, and tasks have a box", () => {
@@ -271,6 +342,7 @@ proves("no answer takes long", () => {
   // The libraries take quadratic or cubic time for these texts.
   odd.push(...Object.entries({ bash: "a", cpp: "A", csharp: "function ", ini: "a", java: "$", markdown: "[a](" }).map(([language, part]) => fenced(language, fill(part))));
   odd.push(Array(16).fill(`$$\n\\begin{matrix}${"&".repeat(3900)}\\end{matrix}\n$$`).join("\n\n"));
+  odd.push(fill("<details>"), fill("<details>\n"), fill("<details><summary>"), fill("<details>\n</details>\n"), fill("<details>\n```\n"), `<details>${fill(" ")}`, `<details><summary>${fill("<b")}`, `<details>\n${fill("a `b </details> ")}`, `<details>\n${fill("`")}a`, `<details>\n${fill("> - ")}`);
   odd.push(fill("<sub>"), `${fill("<sub><kbd>")}</kbd></sub>`, fill("<sub>a</sub>"), fill("[^1]"), fill("[^1]: a\n"));
   let worst = ["", 0];
   for (const text of odd) {

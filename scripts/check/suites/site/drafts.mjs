@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { SITE, ask, finish, journeys, newPage, newUser } from "./lib/browser.mjs";
-import { answered, chatPage, heading, logIn, newChat, said, say } from "./lib/chatting.mjs";
+import { answered, chatPage, focused, heading, holdsTokens, logIn, newChat, said, say } from "./lib/chatting.mjs";
 
 const UNSENT = "Not sent yet";
 
@@ -78,6 +78,7 @@ await journeys({
     const page = await chatPage(ann);
     await say(page, `Silently ${ann.name}`);
     await page.getByText("Thinking").waitFor();
+    await holdsTokens(ann);
     await box(page).pressSequentially(UNSENT);
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Edit message" }).click();
@@ -133,6 +134,62 @@ await journeys({
     assert.equal(await (await edit()).inputValue(), UNSENT);
     await page.getByRole("button", { name: "Cancel" }).click();
     assert.equal(await (await edit()).inputValue(), "Hello!");
+  },
+
+  async "Escape asks before an edited message is lost"() {
+    const page = await chatPage(await newUser("ann"));
+    await say(page, "Hello!");
+    await answered(page);
+    const pencil = page.getByRole("button", { name: "Edit this message" });
+    const text = page.getByLabel("Edit the message");
+    // An unchanged text isn't lost.
+    await pencil.click();
+    await text.press("Escape");
+    await text.waitFor({ state: "detached" });
+    await pencil.click();
+    await text.fill(UNSENT);
+    await text.press("Escape");
+    const question = page.getByRole("dialog", { name: "Discard your text?" });
+    await question.getByRole("button", { name: "Cancel" }).click();
+    await question.waitFor({ state: "detached" });
+    assert.equal(await text.inputValue(), UNSENT);
+    assert.equal(await focused(page), "Edit the message");
+    await text.press("Escape");
+    await question.getByRole("button", { name: "Discard" }).click();
+    await text.waitFor({ state: "detached" });
+    assert.equal(await focused(page), "Edit this message");
+  },
+
+  async "a log-out asks before it discards unsent text"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const question = page.getByRole("dialog", { name: "Discard your text?" });
+    const logOut = async () => {
+      await page.getByRole("button", { name: "Your account" }).click();
+      await page.getByRole("button", { name: "Log out" }).click();
+    };
+    await box(page).fill(UNSENT);
+    await logOut();
+    await question.getByRole("button", { name: "Cancel" }).click();
+    await holds(page, UNSENT);
+    await page.goto(`${SITE}#/account/sessions`);
+    await page.getByRole("button", { name: "Log out everywhere" }).click();
+    await question.getByRole("button", { name: "Cancel" }).click();
+    assert.equal(await page.getByRole("dialog").count(), 0);
+    // The text in another chat counts too.
+    await page.goto(`${SITE}#/history`);
+    await logOut();
+    await question.getByRole("button", { name: "Log out" }).click();
+    await heading(page, "Log in");
+    await logIn(page, ann);
+    await heading(page, "What would you like to know?");
+    await holds(page, "");
+    // A message that was answered isn't asked about.
+    await say(page, "Hello!");
+    await answered(page);
+    await logOut();
+    await heading(page, "Log in");
+    assert.equal(await question.count(), 0);
   },
 
   async "Escape asks before a dialog's long text is lost"() {

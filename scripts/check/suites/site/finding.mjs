@@ -1,12 +1,22 @@
 // Journeys of users who look for something: chats by day, pinned chats, search results, single
-// messages, and the statement for a range of days.
+// messages, and the statement for a range of days, a model and an API key.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
+import { adminPage } from "./lib/administering.mjs";
 import { SITE, ask, journeys, looksRight, manage, newPage, newUser } from "./lib/browser.mjs";
 import { answered, chatPage, focused, heading, logIn, said, say } from "./lib/chatting.mjs";
+import { newServer } from "./lib/server.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
+
+/** A price list with two models. */
+const LIST = {
+  models: [
+    { name: "quick", via: ["openai"], fare: { message: PRICE } },
+    { name: "deep", via: ["openai"], fare: { message: 2 * PRICE } },
+  ],
+};
 
 const chats = (page) => page.getByRole("navigation", { name: "Chats" });
 const search = (page) => page.getByLabel("Search chats and messages");
@@ -76,7 +86,7 @@ await journeys({
     const page = await chatPage(ann);
     const second = await newPage({ beside: page });
     await second.goto(SITE);
-    await chats(second).getByRole("link", { name: "Talk one" }).waitFor();
+    for (const tab of [page, second]) await chats(tab).getByRole("link", { name: "Talk one" }).waitFor();
     const all = ["Talk three", "Talk two", "Talk one"];
     assert.deepEqual(await groups(page), [["Today", all]]);
     const choose = async (choice) => {
@@ -106,11 +116,11 @@ await journeys({
     assert.deepEqual(await groups(page), [["Today", ["Talk one", "Talk three", "Talk two"]]]);
     assert.equal((await ann.api("GET", `api/conversations/${one}/`)).body.pinned, false);
 
-    // A failed action is explained, and the list doesn't change.
+    // A chat that another device has deleted leaves the list when the page notices it.
     await ann.api("DELETE", `api/conversations/${one}/`);
     await choose("Pin");
-    await page.getByRole("alert").waitFor();
-    assert.equal((await groups(page)).length, 1);
+    await page.getByText("“Talk one” was deleted.").waitFor();
+    assert.deepEqual(await groups(page), [["Today", ["Talk three", "Talk two"]]]);
   },
 
   async "the search finds titles and messages and opens them"() {
@@ -230,6 +240,34 @@ await journeys({
     await search(page).waitFor({ state: "hidden" });
   },
 
+  async "the history is limited to days and to a model"() {
+    const ann = await newUser("ann");
+    await begin(ann, ["The first tram", "A bus"]);
+    const page = await chatPage(ann, { place: "#/history" });
+    const rows = page.locator(".chat-asked");
+    await rows.nth(1).waitFor();
+    const today = new Date().toISOString().slice(0, 10);
+    await page.getByLabel("From", { exact: true }).fill("2026-01-01");
+    await page.getByLabel("To", { exact: true }).fill("2026-01-31");
+    await page.getByLabel("To", { exact: true }).press("Enter");
+    await page.getByText("No messages of these days or this model").waitFor();
+    assert.match(page.url(), /#\/history\?from=2026-01-01&to=2026-01-31$/);
+    // Days in the wrong order are swapped.
+    await page.getByLabel("Search messages and answers").fill("tram first");
+    await page.getByLabel("From", { exact: true }).fill("2100-01-01");
+    await page.getByLabel("To", { exact: true }).fill(today);
+    await page.getByRole("button", { name: "Search" }).click();
+    await page.waitForURL(new RegExp(`from=${today}&to=2100-01-01$`));
+    await page.getByText("Messages and answers that contain “tram first”, from").waitFor();
+    assert.deepEqual(await texts(rows), ["The first tram"]);
+    await page.goto(`${SITE}#/history?model=no-such-model`);
+    await page.getByText("No messages of these days or this model").waitFor();
+    assert.equal(await page.getByLabel("Model").inputValue(), "no-such-model");
+    await page.getByRole("link", { name: "Show all messages" }).click();
+    await rows.nth(1).waitFor();
+    await looksRight(page, "history-filters");
+  },
+
   async "the history continues when its end is in view"() {
     const ann = await newUser("ann");
     await manage("adjust", ann.name, "1000", "--reason", "for a test");
@@ -258,7 +296,7 @@ await journeys({
     const answers = page.locator("tbody td a");
     await answers.nth(24).waitFor();
     const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) => row.cells[1].innerText));
-    assert.deepEqual(rows.slice(0, 3), ["Answer · its message was deleted", "“By a program” · answer · API key a program", "“Number 21” · answer"]);
+    assert.deepEqual(rows.slice(0, 3), ["Answer · its message was deleted or is temporary", "“By a program” · answer · API key a program", "“Number 21” · answer"]);
     const times = await page.locator("tbody time").allInnerTexts();
     assert.match(times[0], /\d\d:\d\d:\d\d$/);
     await answers.nth(24).click();
@@ -314,6 +352,7 @@ await journeys({
       await page.getByLabel("To", { exact: true }).fill(to);
       await page.getByRole("button", { name: "Show", exact: true }).click();
     };
+    assert.equal(await page.locator(".period select:visible").count(), 0, "there are no models or keys to choose from");
     await limit(day(-3), day(-2));
     await page.waitForURL(`**/#/statement?from=${day(-3)}&to=${day(-2)}`);
     await page.getByText("Your balance did not change on these days").waitFor();
@@ -339,8 +378,96 @@ await journeys({
     await page.getByRole("link", { name }).click();
     await page.waitForURL(new RegExp(`#/statement\\?from=${today.slice(0, 7)}-01&to=${today.slice(0, 7)}-(28|29|30|31)$`));
     await rows.nth(4).waitFor();
-    await page.getByRole("link", { name: "Show all days" }).click();
+    await page.getByRole("link", { name: "Show all changes" }).click();
     await page.waitForURL("**/#/statement");
     await rows.nth(4).waitFor();
+  },
+
+  async "the statement is limited to a model and an API key"() {
+    const { url } = await newServer(LIST);
+    const ann = await newUser("ann", { site: url });
+    const keys = [];
+    for (const name of ["a program", "an old program"]) keys.push((await ann.api("POST", "api/user/api-keys/", { name })).body);
+    const [program, old] = keys;
+    const completes = (key, model, content) => ask("POST", "v1/chat/completions", { model, messages: [{ role: "user", content }] }, key.key, url);
+    await ann.api("POST", "api/chat/", { message: "Quickly", model: "quick" });
+    await ann.api("POST", "api/chat/", { message: "Deeply", model: "deep" });
+    await completes(program, "quick", "By a program");
+    await completes(old, "deep", "By an old program");
+    await ann.api("DELETE", `api/user/api-keys/${old.id}/`);
+
+    const page = await chatPage(ann, { url, place: "#/statement" });
+    const rows = page.getByRole("region", { name: "Statement, newest first" }).locator("tbody tr");
+    const shown = () => rows.evaluateAll((all) => all.map((row) => [row.cells[1].querySelector("a").innerText, row.cells[2].innerText, row.cells[3].innerText]));
+    const [model, key] = ["model", "key"].map((name) => page.locator(`.period select[name=${name}]`));
+    const show = () => page.getByRole("button", { name: "Show", exact: true }).click();
+    await rows.nth(4).waitFor();
+    await rows.first().getByText("revoked API key").waitFor();
+    await key.locator("option", { hasText: "a program" }).waitFor({ state: "attached" });
+    assert.deepEqual(await model.locator("option").allTextContents(), ["All models", "quick", "deep"]);
+    const offered = (await key.locator("option").allTextContents()).sort();
+    assert.deepEqual(offered.slice(0, 1).concat(offered.slice(2)), ["All keys", "a program"]);
+    assert.match(offered[1], /^Revoked key, used on \d/);
+
+    await model.selectOption("deep");
+    await show();
+    await page.waitForURL("**/#/statement?model=deep");
+    await page.getByText("Charges for the model deep, newest first.").waitFor();
+    await rows.nth(1).waitFor();
+    // The balances also count the rows that aren't shown.
+    assert.deepEqual(await shown(), [["“By an old program”", "−200", "3,400"], ["“Deeply”", "−200", "3,700"]]);
+    await model.selectOption("");
+    await key.selectOption(program.id);
+    await show();
+    await page.waitForURL(`**/#/statement?key=${program.id}`);
+    await page.getByText("Charges by one API key, newest first.").waitFor();
+    await rows.first().waitFor();
+    assert.deepEqual(await shown(), [["“By a program”", "−100", "3,600"]]);
+    const coming = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Download CSV" }).click();
+    const file = await coming;
+    assert.equal(file.suggestedFilename(), "farebox-statement-key.csv");
+    assert.equal((await readFile(await file.path(), "utf8")).trimEnd().split("\r\n").length, 2);
+
+    await page.goto(`${url}#/statement?model=deep&key=${old.id}`);
+    await page.getByText("Charges for the model deep by one API key, newest first.").waitFor();
+    await rows.first().getByText("By an old program").waitFor();
+    assert.equal(await rows.count(), 1);
+    assert.match(await key.locator("option:checked").textContent(), /^Revoked key/);
+    await page.getByText("Totals by month, for all models and keys").waitFor();
+    await looksRight(page, "statement-filters");
+    await page.setViewportSize({ width: 320, height: 800 });
+    await looksRight(page, "statement-filters-narrow");
+    // Each label stays on one line.
+    const labels = await page.locator(".period-day > span").evaluateAll((all) => all.map((label) => label.offsetHeight));
+    assert(Math.max(...labels) < 40, labels.join());
+    await page.goto(`${url}#/statement?model=quick&key=${old.id}`);
+    await page.getByText("No charges match").waitFor();
+    await page.getByRole("link", { name: "Show all changes" }).click();
+    await page.waitForURL("**/#/statement");
+    await rows.nth(4).waitFor();
+
+    // Administrators have the same choices.
+    const office = await adminPage({ url }, `#/users/${ann.id}/statement`);
+    const listed = office.getByRole("region", { name: /^Statement of .*, newest first$/ }).locator("tbody tr");
+    const messages = () => listed.evaluateAll((all) => all.map((row) => row.cells[1].querySelector("a").innerText));
+    await listed.nth(4).waitFor();
+    await office.getByLabel("Model", { exact: true }).selectOption("deep");
+    await office.waitForURL("**/statement?model=deep");
+    await listed.nth(1).waitFor();
+    assert.deepEqual(await messages(), ["“By an old program”", "“Deeply”"]);
+    await office.getByLabel("API key").selectOption(old.id);
+    await office.waitForURL(`**/statement?model=deep&key=${old.id}`);
+    await listed.nth(1).waitFor({ state: "detached" });
+    await listed.first().waitFor();
+    assert.deepEqual(await messages(), ["“By an old program”"]);
+    await looksRight(office, "admin-statement-filters");
+    const saved = office.waitForEvent("download");
+    await office.getByRole("button", { name: "Download CSV" }).click();
+    assert.equal((await saved).suggestedFilename(), `statement-${ann.name}-deep-key.csv`);
+    // The address contains the choices.
+    await office.goto(`${url}admin/#/users/${ann.id}/statement?model=quick&key=${program.id}`);
+    await listed.first().getByText("By a program").waitFor();
+    assert.equal(await office.getByLabel("API key").locator("option:checked").textContent(), "a program");
   },
 });

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import path from "node:path";
+import { file, give, pdf, png } from "./lib/attachments.mjs";
 
 const { SITE, TOOLS = "target/site-tools", FIREFOX = "/usr/bin/firefox-esr", TIMEOUT = "30000" } = process.env;
 const puppeteer = createRequire(path.resolve(TOOLS, "package.json"))("puppeteer-core");
@@ -46,7 +47,11 @@ try {
   await page.mouse.move(700, 400);
   for (let turn = 0; turn < 20; turn += 1) await page.mouse.wheel({ deltaY: -30 });
   await text("Line 50 of");
-  assert((await fromEnd()) > 150, `the wheel scrolls up while the answer grows: ${await fromEnd()}`);
+  // The wheel scrolls up while the answer grows.
+  await page.waitForFunction(() => {
+    const main = document.getElementById("main");
+    return main.scrollHeight - main.scrollTop - main.clientHeight > 150;
+  });
 
   await page.keyboard.press("Escape");
   await text("You stopped this answer.");
@@ -100,12 +105,22 @@ try {
   const gutter = await page.$eval("#main", (main) => getComputedStyle(main).scrollbarGutter);
   assert.equal(gutter, "stable");
 
+  // Firefox also reads pictures and PDFs.
+  await page.goto(`${SITE}#/`);
+  await text("What would you like to know?");
+  await give(page, "drop", file("tower.png", png()), file("two.pdf", pdf(["Chapter 1", "The code word is heron2x."])));
+  await page.waitForFunction(() => document.querySelectorAll(".tray li").length === 2 && !document.querySelector(".tray progress"));
+  await (await find("Your message")).type("Find heron2x");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelector(".answer .prose")?.innerText === "found");
+  await page.waitForFunction(() => document.querySelector(".shelf img")?.naturalWidth === 64);
+
   await (await find("Colours")).click();
   await (await find("Dark")).click();
   const ground = () => page.$eval("body", (body) => getComputedStyle(body).backgroundColor);
   const dark = await ground();
   await page.reload();
-  await text("You said: And a second one");
+  await text("found");
   assert.equal(await ground(), dark);
   assert.deepEqual(wrong, [], "what the browser complained of");
   console.log(`ok  ${NAME}`);

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { SITE, ask, finish, journeys, mailedLink, manage, newPage, newUser } from "./lib/browser.mjs";
-import { answer, answered, balance, chatPage, focused, heading, logIn, newChat, said, say } from "./lib/chatting.mjs";
+import { SITE, ask, finish, journeys, mailedLink, manage, newPage, newUser, replyTo, until, watchAnnouncements } from "./lib/browser.mjs";
+import { RESTS, answer, answered, balance, chatPage, copies, focused, heading, logIn, newChat, said, say, stayLost, toBeginning } from "./lib/chatting.mjs";
 import { newWire } from "./lib/wire.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -53,6 +53,25 @@ await journeys({
     assert.equal(await list.getByRole("listitem").count(), 1);
     const storage = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
     assert(!storage.includes("eyJ"), "no script can read a token that lasts");
+  },
+
+  async "a refusal isn't followed by the news that it was sent"() {
+    const page = await chatPage(await newUser("ann"));
+    await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 502, json: { status: 502, code: "ai_unavailable", detail: "The AI failed." } }));
+    await say(page, "Hello");
+    await page.getByRole("alert").waitFor();
+    await new Promise((done) => setTimeout(done, 200));
+    assert.equal(await page.getByRole("status").filter({ hasText: "on its way" }).count(), 0);
+  },
+
+  async "an answer is announced as text, with pauses"() {
+    const page = await chatPage(await newUser("ann"));
+    await watchAnnouncements(page);
+    await say(page, "Markdown");
+    await answered(page);
+    const spoken = await (await page.waitForFunction(() => globalThis.announced.find((text) => text.startsWith("Answer: A title")))).jsonValue();
+    assert.match(spoken, /^Answer: A title. A bold claim, with emphasis, code and a link/);
+    assert.match(spoken, /Way. Minutes. Bus. 25. Bicycle. 30. for way in ways:/);
   },
 
   async "a new user hears of an e-mail only if it is sent"() {
@@ -117,13 +136,9 @@ await journeys({
     assert.deepEqual(await said.getByRole("link").evaluateAll((links) => links.map(({ href, rel }) => [href, rel])), [["https://example.com/path", "noopener noreferrer nofollow"]]);
     assert.equal(await said.locator("img, script").count(), 0);
     await said.getByText("<img src=x onerror=alert(1)>").waitFor();
-    await said.getByRole("button", { name: "Copy", exact: true }).click();
-    await said.getByText("Copied").waitFor();
-    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'for way in ways:\n    print(f"{way} <b>is</b> a way")');
-    const copy = said.getByRole("button", { name: "Copy the answer" });
-    await copy.click();
-    await copy.getByText("Copied").waitFor();
-    assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^# A title/);
+    await said.locator(".code-keyword").first().waitFor();
+    await copies(page, said.getByRole("button", { name: "Copy", exact: true }), 'for way in ways:\n    print(f"{way} <b>is</b> a way")');
+    await copies(page, said.getByRole("button", { name: "Copy the answer" }), /^# A title/);
   },
 
   async "a stopped answer is charged once and can be continued"() {
@@ -159,6 +174,7 @@ await journeys({
     const ann = await newUser("ann");
     const wire = await newWire();
     const page = await chatPage(ann, { url: wire.url });
+    await stayLost(page);
     const slow = "Slowly one two three four five six seven eight nine ten";
     await say(page, slow);
     await said(page, "Slowly one").waitFor();
@@ -228,7 +244,7 @@ await journeys({
     const slow = `Slowly one two three ${Date.now()}`;
     const answering = ann.api("POST", "api/chat/stream/", { message: slow });
     const isHeld = async () => (await ann.api("GET", "api/tokens/")).body.tokens_held === PRICE;
-    for (let tries = 0; tries < 100 && !(await isHeld()); tries += 1) await new Promise((done) => setTimeout(done, 50));
+    await until("the price is held", isHeld);
     const page = await chatPage(ann, { place: "#/statement" });
     const holding = page.locator(".balance-held");
     await holding.waitFor();
@@ -238,7 +254,7 @@ await journeys({
     await say(page, "Another one");
     await page.getByText("You don't have enough tokens. You have 0 tokens, and 100 are held for an unfinished message. An answer costs 100.").waitFor();
     await finish(slow);
-    assert.equal((await answering).status, 200);
+    await answering;
     // The page reads the balance again without a click.
     await holding.waitFor({ state: "hidden" });
     await balance(page, 0);
@@ -281,12 +297,19 @@ await journeys({
       const headers = seconds ? { "Retry-After": seconds } : {};
       return route.fulfill({ status, headers, contentType: "application/problem+json", body: JSON.stringify({ status, code, detail }) });
     });
+    // The button's text may change before this script looks at it.
+    await page.evaluate(() => {
+      globalThis.counted = [];
+      const note = () => document.querySelectorAll(".turn .note-actions .button").forEach(({ textContent }) => globalThis.counted.push(textContent));
+      new MutationObserver(note).observe(document.body, { childList: true, characterData: true, subtree: true });
+    });
     await say(page, "Is anybody there?");
     for (const [, code, detail, seconds] of refusals.slice(0, 3)) {
       await page.getByText(detail).waitFor();
       assert.equal(await page.getByText("charged once").count(), code === "unavailable" ? 1 : 0);
       // The button counts down.
-      if (seconds) await page.getByRole("button", { name: new RegExp(`^Retry in [1-${seconds}] s$`) }).waitFor();
+      if (seconds) await page.waitForFunction((text) => globalThis.counted.includes(text), `Retry in ${seconds} s`);
+      await page.evaluate(() => (globalThis.counted = []));
       await page.getByRole("button", { name: "Retry", exact: true }).click();
     }
     // The page waits for the running message without a click.
@@ -303,15 +326,16 @@ await journeys({
     });
     await page.reload();
     await said(page, "Is anybody there?").waitFor();
-    await say(page, "x".repeat(8001));
-    await page.getByText("A message can have at most 8000 characters.").waitFor();
-    assert.equal((await page.getByLabel("Your message").inputValue()).length, 8001);
+    await say(page, "x".repeat(32_001));
+    await page.getByText("A message can have at most 32000 characters.").waitFor();
+    assert.equal((await page.getByLabel("Your message").inputValue()).length, 32_001);
     await page.getByLabel("Your message").fill("short");
     assert.equal(await page.getByText("A message can have at most").count(), 0);
   },
 
   async "a failed message returns to the box above the new text"() {
     const page = await chatPage(await newUser("ann"));
+    await stayLost(page);
     await page.route("**/api/chat/stream/", (route) => route.abort());
     await say(page, "First try");
     await page.getByRole("button", { name: "Retry" }).waitFor();
@@ -341,24 +365,24 @@ await journeys({
     page.on("request", (request) => request.url().endsWith("/api/chat/stream/") && sent.push(request.url()));
     const box = page.getByLabel("Your message");
     const length = page.locator(".composer-length");
-    await box.fill("x".repeat(7000));
+    await box.fill("x".repeat(28_000));
     assert.equal(await length.textContent(), "");
     // A character of two code units counts once.
-    await box.fill("🎫".repeat(7500));
-    await length.getByText("7,500 of 8,000 characters").waitFor();
-    await say(page, "x".repeat(8012));
-    await page.getByRole("alert").getByText("A message can have at most 8,000 characters. Remove 12 characters.").waitFor();
-    await length.getByText("8,012 of 8,000 characters").waitFor();
+    await box.fill("🎫".repeat(30_000));
+    await length.getByText("30,000 of 32,000 characters").waitFor();
+    await say(page, "x".repeat(32_012));
+    await page.getByRole("alert").getByText("A message can have at most 32,000 characters. Remove 12 characters.").waitFor();
+    await length.getByText("32,012 of 32,000 characters").waitFor();
     assert.equal(await box.getAttribute("aria-invalid"), "true");
-    assert.deepEqual([sent, (await box.inputValue()).length, await focused(page)], [[], 8012, "Your message"]);
-    await say(page, "y".repeat(8000));
+    assert.deepEqual([sent, (await box.inputValue()).length, await focused(page)], [[], 32_012, "Your message"]);
+    await say(page, "y".repeat(32_000));
     await answered(page);
     assert.equal(sent.length, 1);
 
     // An edited message has the same limit.
     await page.locator(".said").hover();
     await page.getByRole("button", { name: "Edit this message" }).click();
-    await page.getByLabel("Edit the message").fill("x".repeat(8001));
+    await page.getByLabel("Edit the message").fill("x".repeat(32_001));
     await page.keyboard.press("Enter");
     await page.getByRole("alert").getByText("Remove 1 character.").waitFor();
     assert.equal(sent.length, 1);
@@ -379,7 +403,7 @@ await journeys({
     await say(page, "Slowly one two three");
     await said(page, "Slowly one").waitFor();
     await page.reload();
-    await page.getByText("Waiting for the rest of the answer").waitFor();
+    await page.getByText(RESTS).waitFor();
     await finish("Slowly one two three");
     await answered(page);
     assert.match(await answer(page).innerText(), /three/);
@@ -390,9 +414,8 @@ await journeys({
     await said(page, "Slowly nine").waitFor();
     await page.goto(`${SITE}#/history`);
     await heading(page, "History");
-    await finish(slow);
-    await page.getByText("New answer in").waitFor();
-    await page.getByRole("button", { name: "Show", exact: true }).click();
+    const opening = page.locator(".toast", { hasText: "New answer in" }).getByRole("button", { name: "Show", exact: true }).click();
+    await Promise.all([opening, finish(slow)]);
     await page.locator(".prose", { hasText: "twelve thirteen" }).waitFor();
     await page.getByLabel("Your message").fill("half a thou");
     await page.reload();
@@ -461,7 +484,7 @@ await journeys({
     await page.getByRole("button", { name: "Show earlier messages" }).click();
     await said(page, "Number 0", true).waitFor();
     assert.deepEqual((await page.locator(".said p").allInnerTexts()).slice(0, 3), ["Number 0", "Number 1", "Number 2"]);
-    await page.locator("main").evaluate((main) => (main.scrollTop = 0));
+    await toBeginning(page);
     await page.getByRole("button", { name: "To the newest message" }).click();
     await page.getByRole("button", { name: "To the newest message" }).waitFor({ state: "hidden" });
   },
@@ -550,6 +573,8 @@ await journeys({
     const lost = await newPage();
     await lost.goto(`${SITE}#/log-in`);
     await lost.getByRole("link", { name: "Forgotten your password?" }).click();
+    // The log-in has a field with a similar label.
+    await heading(lost, "Forgotten password");
     await lost.getByLabel("E-mail address").fill(email);
     await lost.keyboard.press("Enter");
     await lost.getByText("we've sent an e-mail to it", { exact: false }).waitFor();
@@ -737,7 +762,7 @@ await journeys({
     await dialog.getByRole("button", { name: "Done" }).click();
     await page.getByText("build server", { exact: true }).waitFor();
     await page.getByText(`base_url="${SITE}v1"`).waitFor();
-    const chat = () => ask("POST", "v1/chat/completions", { model: "any", messages: [{ role: "user", content: "Hello!" }] }, key);
+    const chat = () => replyTo(ask("POST", "v1/chat/completions", { model: "any", messages: [{ role: "user", content: "Hello!" }] }, key));
     assert.equal((await chat()).body.choices[0].message.content, "You said: Hello!");
     await page.getByRole("button", { name: "Revoke build server" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
@@ -758,6 +783,7 @@ await journeys({
 
     await page.getByRole("button", { name: "Delete my account" }).click();
     const dialog = page.getByRole("dialog");
+    await dialog.getByText("with its balance of 3,900 tokens").waitFor();
     await dialog.getByLabel("Your password").fill("not this one");
     await dialog.getByRole("button", { name: "Delete for good" }).click();
     await dialog.getByText("This is not the account's current password.").waitFor();
@@ -884,73 +910,12 @@ await journeys({
     assert.equal(await opener.getAttribute("aria-expanded"), "false");
   },
 
-  async "the documentation authorizes and tries a request"() {
-    const ann = await newUser("ann");
-    const { body: session } = await ask("POST", "api/login/", { username: ann.name, password: ann.password });
-    const page = await newPage();
-    await page.goto(`${SITE}docs/`);
-    await page.getByRole("button", { name: "Read the profile" }).click();
-    await page.waitForURL(/#\/Accounts\/profile$/);
-    const reply = page.locator(".live-responses-table tbody tr").first();
-    const shows = async (status, text) => {
-      await page.getByRole("button", { name: "Execute" }).click();
-      await reply.getByText(text).first().waitFor();
-      assert.equal(await reply.getByRole("cell").first().innerText(), status);
-    };
-    await shows("401", "not_authenticated");
-
-    await page.getByRole("button", { name: "Authorize", exact: true }).click();
-    const scheme = page.getByRole("dialog").getByRole("group", { name: "access_token" });
-    await scheme.waitFor();
-    assert.equal(await focused(page), "Token");
-    await scheme.getByLabel("Token").fill(session.access);
-    await page.keyboard.press("Enter");
-    await scheme.getByText("Authorized.").waitFor();
-    await page.keyboard.press("Escape");
-    await page.getByRole("dialog").waitFor({ state: "detached" });
-    assert.equal(await focused(page), "Authorize");
-    await shows("200", ann.name);
-
-    // After a reload the address shows the operation again, but the page has forgotten the token.
-    await page.reload();
-    await shows("401", "not_authenticated");
-  },
-
-  async "the documentation uses the session and names its costs"() {
-    const ann = await newUser("ann");
-    const page = await newPage();
-    await page.goto(`${SITE}docs/`);
-    await page.getByText(`A message to the AI costs ${PRICE} tokens`).waitFor();
-    await page.getByRole("button", { name: "Use my session" }).click();
-    await page.getByText("You aren't logged in.").waitFor();
-    await page.getByRole("link", { name: "Log in", exact: true }).click();
-    await logIn(page, ann);
-    await heading(page, "What would you like to know?");
-    await page.goto(`${SITE}docs/`);
-    await page.getByRole("button", { name: "Use my session" }).click();
-    await page.getByText("Requests now use your session.").waitFor();
-    await page.getByRole("button", { name: "Send the AI a message" }).first().click();
-    assert.deepEqual(JSON.parse(await page.getByLabel("Request body").inputValue()), { message: "Hello!" });
-    await page.getByRole("button", { name: "Execute" }).click();
-    const reply = page.locator(".live-responses-table tbody tr").first();
-    await reply.getByText("You said: Hello!").first().waitFor();
-    assert.equal(await reply.getByRole("cell").first().innerText(), "200");
-    assert.equal((await ann.api("GET", "api/tokens/")).body.tokens, FIRST_GRANT - PRICE);
-    const other = await newPage({ beside: page });
-    await other.goto(SITE);
-    await other.getByRole("button", { name: "Your account" }).click();
-    await other.getByRole("button", { name: "Log out" }).click();
-    await page.getByText("Your session has ended.").waitFor();
-    await page.getByRole("button", { name: "Execute" }).click();
-    await reply.getByText("not_authenticated").first().waitFor();
-  },
-
   async "an offline user is told and continues when connected"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     // The other views are loaded after the first view is shown, and import further files.
     const isRead = (file) => performance.getEntriesByType("resource").some(({ name }) => name.endsWith(file));
-    for (const file of ["/account/statement.js", "/ui/list.js"]) await page.waitForFunction(isRead, file);
+    for (const file of ["/account/statement.js", "/ui/list.js", "/chat/turn.js"]) await page.waitForFunction(isRead, file);
     await page.evaluate(() => import(new URL("../account/statement.js", document.querySelector("script[src$='chat/page.js']").src)));
     // Wait until the list of chats is loaded. Otherwise the sidebar would be offline, too.
     await page.getByText("Your chats will appear here.").waitFor();
@@ -1001,18 +966,4 @@ async function leadsToMore(page) {
 /** Returns a field's description for screen readers. */
 function described(field) {
   return field.evaluate((field) => field.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id)?.textContent).join(" ").trim());
-}
-
-/** Records the announcements to screen readers. */
-function watchAnnouncements(page) {
-  return page.evaluate(() => {
-    globalThis.announced = [];
-    const look = new MutationObserver((changes) => {
-      for (const { target } of changes) {
-        const region = (target.nodeType === 1 ? target : target.parentElement)?.closest("[aria-live], [role=status], [role=alert]");
-        if (region?.textContent) globalThis.announced.push(region.textContent);
-      }
-    });
-    look.observe(document.body, { childList: true, characterData: true, subtree: true });
-  });
 }

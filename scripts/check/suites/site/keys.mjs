@@ -1,9 +1,9 @@
-// Journeys of users who create, use and rename API keys with free retries and limits, and of an
+// Journeys of users who create, use and change API keys with free retries and limits, and of an
 // administrator who sees them.
 
 import assert from "node:assert/strict";
 import { adminPage } from "./lib/administering.mjs";
-import { SITE, ask, fitsItsBox, journeys, looksRight, newUser } from "./lib/browser.mjs";
+import { SITE, ask, fitsItsBox, journeys, looksRight, newUser, replyTo } from "./lib/browser.mjs";
 import { chatPage, focused, heading } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -42,12 +42,20 @@ async function keyIn(dialog) {
   return key;
 }
 
+/** Opens the dialog that changes a key. */
+async function changeKey(page, name) {
+  await row(page, name).getByRole("button", { name: `Change ${name}` }).click();
+  return page.getByRole("dialog", { name: "Change the key" });
+}
+
+const save = (dialog) => dialog.getByRole("button", { name: "Save" }).click();
+
 /** Returns a key's row in a list. */
 const row = (page, name) => page.locator(".list > li").filter({ has: page.getByText(name, { exact: true }) });
 
 /** Sends a message with a key, as a program does. Returns the reply's status and error code. */
 async function message(key, { model = "any", site = SITE } = {}) {
-  const { status, body } = await ask("POST", "v1/chat/completions", { model, messages: [{ role: "user", content: "Hello!" }] }, key, site);
+  const { status, body } = await replyTo(ask("POST", "v1/chat/completions", { model, messages: [{ role: "user", content: "Hello!" }] }, key, site));
   return [status, body.error?.code];
 }
 
@@ -84,17 +92,16 @@ await journeys({
     assert.deepEqual(await meter.evaluate(({ value, max }) => [value, max]), [200, 250]);
     await looksRight(page, "keys-limited");
 
-    await shown.getByRole("button", { name: "Rename build server" }).click();
-    const renaming = page.getByRole("dialog", { name: "Rename the key" });
+    const renaming = await changeKey(page, "build server");
     assert.equal(await renaming.getByLabel("Name").inputValue(), "build server");
     await renaming.getByLabel("Name").fill("");
-    await renaming.getByRole("button", { name: "Rename" }).click();
+    await save(renaming);
     await renaming.getByText("Please fill this in.").waitFor();
     await renaming.getByLabel("Name").fill("test server");
-    await looksRight(page, "keys-rename");
+    await looksRight(page, "keys-change");
     await page.keyboard.press("Enter");
     await row(page, "test server").getByText("200 of 250 tokens in total").waitFor();
-    assert.equal(await focused(page), "Rename test server");
+    assert.equal(await focused(page), "Change test server");
     await shown.waitFor({ state: "detached" });
     await page.reload();
     await row(page, "test server").waitFor();
@@ -103,7 +110,7 @@ await journeys({
     const seen = row(admin, "test server");
     await seen.getByText("200 of 250 tokens in total").waitFor();
     await seen.getByText("last used today, expires on 31 Mar 2099").waitFor();
-    assert.equal(await seen.getByRole("button", { name: /^Rename/ }).count(), 0);
+    assert.equal(await seen.getByRole("button", { name: /^Change/ }).count(), 0);
     await looksRight(admin, "keys-admin");
   },
 
@@ -174,8 +181,7 @@ await journeys({
   async "too many limited keys are explained at the limit"() {
     const { user, page } = await keysPage();
     for (let count = 1; count <= 20; count += 1) {
-      const { status } = await user.api("POST", "api/user/api-keys/", { name: `program ${count}`, limit: { tokens: 100 } });
-      assert.equal(status, 201);
+      await user.api("POST", "api/user/api-keys/", { name: `program ${count}`, limit: { tokens: 100 } });
     }
     const dialog = await newKey(page, "one too many");
     await dialog.getByLabel("Token limit").fill("100");
@@ -188,17 +194,114 @@ await journeys({
     assert.equal(await row(page, "one too many").getByRole("meter").count(), 0);
   },
 
-  async "a revoked key can't be renamed"() {
+  async "a limit is raised, lowered and removed"() {
+    const { user, page } = await keysPage();
+    const { body } = await user.api("POST", "api/user/api-keys/", { name: "robot", limit: { tokens: 100, per: "month" } });
+    await page.reload();
+    const shown = row(page, "robot");
+    const limit = async (typed) => {
+      const dialog = await changeKey(page, "robot");
+      await dialog.getByLabel("Token limit").fill(typed);
+      await save(dialog);
+      return dialog;
+    };
+    assert.deepEqual(await message(body.key), [200, undefined]);
+    assert.deepEqual(await message(body.key), [402, "insufficient_quota"]);
+
+    const wrong = await limit("many");
+    await wrong.getByText("This must be a whole number from 1 to").waitFor();
+    assert.equal(await focused(page), "Token limit");
+    await looksRight(page, "keys-change-error");
+    await wrong.getByLabel("Token limit").fill("1,000");
+    await save(wrong);
+    await shown.getByText("100 of 1,000 tokens this month").waitFor();
+    assert.deepEqual(await message(body.key), [200, undefined]);
+
+    await limit("150");
+    await shown.getByText("200 of 150 tokens this month").waitFor();
+    assert.deepEqual(await message(body.key), [402, "insufficient_quota"]);
+    await looksRight(page, "keys-change-lowered");
+
+    // A new name leaves a limit alone that another tab has changed.
+    const renaming = await changeKey(page, "robot");
+    await user.api("PATCH", `api/user/api-keys/${body.id}/`, { limit: { tokens: 500 } });
+    await renaming.getByLabel("Name").fill("drone");
+    await save(renaming);
+    await row(page, "drone").getByText("200 of 500 tokens this month").waitFor();
+
+    // A new limit leaves a name alone that another tab has changed.
+    const limiting = await changeKey(page, "drone");
+    await user.api("PATCH", `api/user/api-keys/${body.id}/`, { name: "copter" });
+    await limiting.getByLabel("Token limit").fill("600");
+    await save(limiting);
+    await row(page, "copter").getByText("200 of 600 tokens this month").waitFor();
+
+    // Without a change, the dialog closes without a request.
+    const requests = [];
+    page.on("request", (request) => requests.push(request.method()));
+    const unchanged = await changeKey(page, "copter");
+    await save(unchanged);
+    await unchanged.waitFor({ state: "detached" });
+    assert(!requests.includes("PATCH"), "nothing has changed");
+
+    const removing = await changeKey(page, "copter");
+    assert.equal(await removing.getByLabel("Token limit").inputValue(), "600");
+    await removing.getByText("the limit is removed, and can't be set again").waitFor();
+    await removing.getByLabel("Token limit").fill("");
+    await page.keyboard.press("Enter");
+    const question = page.getByRole("dialog", { name: "Remove the limit of “copter”?" });
+    await looksRight(page, "keys-change-removal");
+    await question.getByRole("button", { name: "Cancel" }).click();
+    await question.waitFor({ state: "detached" });
+    assert(!requests.includes("PATCH"), "the limit was removed without a confirmation");
+    await save(removing);
+    await question.getByRole("button", { name: "Remove" }).click();
+    const free = row(page, "copter");
+    await free.getByRole("meter").waitFor({ state: "detached" });
+    assert.equal(await focused(page), "Change copter");
+    assert.deepEqual(await message(body.key), [200, undefined]);
+    const without = await changeKey(page, "copter");
+    await without.getByLabel("Name").waitFor();
+    assert.equal(await without.getByLabel("Token limit").count(), 0);
+  },
+
+  async "a limit that another tab has removed is explained"() {
+    const { user, page } = await keysPage();
+    const { body } = await user.api("POST", "api/user/api-keys/", { name: "robot", limit: { tokens: 100 } });
+    await page.reload();
+    const dialog = await changeKey(page, "robot");
+    await dialog.getByLabel("Token limit").fill("200");
+    await user.api("PATCH", `api/user/api-keys/${body.id}/`, { limit: null });
+    await save(dialog);
+    await dialog.locator(".field").filter({ hasText: "Token limit" }).getByText("This API key has no limit, and can't get one").waitFor();
+    // The list shows the limit no longer.
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await row(page, "robot").getByRole("meter").waitFor({ state: "detached" });
+  },
+
+  async "a revoked key can't be changed"() {
     const { user, page } = await keysPage();
     const { body } = await user.api("POST", "api/user/api-keys/", { name: "laptop" });
     await page.reload();
-    await row(page, "laptop").getByRole("button", { name: "Rename laptop" }).click();
-    assert.equal((await user.api("DELETE", `api/user/api-keys/${body.id}/`)).status, 200);
-    const renaming = page.getByRole("dialog", { name: "Rename the key" });
-    await renaming.getByLabel("Name").fill("desktop");
-    await renaming.getByRole("button", { name: "Rename" }).click();
-    await renaming.getByRole("alert").waitFor();
-    await looksRight(page, "keys-rename-revoked");
+    const changing = await changeKey(page, "laptop");
+    await user.api("DELETE", `api/user/api-keys/${body.id}/`);
+    await changing.getByLabel("Name").fill("desktop");
+    await save(changing);
+    await changing.getByRole("alert").waitFor();
+    await looksRight(page, "keys-change-revoked");
+    await changing.getByRole("button", { name: "Cancel" }).click();
+    await page.getByText("No API keys").waitFor();
+    assert.equal(await focused(page), "Your keys");
+  },
+
+  async "the focus stays in the list when a key is revoked"() {
+    const { user, page } = await keysPage();
+    await user.api("POST", "api/user/api-keys/", { name: "laptop" });
+    await page.reload();
+    await row(page, "laptop").getByRole("button", { name: "Revoke laptop" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+    await page.getByText("No API keys").waitFor();
+    assert.equal(await focused(page), "Your keys");
   },
 
   async "a key restricted to a model refuses the others"() {
@@ -271,6 +374,11 @@ await journeys({
         await page.getByText("1 of 5 credits in total").waitFor();
         await shot("list");
         await fitsItsBox(page.locator(".card").first(), "the keys");
+        const changing = await changeKey(page, "a program");
+        await changing.getByLabel("Credit limit").waitFor();
+        await shot("change");
+        await fitsItsBox(changing, "the form");
+        await changing.getByRole("button", { name: "Cancel" }).click();
         const text = await page.locator("main").innerText();
         assert.doesNotMatch(text, /\btokens?\b/i);
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { SITE, journeys, looksRight, newUser } from "./lib/browser.mjs";
-import { answered, balance, chatPage, focused, heading, said, say } from "./lib/chatting.mjs";
+import { answered, balance, chatPage, emptyBalance, focused, heading, said, say, toBeginning } from "./lib/chatting.mjs";
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -85,10 +85,34 @@ await journeys({
     }
   },
 
+  async "Safari doesn't zoom in on the search"() {
+    const page = await chatPage(await newUser("ann"), PHONE);
+    await page.getByRole("button", { name: "Chats" }).tap();
+    const size = await page.getByLabel("Search chats and messages").evaluate((input) => getComputedStyle(input).fontSize);
+    assert.equal(size, "16px", "Safari zooms in on smaller text");
+  },
+
+  async "a chat can be read and continued at a zoom of 400 %"() {
+    const ann = await newUser("ann");
+    await ann.api("POST", "api/chat/", { message: `Talk one\n\n${"A line.\n\n".repeat(20)}` });
+    const page = await chatPage(ann, { viewport: { width: 320, height: 256 } });
+    await page.getByRole("button", { name: "Chats" }).click();
+    await page.getByRole("link", { name: "Talk one" }).click();
+    await said(page, "Talk one").waitFor();
+    await toBeginning(page);
+    const [bar, view] = [await page.locator(".topbar").boundingBox(), page.viewportSize()];
+    const foot = await page.locator(".thread-foot").boundingBox();
+    const free = Math.min(foot.y, view.height) - (bar.y + bar.height);
+    assert(free > 150, `${free} pixels are free`);
+    await say(page, "Go on");
+    await answered(page);
+  },
+
   async "a refused message returns to the box with its reason"() {
     const page = await chatPage(await newUser("ann"), PHONE);
     const refusal = { status: 402, code: "insufficient_tokens", detail: "A message costs 100 tokens, which is more than the balance. Nothing was charged." };
     await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 402, json: refusal }));
+    await emptyBalance(page);
     await say(page, "One too many");
     await page.getByText("You don't have enough tokens.").waitFor();
     assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");

@@ -3,8 +3,8 @@
 
 import assert from "node:assert/strict";
 import { adminPage, rows } from "./lib/administering.mjs";
-import { fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
-import { answer, answered, balance, chatPage, focused, heading, logIn, say } from "./lib/chatting.mjs";
+import { fitsItsBox, journeys, looksRight, newPage, newUser, replyTo } from "./lib/browser.mjs";
+import { answer, answered, balance, chatPage, focused, heading, logIn, said, say, stayLost } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
 const FIRST_GRANT = 4000;
@@ -64,8 +64,12 @@ function leave(server, { name }, tokens) {
 
 /** Returns a model's card in the form for the price list. */
 const card = (page, name) => page.locator(".admin-cards > .card").filter({ has: page.getByRole("heading", { name }) });
+/** Returns a field by its whole label, which may say that the field is optional. */
+const labelled = (place, label) => place.getByLabel(new RegExp(`^${label}( ?optional)?$`));
 const names = (page) => page.locator(".admin-cards h2 > span:first-child").allInnerTexts();
 const save = (page) => page.getByRole("button", { name: "Save the prices" }).click();
+/** The table of the models in a list. */
+const listed = (page) => page.getByRole("region", { name: "Models and their prices" });
 
 /** Checks that the document is as high and wide as the window. */
 async function fillsWindow(page, view) {
@@ -78,6 +82,86 @@ async function fillsWindow(page, view) {
 }
 
 await journeys({
+  async "instructions say what they cost, by fare"() {
+    const server = await newServer(LIST);
+    const ann = await newUser("ann", { site: server.url });
+    const { body: travel } = await ann.api("POST", "api/folders/", { name: "Travel" });
+    const { body: first } = await ann.api("POST", "api/chat/", { message: "Talk", folder_id: travel.id });
+    const page = await chatPage(ann, { url: server.url });
+    const TEXT = "Answer in French.";
+    // The text, a mark before its line, and 160 bytes around it, at 0.05 and 0.5 tokens each.
+    const [added, more] = [50_000, 500_000].map((rate) => Math.ceil(((TEXT.length + 2 + 160) * rate) / 1_000_000));
+    const costs = page.getByText(`They add to the price of each message: nothing with quick, at most ${added} tokens with deep, at most ${more} tokens with vast.`);
+    const chat = `${server.url}#/c/${first.conversation_id}`;
+    const openChat = async (name) => {
+      await page.goto(`${server.url}#/history`);
+      await heading(page, "History");
+      await page.goto(chat);
+      await heading(page, "Talk");
+      if (name) await choose(page, name);
+    };
+    const openMenu = async (menu, label) => {
+      await openChat();
+      await menu.click();
+      await page.getByRole("button", { name: "Instructions", exact: true }).click();
+      return page.getByLabel(label);
+    };
+    const places = {
+      async account() {
+        await page.goto(`${server.url}#/account`);
+        return page.getByLabel("How should the AI answer?");
+      },
+      chat: () => openMenu(page.locator(".thread-head").getByRole("button", { name: "More about this chat" }), "How should the AI answer in this chat?"),
+      folder: () => openMenu(page.getByRole("button", { name: "More about the folder Travel" }), "How should the AI answer in this folder?"),
+    };
+    /** Saves the instructions, and waits for the reply: the page may still confirm the last ones. */
+    const save = async (how) => {
+      const saving = page.waitForResponse((response) => response.request().method() === "PATCH");
+      await page.getByRole("button", { name: /^Save( instructions)?$/ }).last().click();
+      await (await saving).finished();
+      await page.getByText(new RegExp(`^(Your|The) instructions .*have been ${how}\\.$`)).first().waitFor();
+    };
+    for (const [place, open] of Object.entries(places)) {
+      await openChat("quick");
+      assert.equal(await cost(page).innerText(), "100 tokens");
+      const box = await open();
+      await box.fill(TEXT);
+      await costs.waitFor();
+      await save("saved");
+      await openChat();
+      assert.equal(await cost(page).innerText(), "100 tokens", place);
+      await (await open()).fill("");
+      await save("removed");
+
+      await openChat("deep");
+      const before = await most(page);
+      await (await open()).fill(TEXT);
+      await costs.waitFor();
+      await save("saved");
+      await openChat();
+      // The page doesn't add the account's instructions. The API's bound leaves space for them.
+      const more = (await most(page)) - before;
+      if (place !== "account") assert(more === added || more === added - 1, `${place}: ${more} tokens`);
+    }
+  },
+
+  async "instructions name no number twice if there are many models"() {
+    const flat = (name) => ({ name, via: ["openai"], fare: { message: 100 } });
+    const server = await newServer(list(({ models }) => models.push(flat("swift"), flat("brisk"))));
+    const ann = await newUser("ann", { site: server.url });
+    const page = await chatPage(ann, { url: server.url });
+    for (const [model, costs] of [
+      ["vast", /They add to the price of each message: at most \d+ tokens with vast\./],
+      ["quick", /They add to the price of each message: nothing with quick, at most \d+ tokens with any other model\./],
+    ]) {
+      await page.goto(server.url);
+      await choose(page, model);
+      await page.goto(`${server.url}#/account`);
+      await page.getByLabel("How should the AI answer?").fill("Answer in French.");
+      await page.getByText(costs).waitFor();
+    }
+  },
+
   async "a chosen model shows its price before and after the answer"() {
     const server = await newServer(LIST);
     const ann = await newUser("ann", { site: server.url });
@@ -120,7 +204,7 @@ await journeys({
     await receipt.getByText("1,000 model tokens, 200 of them from the provider's cache").waitFor();
     await receipt.getByText("50,000 for the prompt, 5,000 for the cached prompt, 400,000 for the answer").waitFor();
 
-    // The next prompt contains the conversation, and the browser remembers the choice.
+    // The next prompt contains the conversation, which continues with its model.
     await page.waitForFunction((before) => !document.querySelector(".composer-cost").textContent.includes(before), empty.toLocaleString("en"));
     assert(await most(page) > empty);
     await page.reload();
@@ -147,7 +231,21 @@ await journeys({
     await used.waitFor();
     const [deep] = (await rows(used)).filter(([name]) => name === "deep");
     assert.deepEqual(deep.slice(0, 7), ["deep", "1", "241", "1,000", "200", "0", "500"]);
-    assert.match(deep.slice(7).join(" | "), /^USD [\d.]+ \| USD [\d.]+ \| −?USD [\d.]+ \(−?[\d.,]+%\)$/);
+    assert.match(deep.slice(7).join(" | "), /^\$[\d.]+ \| \$[\d.]+ \| −?\$[\d.]+ \(−?[\d.,]+%\)$/);
+  },
+
+  async "a flat price has no counts of model tokens"() {
+    const server = await newServer(LIST);
+    const ann = await newUser("ann", { site: server.url });
+    await ann.api("POST", "api/chat/", { message: "Counted 1000 200 500", model: "quick" });
+    const page = await chatPage(ann, { url: server.url, place: "#/statement" });
+    await page.locator("tbody").getByText("· quick").waitFor();
+    const admin = await adminPage(server, `#/users/${ann.id}/statement`);
+    await admin.locator("tbody").getByText("· quick").waitFor();
+    for (const shown of [page, admin]) assert.equal(await shown.getByText("model tokens").count(), 0);
+    await admin.goto(`${server.url}admin/#/chats`);
+    await admin.locator(".admin-chat-head").getByText("quick", { exact: true }).waitFor();
+    assert.equal(await admin.getByText("model tokens").count(), 0);
   },
 
   async "a forgotten choice falls back to the default model"() {
@@ -164,6 +262,49 @@ await journeys({
     await balance(page, FIRST_GRANT - 100);
   },
 
+  async "a chat continues with its model, and a new one with the last choice"() {
+    const server = await newServer(LIST);
+    const ann = await newUser("ann", { site: server.url });
+    const chat = async (message, model) => (await ann.api("POST", "api/chat/", { message, model })).body.conversation_id;
+    const [quick, deep] = [await chat("One", "quick"), await chat("Two", "deep")];
+    const page = await chatPage(ann, { url: server.url });
+    const messages = sent(page);
+    const open = (id) => page.goto(`${server.url}#/${id ? `c/${id}` : ""}`);
+    const continues = (name) => page.getByRole("button", { name: `Model: ${name}`, exact: true }).waitFor();
+    await continues("quick");
+    await open(deep);
+    await heading(page, "Two");
+    await continues("deep");
+    await page.locator(".composer-hint").getByText("Slow, thorough").waitFor();
+    await open(quick);
+    await heading(page, "One");
+    await continues("quick");
+    await cost(page).getByText("100 tokens", { exact: true }).waitFor();
+    await open(null);
+    await heading(page, "What would you like to know?");
+    await continues("quick");
+    await choose(page, "vast");
+    await open(deep);
+    await continues("deep");
+    await choose(page, "quick");
+    await open(quick);
+    await heading(page, "One");
+    await open(deep);
+    await heading(page, "Two");
+    await continues("quick");
+    await say(page, "Three");
+    await answered(page);
+    assert.deepEqual(messages.map(({ model }) => model), ["quick"]);
+    // After a reload, it is the model of the last message.
+    await open(null);
+    await heading(page, "What would you like to know?");
+    await choose(page, "vast");
+    await page.reload();
+    await continues("vast");
+    await open(deep);
+    await continues("quick");
+  },
+
   async "new versions show their price first and cost no more"() {
     const server = await newServer(LIST);
     const ann = await newUser("ann", { site: server.url });
@@ -171,11 +312,12 @@ await journeys({
     const page = await chatPage(ann, { url: server.url });
     const messages = sent(page);
     await choose(page, "deep");
-    await say(page, "Counted 10 0 20");
+    await say(page, "Counted 100 0 20");
     await answered(page);
+    // 100 * 0.05 + 20 * 0.4
     await page.getByRole("button", { name: "Regenerate the answer" }).click();
-    const again = page.getByRole("button", { name: /^Regenerate for at most [\d,]+ tokens$/ });
-    const regenerated = number(await again.innerText());
+    const again = page.getByRole("button", { name: /^Regenerate for about 13, at most [\d,]+ tokens$/ });
+    const regenerated = number((await again.innerText()).split("at most")[1]);
     await again.click();
     await page.getByText("2 / 2").waitFor();
     await answered(page);
@@ -184,10 +326,10 @@ await journeys({
     await page.locator(".said").hover();
     await page.getByRole("button", { name: "Edit this message" }).click();
     const box = page.getByLabel("Edit the message");
-    await box.fill(`Counted 10 0 20 ${"x".repeat(800)}`);
+    await box.fill(`Counted 100 0 20 ${"x".repeat(800)}`);
     const hint = page.locator(".edit .hint");
-    await hint.getByText(`The new answer costs at most ${(regenerated + 41).toLocaleString("en")} tokens. Your original message is kept.`).or(hint.getByText(`at most ${(regenerated + 40).toLocaleString("en")} tokens.`)).waitFor();
-    const edited = number(await hint.innerText());
+    await hint.getByText(`The new answer usually costs about 13, at most ${(regenerated + 41).toLocaleString("en")} tokens. Your original message is kept.`).or(hint.getByText(`at most ${(regenerated + 40).toLocaleString("en")} tokens.`)).waitFor();
+    const edited = number((await hint.innerText()).split("at most")[1]);
     // Choosing a different model also changes the price of the version that is being edited.
     await choose(page, "quick");
     await hint.getByText("The new answer costs 100 tokens.").waitFor();
@@ -218,6 +360,7 @@ await journeys({
     const page = await chatPage(ann, { url: server.url });
     const messages = sent(page);
     await choose(page, "deep");
+    await stayLost(page);
     await page.route("**/api/chat/stream/", (route) => route.abort());
     await say(page, "Counted 100 0 100");
     await page.getByRole("button", { name: "Retry" }).waitFor();
@@ -261,20 +404,188 @@ await journeys({
     await choices(page).filter({ hasText: /^vast.*Usually about [1-9][\d,]*, / }).waitFor();
     await page.keyboard.press("Escape");
 
-    // In another browser, the messages of the opened chat count.
-    const other = await chatPage(ann, { url: server.url });
+    // On another device, the account's messages count, but not those of its programs.
+    const { body: made } = await ann.api("POST", "api/user/api-keys", { name: "a program" });
+    await fetch(`${server.url}v1/chat/completions`, { method: "POST", headers: { "Content-Type": "application/json", Authorization: `Bearer ${made.key}` }, body: JSON.stringify({ model: "deep", messages: [{ role: "user", content: "Counted 9 0 9" }] }) });
+    const other = await newPage();
+    const asked = [];
+    other.on("request", (request) => asked.push(new URL(request.url()).pathname));
+    await other.goto(server.url);
+    await logIn(other, ann);
+    await heading(other, "What would you like to know?");
     await choose(other, "deep");
-    await cost(other).getByText(/^Usually about 250, /).waitFor();
-    await other.getByRole("navigation", { name: "Chats" }).getByRole("link", { name: "Counted 1000" }).click();
     await cost(other).getByText(/^Usually about 130, /).waitFor();
+    const reads = () => asked.filter((path) => path === "/api/user/ledger/").length;
+    assert.equal(reads(), 1);
+    // The device remembers it.
+    await other.reload();
+    await cost(other).getByText(/^Usually about 130, /).waitFor();
+    await other.waitForLoadState("networkidle");
+    assert.equal(reads(), 1);
 
-    // Other rates make the record worthless, and another account has its own.
+    // The charges are recomputed at the current rates: (50 + 100 + 5 + 2) / 2.
     await server.admin("PUT", "api/admin/models", { list: list(({ models }) => (models[1].fare.output = 200_000)), version: (await server.admin("GET", "api/admin/models")).body.version });
+    const isListed = async () => (await ann.api("GET", "api/models")).body.models[1].fare.output === 200_000;
+    for (let tries = 0; !(await isListed()); tries += 1) {
+      assert(tries < 25, "the list is read again within a minute");
+      await new Promise((done) => setTimeout(done, 3000));
+    }
+    await other.reload();
+    await cost(other).getByText(/^Usually about 79, /).waitFor();
+
+    // Another account has its own record.
     const ben = await newUser("ben", { site: server.url });
     await page.getByRole("button", { name: "Your account" }).click();
     await page.getByRole("button", { name: "Log out" }).click();
     await logIn(page, ben);
-    await usual(250);
+    await usual(150);
+  },
+
+  async "other users' messages make the usual price of a new account"() {
+    const server = await newServer(list(({ models }) => models.reverse()));
+    const page = await newPage();
+    await page.route("**/api/models", async (route) => {
+      const response = await route.fetch();
+      const reply = await response.json();
+      reply.models.find(({ name }) => name === "deep").usual = 88;
+      await route.fulfill({ response, json: reply });
+    });
+    await page.goto(`${server.url}#/register`);
+    await page.locator(".guest-models").getByText("Usually about 88 tokens an answer").waitFor();
+    await page.getByRole("link", { name: "Log in" }).click();
+    await logIn(page, await newUser("ann", { site: server.url }));
+    await choose(page, "deep");
+    await cost(page).getByText(/^Usually about 88, at most [\d,]+ tokens$/).waitFor();
+    // The account's own messages count more.
+    await say(page, "Counted 1000 0 500");
+    await cost(page).getByText(/^Usually about 250, /).waitFor();
+  },
+
+  async "prices are unknown until the price list is known"() {
+    const server = await newServer(LIST, { CHAT_PRICE: "7" });
+    const ann = await newUser("ann", { site: server.url });
+    await leave(server, ann, 20);
+    const page = await newPage();
+    await page.route("**/api/models", (route) => route.fulfill({ status: 503, json: { status: 503, code: "unavailable", detail: "Try again." } }));
+    await page.goto(server.url);
+    await logIn(page, ann);
+    await heading(page, "What would you like to know?");
+    await page.locator(".composer-hint").getByText("Only answers cost tokens").waitFor();
+    const link = page.getByRole("link", { name: "Balance: 20 tokens", exact: true });
+    await link.waitFor();
+    assert.equal(await link.getAttribute("title"), "Open your statement");
+    assert.equal(await page.locator(".composer-notice").getByText(/answer/).count(), 0);
+    await page.unroute("**/api/models");
+    await page.reload();
+    await cost(page).getByText("100 tokens", { exact: true }).waitFor();
+    await page.getByText("You have 20 tokens. An answer costs 100.").waitFor();
+  },
+
+  async "notes about an answer by usage show its usual price"() {
+    const server = await newServer(LIST);
+    const [ann, ben] = [await newUser("ann", { site: server.url }), await newUser("ben", { site: server.url })];
+    const page = await chatPage(ann, { url: server.url });
+    await choose(page, "deep");
+    await page.route("**/api/chat/stop/", (route) => route.abort());
+    await say(page, `Slowly one two three ${ann.name}`);
+    await page.locator(".turn .prose").getByText("one").waitFor();
+    await page.getByRole("button", { name: "Stop", exact: true }).click();
+    await page.locator(".turn .note").getByText(/^The answer could not be stopped, and is still being generated and costs about [\d,]+, at most [\d,]+ tokens\.$/).waitFor();
+    // A refused message is offered with a cheaper model.
+    await leave(server, ben, 750);
+    const other = await chatPage(ben, { url: server.url });
+    await choose(other, "vast");
+    await say(other, "One too many");
+    await other.getByRole("alert").getByRole("button", { name: /^Send with deep for about [\d,]+, at most [\d,]+ tokens$/ }).waitFor();
+  },
+
+  async "a message is sent again for a raised price by usage"() {
+    const server = await newServer(LIST);
+    const ann = await newUser("ann", { site: server.url });
+    const page = await chatPage(ann, { url: server.url });
+    await choose(page, "deep");
+    const messages = sent(page);
+    // The API knows dearer rates than those in the list that the page reads.
+    await page.route("**/api/chat/stream/", async (route) => {
+      const { max_cost } = route.request().postDataJSON();
+      await route.fulfill({ status: 409, json: { status: 409, code: "costs_more", detail: "This message costs more than max_cost allows.", cost: max_cost + 50, max_cost } });
+    }, { times: 1 });
+    await say(page, "Counted 1000 0 500");
+    const refusal = page.getByRole("alert");
+    await refusal.getByText(/^The price has changed\. This message costs at most [\d,]+ tokens now, not at most [\d,]+ tokens\.$/).waitFor();
+    const again = refusal.getByRole("button", { name: /^Send for at most [\d,]+ tokens$/ });
+    const now = number(await again.innerText());
+    assert(now > messages[0].max_cost + 50);
+    assert.equal(await most(page), now);
+    await again.click();
+    await answered(page);
+    assert.deepEqual([messages[1].max_cost, messages[1].model], [now, "deep"]);
+    await balance(page, FIRST_GRANT - 250);
+  },
+
+  async "a price above the balance is reported as too few tokens"() {
+    const server = await newServer(LIST);
+    const ann = await newUser("ann", { site: server.url });
+    await leave(server, ann, 300);
+    const page = await chatPage(ann, { url: server.url });
+    await choose(page, "deep");
+    const messages = sent(page);
+    // The API knows dearer rates than those in the list that the page reads. It compares the price
+    // with max_cost, which is the balance, before it reads the balance.
+    let go;
+    const going = new Promise((done) => (go = done));
+    await page.route("**/api/chat/stream/", async (route) => {
+      if (messages.length === 2) await going;
+      const { max_cost } = route.request().postDataJSON();
+      await route.fulfill({ status: 409, json: { status: 409, code: "costs_more", detail: "This message costs more than max_cost allows.", cost: max_cost + 50, max_cost } });
+    });
+    const short = "You don't have enough tokens. You have 300 tokens. This message may cost up to 350.";
+    await say(page, "One too many");
+    const refusal = page.getByRole("alert");
+    await refusal.getByText(short, { exact: true }).waitFor();
+    await refusal.getByRole("link", { name: "See your statement" }).waitFor();
+    await refusal.getByRole("button", { name: "Send with quick for 100 tokens" }).waitFor();
+    assert.equal(await refusal.getByRole("button", { name: /^Send for/ }).count(), 0);
+    assert.equal(await cost(page).innerText(), "Usually about 250, at most 350 tokens");
+
+    // The user has written something else in the meantime.
+    await page.reload();
+    await cost(page).getByText("at most 300 tokens").waitFor();
+    await say(page, "One too many");
+    await page.getByLabel("Your message").fill("and more");
+    go();
+    const turn = page.locator(".turn");
+    await turn.getByText(short, { exact: true }).waitFor();
+    await turn.getByRole("button", { name: "Retry" }).waitFor();
+    assert.deepEqual(messages.map(({ max_cost }) => max_cost), [300, 300]);
+  },
+
+  async "a balance that was raised elsewhere allows a whole answer"() {
+    const server = await newServer(LIST);
+    const ann = await newUser("ann", { site: server.url });
+    const page = await chatPage(ann, { url: server.url });
+    await choose(page, "deep");
+    const whole = await most(page);
+    await leave(server, ann, 50);
+    await page.reload();
+    await page.getByText(/^You have 50 tokens\. This message may cost up to/).waitFor();
+    const grant = (tokens) => server.manage("adjust", ann.name, String(tokens), "--reason", "for a test");
+    const comeBack = () => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await grant(1950);
+    await comeBack();
+    await balance(page, 2000);
+    assert.equal(await most(page), whole);
+
+    // The price of a message that is being edited follows the balance, too.
+    await say(page, "Counted 100 0 20");
+    await answered(page);
+    await page.locator(".said").hover();
+    await page.getByRole("button", { name: "Edit this message" }).click();
+    const hint = page.locator(".edit .hint");
+    await hint.getByText(/^The new answer usually costs about 13, at most [\d,]+ tokens\./).waitFor();
+    await grant(-1687);
+    await comeBack();
+    await hint.getByText("The new answer usually costs about 13, at most 300 tokens.").waitFor();
   },
 
   async "a balance for few usual answers is low"() {
@@ -282,12 +593,14 @@ await journeys({
     const ann = await newUser("ann", { site: server.url });
     const page = await chatPage(ann, { url: server.url });
     await choose(page, "deep");
-    // 4,000 tokens are enough for sixteen usual answers, although some may cost more.
-    await page.getByLabel("Your message").fill("\ufdfa".repeat(3000));
-    await cost(page).getByText(/at most [4-9],\d\d\d tokens$/).waitFor();
+    // 4,000 tokens are enough for sixteen usual answers, although the longest would cost more.
+    await page.getByLabel("Your message").fill("\ufdfa".repeat(2200));
+    await cost(page).getByText(/at most 4,000 tokens$/).waitFor();
     assert.equal(await page.locator(".composer-notice").getByText("You have").count(), 0);
     await leave(server, ann, 1000);
     await page.reload();
+    await page.getByText(/^You have 1,000 tokens\. This message may cost up to 3,\d\d\d\./).waitFor();
+    await page.getByLabel("Your message").fill("");
     await page.getByText(/^You have 1,000 tokens\. An answer usually costs about 250/).waitFor();
   },
 
@@ -298,6 +611,7 @@ await journeys({
     const page = await chatPage(ann, { url: server.url });
     await choose(page, "deep");
     await page.getByText("You have 300 tokens. An answer usually costs about 250, and a long one may be shortened.").waitFor();
+    await cost(page).getByText("Usually about 250, at most 300 tokens").waitFor();
     await page.getByRole("link", { name: "Buy more tokens in our shop." }).waitFor();
     await say(page, "Long story");
     await page.getByText("This answer was shortened, because your balance didn't allow a longer one.").waitFor();
@@ -315,10 +629,17 @@ await journeys({
     await leave(server, ann, 250);
     const page = await chatPage(ann, { url: server.url });
     const messages = sent(page);
+    // The choice of the model shows the price at once; a letter shows it with the next frame.
+    await page.getByLabel("Your message").fill("One too many");
     await choose(page, "vast");
+    await cost(page).getByText(/^At most [\d,]+ tokens$/).waitFor();
+    // The box, the warning and the refusal show the same number.
+    const least = /[\d,]+/.exec(await cost(page).innerText())[0];
+    await page.getByText(`You have 250 tokens. This message may cost up to ${least}.`, { exact: true }).waitFor();
     await say(page, "One too many");
     const refusal = page.getByRole("alert");
-    await refusal.getByText(/^You don't have enough tokens\. You have 250 tokens\. This message may cost up to [\d,]+\.$/).waitFor();
+    await refusal.getByText(`You don't have enough tokens. You have 250 tokens. This message may cost up to ${least}.`, { exact: true }).waitFor();
+    assert.equal(await cost(page).innerText(), `At most ${least} tokens`);
     await refusal.getByText("Nothing was charged, and your message is kept.").waitFor();
     await refusal.getByRole("link", { name: "Buy more tokens in our shop." }).waitFor();
     assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
@@ -341,6 +662,92 @@ await journeys({
     assert.equal(await page.locator(".said").count(), 1);
   },
 
+  async "a refusal ends when the balance covers the message"() {
+    const server = await newServer(LIST);
+    const ann = await newUser("ann", { site: server.url });
+    await leave(server, ann, 50);
+    const page = await chatPage(ann, { url: server.url });
+    await say(page, "Too early");
+    await page.getByRole("alert").getByText("You don't have enough tokens.").waitFor();
+    await server.manage("adjust", ann.name, "20", "--reason", "not enough");
+    const elsewhere = await newPage({ beside: page });
+    await elsewhere.goto(server.url);
+    await balance(page, 70);
+    await page.getByRole("alert").getByText("You don't have enough tokens.").waitFor();
+    await server.manage("adjust", ann.name, "100", "--reason", "enough");
+    await elsewhere.reload();
+    await page.getByText("Your balance covers your message now. Send it again.").waitFor();
+    assert.equal(await page.getByText("You don't have enough tokens.").count(), 0);
+    await page.getByRole("button", { name: "Send", exact: true }).click();
+    await answered(page);
+    await balance(page, 70);
+  },
+
+  async "a message in another chat is sent for its own model's price"() {
+    const server = await newServer(LIST);
+    const ann = await newUser("ann", { site: server.url });
+    const { body: other } = await ann.api("POST", "api/chat/", { message: "The other", model: "deep" });
+    const { body: flat } = await ann.api("POST", "api/chat/", { message: "The flat one", model: "quick" });
+    const page = await chatPage(ann, { url: server.url, place: `#/c/${flat.conversation_id}` });
+    const messages = sent(page);
+    let go;
+    const going = new Promise((done) => (go = done));
+    await page.route("**/api/chat/stream/", async (route) => {
+      if (messages.length > 1) return route.continue();
+      await going;
+      return route.fulfill({ status: 409, json: { status: 409, code: "costs_more", detail: "This message costs more than max_cost allows.", cost: 150, max_cost: 100 } });
+    });
+    await say(page, "Asked here");
+    await page.getByText("Thinking").waitFor();
+    await page.goto(`${server.url}#/c/${other.conversation_id}`);
+    await heading(page, "The other");
+    await page.getByRole("button", { name: "Model: deep", exact: true }).waitFor();
+    const refused = page.waitForResponse("**/api/chat/stream/");
+    go();
+    await refused;
+    await page.goto(`${server.url}#/c/${flat.conversation_id}`);
+    await heading(page, "The flat one");
+    await page.getByRole("button", { name: "Model: quick", exact: true }).waitFor();
+    await page.getByText("The price has changed. This message costs 150 tokens now, not 100 tokens.").waitFor();
+    await page.getByRole("button", { name: "Send for 150 tokens" }).click();
+    await said(page, "Asked here").waitFor();
+    await answered(page);
+    assert.deepEqual(messages.map(({ model, max_cost }) => [model, max_cost]), [["quick", 100], ["quick", 150]]);
+  },
+
+  async "a refusal in a long chat offers a new chat that costs less"() {
+    const server = await newServer(LIST);
+    const ann = await newUser("ann", { site: server.url });
+    const { body: long } = await ann.api("POST", "api/chat/", { message: "Once", model: "quick" });
+    const story = "A long story. ".repeat(150);
+    for (let part = 0; part < 6; part += 1) await ann.api("POST", "api/chat/", { message: story, model: "quick", conversation_id: long.conversation_id });
+    await ann.api("POST", "api/chat/", { message: "Counted 1 0 1", model: "deep", conversation_id: long.conversation_id });
+    const { tokens } = (await ann.api("GET", "api/tokens/")).body;
+    await server.manage("adjust", ann.name, String(300 - tokens), "--reason", "for a test");
+    const page = await chatPage(ann, { url: server.url });
+    // The chat continues with its own model, and so does the new chat.
+    await choose(page, "vast");
+    await page.goto(`${server.url}#/c/${long.conversation_id}`);
+    await heading(page, "Once");
+    await say(page, "And then?");
+    const refusal = page.getByRole("alert");
+    await refusal.getByText("You don't have enough tokens.").waitFor();
+    await looksRight(page, "prices-new-chat");
+    const offer = refusal.getByRole("button", { name: /^Ask in a new chat for about 1, at most/ });
+    const price = number(/at most .*/.exec(await offer.innerText())[0]);
+    assert(price <= 300, `${price}`);
+    await offer.click();
+    await heading(page, "What would you like to know?");
+    assert.equal(await page.getByLabel("Your message").inputValue(), "And then?");
+    assert.equal(await picker(page).innerText(), "deep");
+    assert.equal(await most(page), price);
+    await page.getByRole("button", { name: "Send", exact: true }).click();
+    await answered(page);
+    await page.goBack();
+    await page.getByRole("heading", { level: 1, name: "Once" }).waitFor();
+    assert.equal(await page.getByLabel("Your message").inputValue(), "");
+  },
+
   async "a changed price is shown before it is paid"() {
     const server = await newServer(list(({ models }) => models.splice(1, 2)));
     const [ann, ben] = [await newUser("ann", { site: server.url }), await newUser("ben", { site: server.url })];
@@ -357,7 +764,7 @@ await journeys({
     await heading(admin, "Prices");
     await admin.getByText("150 tokens a message").waitFor();
     // The functions read the list again after at most a minute.
-    const isRefused = async () => (await ben.api("POST", "api/chat/", { message: "Hello!", model: "quick", max_cost: 100 })).status === 409;
+    const isRefused = async () => (await replyTo(ben.api("POST", "api/chat/", { message: "Hello!", model: "quick", max_cost: 100 }))).status === 409;
     const isListed = async () => (await ben.api("GET", "api/models")).body.models[0].fare.message === 150;
     for (let tries = 0; !((await isRefused()) && (await isListed())); tries += 1) {
       assert(tries < 25, "the list is read again within a minute");
@@ -372,7 +779,7 @@ await journeys({
     assert.equal(await page.getByLabel("Your message").inputValue(), "Hello!");
     await page.locator(".composer-hint").getByText("An answer costs 150 tokens").waitFor();
     await heading(page, "What would you like to know?");
-    await page.getByRole("button", { name: "Send", exact: true }).click();
+    await refusal.getByRole("button", { name: "Send for 150 tokens", exact: true }).click();
     await answered(page);
     await balance(page, FIRST_GRANT - 150);
     assert.deepEqual(messages.map(({ max_cost }) => max_cost), [100, 150]);
@@ -401,7 +808,7 @@ await journeys({
     await page.getByLabel("Your message").fill("and more");
     go();
     const turn = page.locator(".turn");
-    await turn.getByText(/^This message may cost up to [\d,]+ tokens, but its price was shown as at most [\d,]+ tokens\./).waitFor();
+    await turn.getByText(/^The price has changed\. This message costs at most [\d,]+ tokens now, not at most [\d,]+ tokens\./).waitFor();
     assert.equal(await page.getByLabel("Your message").inputValue(), "and more");
     const again = turn.getByRole("button", { name: /^Send for at most [\d,]+ tokens$/ });
     const now = number(await again.innerText());
@@ -415,15 +822,15 @@ await journeys({
     const server = await newServer(LIST);
     const page = await adminPage(server, "#/prices");
     await heading(page, "Prices");
-    const [quick, deep] = await rows(page);
-    assert.deepEqual(quick, ["quick Default", "openai", "100 tokens a message", "100 tokens USD 0.002", "unknown", "unknown", ""]);
+    const [quick, deep] = await rows(listed(page));
+    assert.deepEqual(quick, ["quick Default", "openai", "100 tokens a message", "100 tokens $0.002", "unknown", "unknown", ""]);
     assert.deepEqual(deep.slice(0, 6), [
       "deep Slow, thorough",
       "openai:thinker openai",
       "Prompt 50,000 50 for 1,000 Cached 5,000 5 for 1,000 Answer 400,000 200 for 500",
-      "250 tokens USD 0.005",
-      "USD 0.00625",
-      "−USD 0.00125 (−25%)",
+      "250 tokens $0.005",
+      "$0.00625",
+      "−$0.00125 (−25%)",
     ]);
     await page.getByRole("link", { name: "Edit" }).click();
     await heading(page, "Edit the prices");
@@ -442,7 +849,7 @@ await journeys({
     assert.equal(await focused(page), "Rate of the answer");
     await rate.fill("400,000");
     await card(page, "deep").getByText("500 model tokens cost 200 tokens.").waitFor();
-    await card(page, "deep").getByText("The example costs 250 tokens (USD 0.005), the provider asks USD 0.00625, and −USD 0.00125 (−25%) is left.").waitFor();
+    await card(page, "deep").getByText("The example costs 250 tokens ($0.005), the provider asks $0.00625, and −$0.00125 (−25%) is left.").waitFor();
 
     // The server finds these mistakes.
     await card(page, "deep").getByLabel("Answered by").fill("openai\nnobody:gpt");
@@ -484,7 +891,7 @@ await journeys({
     assert.deepEqual(await names(page), ["deep", "quick", "tiny"]);
     await save(page);
     await heading(page, "Prices");
-    assert.deepEqual((await rows(page)).map(([name]) => name), ["deep Default Slow, thorough", "quick", "tiny For <b>small</b> questions"]);
+    assert.deepEqual((await rows(listed(page))).map(([name]) => name), ["deep Default Slow, thorough", "quick", "tiny For <b>small</b> questions"]);
     const shown = page.getByRole("region", { name: "System prompts" });
     assert.deepEqual(await shown.locator("dt").allInnerTexts(), ["All models", "Only tiny"]);
     assert.deepEqual(await shown.locator("dd").allInnerTexts(), ["Be kind.\nUse metres.", "Answer in <b>one</b> word."]);
@@ -498,13 +905,281 @@ await journeys({
     assert.deepEqual([stored.currency, stored.models[0].most, stored.models[0].context, stored.models[0].cost], ["USD", 1500, 128_000, LIST.models[1].cost]);
   },
 
+  async "a version of the price list names what it changed"() {
+    const server = await newServer(LIST);
+    const { body } = await server.admin("GET", "api/admin/models");
+    const next = list((copy) => {
+      const [quick, deep] = copy.models;
+      quick.fare.message = 150;
+      Object.assign(deep, { about: undefined, most: 2000, via: ["openai"] });
+      copy.system = `Be kind. ${"x".repeat(300)}`;
+      copy.models = [deep, quick, { name: "tiny", via: ["openai"], fare: { message: 1 } }];
+    });
+    await server.admin("PUT", "api/admin/models", { list: next, version: body.version });
+    const page = await adminPage(server, "#/prices");
+    const table = page.getByRole("region", { name: "What this version changed" });
+    await page.getByText("What this version changed (8)").waitFor();
+    assert.equal(await table.isVisible(), false, "the current list shows its changes on request");
+    await page.getByText("What this version changed (8)").click();
+    const changes = await rows(table);
+    assert.deepEqual(changes, [
+      ["All models", "order", "quick, deep", "deep, quick"],
+      ["All models", "system", "none", `Be kind. ${"x".repeat(191)}…`],
+      ["vast", "", "offered", "removed"],
+      ["tiny", "", "", "added"],
+      ["deep", "about", "Slow, thorough", "none"],
+      ["deep", "most", "1,500", "2,000"],
+      ["deep", "via", "openai:thinker, openai", "openai"],
+      ["quick", "fare.message", "100", "150"],
+    ]);
+    await looksRight(page, "prices-changes");
+
+    // The audit log leads to a version, which shows its changes at once.
+    await page.getByRole("link", { name: "History" }).click();
+    await page.getByRole("link", { name: "price list", exact: true }).first().click();
+    await table.waitFor();
+    assert.deepEqual(await rows(table), changes);
+    await page.setViewportSize({ width: 320, height: 800 });
+    await looksRight(page, "prices-changes-320");
+    // The first version has changed nothing.
+    await page.goto(`${server.url}admin/#/prices?version=${body.version}`);
+    await heading(page, "Earlier price list");
+    await page.waitForLoadState("networkidle");
+    assert.equal(await table.count(), 0);
+  },
+
+  async "an administrator edits kinds, aliases, limits and cache rates"() {
+    const server = await newServer(LIST);
+    const page = await adminPage(server, "#/prices/edit");
+    await heading(page, "Edit the prices");
+    const deep = card(page, "deep");
+    const fields = {
+      Aliases: "claude-*\ngpt-5",
+      "Answered by": "anthropic:claude-sonnet-5-5\nopenai",
+      "Rate of a prompt written to the cache": "62,500",
+      "Longest answer": "128000",
+      Context: "200000",
+      Picture: "4784",
+      "Prompt, at most": "1048576",
+      "Answer, at most": "131072",
+      "Provider's price, written to the cache": "1.5625",
+    };
+    for (const [label, text] of Object.entries(fields)) await labelled(deep, label).fill(text);
+
+    // A model for embeddings has only the fields that it needs.
+    await page.getByRole("button", { name: "Add a model" }).click();
+    await page.keyboard.type("vectors");
+    const vectors = card(page, "vectors");
+    await labelled(vectors, "Answers").selectOption("embedding");
+    await vectors.getByLabel("Answered by").fill("openai:text-embedding-3-small");
+    await labelled(vectors, "Price").selectOption("usage");
+    for (const label of ["Rate of the answer", "Rate of a prompt written to the cache", "Longest answer", "Picture", "Answer, at most", "System prompt"])
+      assert.equal(await labelled(vectors, label).isVisible(), false, label);
+    await vectors.getByLabel("Rate of the prompt").fill("20");
+    await vectors.getByLabel("Prompt, at most").fill("65536");
+    await vectors.getByText("Default").waitFor();
+
+    // The server finds these mistakes.
+    await deep.getByLabel("Aliases").fill("quick");
+    await deep.getByLabel("Longest answer").fill("262145");
+    await save(page);
+    const failed = (label) => deep.locator(".field", { has: labelled(page, label) }).locator(".field-error");
+    await failed("Aliases").waitFor();
+    assert.match(await failed("Aliases").innerText(), /.{5}/);
+    assert.match(await failed("Longest answer").innerText(), /262,144/);
+    assert.equal(await focused(page), "Aliases");
+    await deep.getByLabel("Aliases").fill(fields.Aliases);
+    await deep.getByLabel("Longest answer").fill(fields["Longest answer"]);
+    await save(page);
+    await heading(page, "Prices");
+
+    const { list: stored } = (await server.admin("GET", "api/admin/models")).body;
+    const [, one, , other] = stored.models;
+    assert.deepEqual(one, {
+      ...LIST.models[1],
+      aliases: ["claude-*", "gpt-5"],
+      via: ["anthropic:claude-sonnet-5-5", "openai"],
+      fare: { ...LIST.models[1].fare, write: 62_500 },
+      most: 128_000,
+      context: 200_000,
+      picture: 4784,
+      prompt_limit: 1_048_576,
+      answer_limit: 131_072,
+      cost: { ...LIST.models[1].cost, write: "1.5625" },
+    });
+    assert.deepEqual([other.name, other.kind, other.via, other.fare.input, other.prompt_limit], ["vectors", "embedding", ["openai:text-embedding-3-small"], 20, 65_536]);
+    const shown = await rows(page);
+    assert.match(shown[1][0], /^deep Also claude-\*, gpt-5/);
+    assert.match(shown[1].join(" "), /62,500/);
+    assert.match(shown[3][0], /^vectors Default Embeddings/);
+
+    // The form shows what was stored, and removes what is cleared.
+    await page.getByRole("link", { name: "Edit", exact: true }).click();
+    await heading(page, "Edit the prices");
+    assert.equal(await card(page, "deep").getByLabel("Aliases").inputValue(), fields.Aliases);
+    assert.equal(await labelled(card(page, "vectors"), "Answers").inputValue(), "embedding");
+    for (const label of ["Aliases", "Rate of a prompt written to the cache", "Prompt, at most", "Answer, at most", "Provider's price, written to the cache"])
+      await labelled(card(page, "deep"), label).fill("");
+    await card(page, "deep").getByLabel("Answered by").fill("openai");
+    await save(page);
+    await heading(page, "Prices");
+    const { list: cleared } = (await server.admin("GET", "api/admin/models")).body;
+    assert.deepEqual(cleared.models[1], { ...LIST.models[1], via: ["openai"], most: 128_000, context: 200_000, picture: 4784 });
+  },
+
+  async "an administrator previews an edited list as users see it"() {
+    const server = await newServer(LIST);
+    const page = await adminPage(server, "#/prices/edit");
+    await card(page, "quick").getByLabel("Tokens a message").fill("40");
+    await card(page, "deep").getByLabel("Description").fill("Slower, and better");
+    await page.getByRole("button", { name: "Preview" }).click();
+    const dialog = page.getByRole("dialog", { name: "Preview of the prices" });
+    await dialog.locator(".admin-offers > li").nth(2).waitFor();
+    const offers = await dialog.locator(".admin-offers > li").allInnerTexts();
+    assert.match(offers[0], /^quick\s+40 tokens a message$/);
+    assert.match(offers[1], /^deep\s+Slower, and better\s+Usually about 250, at most [\d,]+ tokens$/);
+    await dialog.getByText(`Includes ${FIRST_GRANT.toLocaleString("en")} free tokens: about ${FIRST_GRANT / 40} answers.`).waitFor();
+    await dialog.getByText("3 models and their prices").waitFor();
+    await page.setViewportSize({ width: 1280, height: 400 });
+    await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+    await page.getByRole("button", { name: "Preview" }).click();
+    await dialog.locator(".admin-offers > li").nth(2).waitFor();
+    assert.equal(await dialog.evaluate((element) => element.scrollTop + element.querySelector(".dialog-body").scrollTop), 0, "opens at its title");
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await looksRight(page, "prices-preview");
+    await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+    assert.equal((await server.admin("GET", "api/admin/models")).body.list.models[0].fare.message, 100);
+
+    // The preview's highest price is the one that a new chat shows.
+    await card(page, "deep").getByLabel("Description").fill("Slow, thorough");
+    await save(page);
+    await heading(page, "Prices");
+    const chat = await chatPage(await newUser("ann", { site: server.url }), { url: server.url });
+    await picker(chat).click();
+    const [, most] = /at most ([\d,]+) tokens/.exec(await choices(chat).nth(1).innerText());
+    const number = (text) => Number(text.replaceAll(",", ""));
+    const [, previewed] = /at most ([\d,]+) tokens/.exec(offers[1]);
+    const rate = LIST.models[1].fare.input;
+    // The preview's message has 1,000 bytes, and the box is empty.
+    assert.equal(number(previewed) - number(most), Math.round((1000 * rate) / 1e6), `${previewed} and ${most}`);
+
+    await card(page, "quick").waitFor({ state: "detached" });
+    await page.goto(`${server.url}admin/#/prices/edit`);
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await heading(page, "Prices");
+    await page.goto(`${server.url}admin/#/prices/edit`);
+    await card(page, "quick").getByLabel("Tokens a message").fill("41");
+    await page.getByRole("button", { name: "Cancel" }).click();
+    const question = page.getByRole("dialog", { name: "Discard the changes?" });
+    await question.getByRole("button", { name: "Cancel" }).click();
+    assert.equal(await card(page, "quick").getByLabel("Tokens a message").inputValue(), "41");
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await question.getByRole("button", { name: "Discard" }).click();
+    await heading(page, "Prices");
+    await page.goto(`${server.url}admin/#/prices/edit`);
+    assert.equal(await card(page, "quick").getByLabel("Tokens a message").inputValue(), "40");
+    await page.getByRole("button", { name: "Add a model" }).click();
+    await page.getByRole("button", { name: "Preview" }).click();
+    await page.getByText("Enter the name and the price of every model first.").waitFor();
+
+    // Unsaved changes have a way back, and the browser asks before they are lost.
+    await page.goto(`${server.url}admin/#/prices`);
+    await page.getByText("Your changes to the prices aren't saved.").waitFor();
+    await page.getByRole("link", { name: "Go on editing" }).click();
+    await card(page, "quick").waitFor();
+    const asked = [];
+    page.once("dialog", (dialog) => {
+      asked.push(dialog.type());
+      return dialog.accept();
+    });
+    await page.reload();
+    await card(page, "quick").waitFor();
+    assert.deepEqual(asked, ["beforeunload"]);
+  },
+
+  async "the chosen model's name is whole at a zoom of 400 %"() {
+    const name = "claude-sonnet-4-5-20250929";
+    const server = await newServer(list(({ models }) => (models[0].name = name)));
+    const ann = await newUser("ann", { site: server.url });
+    const page = await chatPage(ann, { url: server.url, viewport: { width: 320, height: 256 } });
+    const shown = picker(page).getByText(name, { exact: true });
+    await shown.waitFor();
+    const cut = await shown.evaluate((text) => [text.scrollWidth - text.clientWidth, text.scrollHeight - text.clientHeight]);
+    assert.deepEqual(cut, [0, 0]);
+    await looksRight(page, "prices-picker-320");
+  },
+
+  async "the table of prices is whole at every width"() {
+    const server = await newServer(list(({ models }) => (models[1].name = "a-very-long-name/of.a_model:with-as-many-letters-as-one-can-have")));
+    const page = await adminPage(server, "#/prices");
+    const table = page.getByRole("region", { name: "Models and their prices" });
+    await table.waitFor();
+    for (const width of [320, 480, 640, 768, 769, 820, 1024, 1152, 1280, 1366, 1440, 1441, 1600, 1920]) {
+      await page.setViewportSize({ width, height: 900 });
+      await fitsItsBox(table, `prices at ${width}`);
+      if ([768, 1024, 1441].includes(width)) await looksRight(page, `prices-table-${width}`);
+    }
+  },
+
+  async "statistics show costs and margins by model and user, and what is owed"() {
+    const server = await newServer(LIST);
+    const ann = await newUser("ann", { site: server.url });
+    for (const message of ["Counted 1000 0 500", "Counted 1000 0 500"]) {
+      await ann.api("POST", "api/chat/", { message, model: "deep" });
+    }
+    await server.manage("census");
+    const page = await adminPage(server, "#/figures");
+    const users = page.getByRole("region", { name: "Cost and value of each user" });
+    await users.waitFor();
+    const models = page.getByRole("region", { name: "Use of each model" });
+    assert.deepEqual((await rows(models)).map((cells) => [cells[0], ...cells.slice(-3)]), [["deep", "$0.0125", "$0.01", "−$0.0025 (−25%)"]]);
+    assert.deepEqual(await rows(users), [[ann.name, "2", "500", "$0.0125", "$0.01", "−$0.0025 (−25%)"]]);
+    const accounts = page.getByRole("region", { name: "All accounts" });
+    await accounts.locator("p", { hasText: /^13,500 tokens outstanding, worth \$0\.27 at list price\./ }).waitFor();
+    const said = (name) => page.getByRole("slider", { name }).getAttribute("aria-valuetext");
+    assert.match(await said(/^Cost and value by day/), /: \$0\.01 value at list price, \$0\.0125 cost, so far$/);
+    assert.match(await said(/^Margin by day/), /: −\$0\.0025 margin, so far$/);
+    // The axis shows the currency.
+    await page.locator(".plot text").getByText("$0.01", { exact: true }).first().waitFor();
+    await page.getByText("The same numbers as a table").click();
+    const days = page.getByRole("region", { name: "Statistics day by day" });
+    assert.deepEqual((await rows(days))[0].slice(-3), ["$0.0125", "$0.01", "−$0.0025"]);
+    await days.getByRole("button", { name: "Margin" }).click();
+    assert.equal((await rows(days)).at(-1).at(-1), "−$0.0025", "the lowest margin");
+    await looksRight(page, "prices-figures");
+    await page.setViewportSize({ width: 390, height: 800 });
+    await fitsItsBox(days, "costs of days");
+    await fitsItsBox(users, "costs of users");
+    await looksRight(page, "prices-figures-390");
+
+    // Large numbers and the navigation fit at usual widths.
+    await page.route("**/api/admin/figures/*", async (route) => {
+      const reply = await route.fetch();
+      const figures = await reply.json();
+      const count = 123_456_789;
+      const counts = { chats: 1_234_567, tokens: count, prompt_tokens: count, cached_tokens: count, written_tokens: count, completion_tokens: count };
+      Object.assign(figures.costs.models[0], counts, { model: "claude-sonnet-4-5-20250929", cost: "947.9975", income: "1237.4175" });
+      return route.fulfill({ response: reply, json: figures });
+    });
+    await page.reload();
+    await models.getByText("$289.42 (23.4%)").waitFor();
+    const nav = page.getByRole("navigation", { name: "Administration" });
+    for (const width of [1024, 1280, 1366, 1440, 1920]) {
+      await page.setViewportSize({ width, height: 800 });
+      await fitsItsBox(nav, `navigation at ${width}`);
+      if (width >= 1280) await fitsItsBox(models, `models at ${width}`);
+    }
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await looksRight(page, "prices-figures-1280");
+  },
+
   async "two administrators don't overwrite each other's prices"() {
     const server = await newServer(LIST);
     const page = await adminPage(server, "#/prices/edit");
     await card(page, "quick").getByLabel("Tokens a message").fill("120");
     const { version } = (await server.admin("GET", "api/admin/models")).body;
     const newer = list(({ models }) => (models[0].fare.message = 130));
-    assert.equal((await server.admin("PUT", "api/admin/models", { list: newer, version })).status, 200);
+    await server.admin("PUT", "api/admin/models", { list: newer, version });
     await save(page);
     const conflict = page.getByRole("alert");
     await conflict.getByText(/^The price list was changed by you, .*, while you were editing\. Nothing was saved\.$/).waitFor();
@@ -540,16 +1215,30 @@ await journeys({
     await page.locator("tbody tr").nth(1).getByRole("link", { name: "price list" }).click();
     await heading(page, "Earlier price list");
     await page.getByText("130 tokens a message").waitFor();
-    await page.getByText("It can't be changed.").waitFor();
+    await page.getByText("This version isn't in force. It can't be changed.").waitFor();
     assert.equal(await page.getByRole("link", { name: "Edit", exact: true }).count(), 0);
 
-    // A copy of an earlier version can be edited to make a new one.
-    await page.getByRole("link", { name: "Edit a copy" }).click();
-    await heading(page, "Edit the prices");
+    // A copy of an earlier version can be edited to make a new one. Before unsaved changes to the
+    // prices are lost, the page asks.
+    const earlier = page.url();
+    await page.goto(`${server.url}admin/#/prices/edit`);
+    await card(page, "quick").getByLabel("Tokens a message").fill("150");
+    const copies = async (answer) => {
+      await page.goto(earlier);
+      await page.getByRole("link", { name: "Edit a copy" }).click();
+      await page.getByRole("dialog", { name: "Discard the changes?" }).getByRole("button", { name: answer }).click();
+      await heading(page, "Edit the prices");
+    };
+    await copies("Cancel");
+    assert.equal(await card(page, "quick").getByLabel("Tokens a message").inputValue(), "150");
+    await copies("Discard");
     assert.equal(await card(page, "quick").getByLabel("Tokens a message").inputValue(), "130");
     await save(page);
     await heading(page, "Prices");
     await page.getByText("130 tokens a message").waitFor();
+    const { version: latest } = (await server.admin("GET", "api/admin/models")).body;
+    await page.goto(`${server.url}admin/#/prices?version=${latest}`);
+    await page.getByText("This version is in force.").waitFor();
     await page.goto(`${server.url}admin/#/prices?version=0000000000000000`);
     await heading(page, "Not found");
 
@@ -592,6 +1281,8 @@ await journeys({
     const page = await chatPage(await newUser("ann", { site: server.url }), { url: server.url });
     assert.equal(await focused(page), "Your message");
     await page.keyboard.type("Counted 10 0 10");
+    await page.keyboard.press("Tab");
+    assert.equal(await focused(page), "Add files");
     await page.keyboard.press("Tab");
     assert.equal(await focused(page), "Model: quick");
     await page.keyboard.press("Enter");
@@ -639,9 +1330,9 @@ await journeys({
     const models = page.locator(".guest-models");
     await models.getByText("3 models and their prices").waitFor();
     assert.deepEqual((await models.getByRole("listitem").allInnerTexts()).map((text) => text.split(/\n+/)), [
-      ["deep", "Slow, thorough", "Tokens per million model tokens: 50,000 for the prompt, 5,000 for the cached prompt, 400,000 for the answer"],
+      ["deep", "Slow, thorough", "Usually about 250 tokens an answer", "Tokens per million model tokens: 50,000 for the prompt, 5,000 for the cached prompt, 400,000 for the answer"],
       ["quick", "100 tokens a message"],
-      ["vast", "Tokens per million model tokens: 500,000 for the prompt, 50,000 for the cached prompt, 5,000,000 for the answer"],
+      ["vast", "Usually about 3,000 tokens an answer", "Tokens per million model tokens: 500,000 for the prompt, 50,000 for the cached prompt, 5,000,000 for the answer"],
     ]);
     await looksRight(page, "prices-door");
     const many = await newServer(list(({ models }) => models.push(...["a", "b", "c"].map((name) => ({ ...models[0], name })))), { FIRST_GRANT: "50" });

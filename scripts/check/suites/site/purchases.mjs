@@ -2,12 +2,14 @@
 // simulated: no money moves.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { adminPage, rows } from "./lib/administering.mjs";
 import { fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
-import { balance, chatPage, heading } from "./lib/chatting.mjs";
+import { answered, balance, chatPage, heading, logIn, say } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
 const FIRST_GRANT = 4000;
+const { ADMIN, ADMIN_PASSWORD } = process.env;
 
 /** The packs of a server that simulates payments: 1,000 tokens, 5,000 tokens and 20,000 tokens. */
 const SMALL = "1,000 tokens";
@@ -38,6 +40,7 @@ async function act(server, choice, beside) {
   await page.close();
 }
 
+const packs = (page) => page.getByRole("list", { name: "Packs" }).getByRole("listitem");
 const purchase = (page) => page.getByRole("region", { name: "Your purchases" }).locator(".list > li").first();
 
 /**
@@ -55,14 +58,21 @@ async function becomes(page, state) {
   throw new Error(`the purchase never became “${state}”: ${await purchase(page).innerText()}`);
 }
 
+/** The administrators' list of purchases. Its sums are in a table of their own. */
+const listed = (admin) => admin.getByRole("region", { name: "Purchases, newest first" });
+
 const card = (page, name) => page.locator(".admin-cards > .card").filter({ has: page.getByRole("heading", { name, exact: true }) });
+/** The sum of the tokens granted in the administrators' list. */
+const granted = async (admin) => (await rows(listed(admin))).reduce((sum, cells) => sum + Number(cells[5].split(" ")[0].replace(",", "")), 0);
+
 const save = (page) => page.getByRole("button", { name: "Save the packs" }).click();
 
 await journeys({
   async "a user buys a pack and gets its tokens"() {
     const server = await newShop();
     const { page } = await buyer(server);
-    await page.getByRole("list", { name: "Packs" }).getByText("€2.99").waitFor();
+    await packs(page).getByText("€2.99").waitFor();
+    await packs(page).first().getByText("about 10 answers", { exact: true }).waitFor();
     await balance(page, FIRST_GRANT);
     await looksRight(page, "purchases-packs");
     await order(page, "Pay");
@@ -88,6 +98,21 @@ await journeys({
     await page.reload();
     await purchase(page).waitFor();
     assert.equal(await page.getByText("Thank you!").count(), 0);
+  },
+
+  async "a pack says how many answers of the default model it buys"() {
+    const fare = { input: 50_000, cached: 5000, output: 400_000 };
+    const models = [{ name: "deep", via: ["openai"], fare }, { name: "quick", via: ["openai"], fare: { message: 100 } }];
+    const server = await newServer({ currency: "USD", million_tokens: "20.00", models }, { PAYMENTS: "simulated" });
+    const { page } = await buyer(server);
+    // A prompt of 1,000 and an answer of 500 model tokens cost 250.
+    await packs(page).first().getByText("about 4 answers of a usual length with deep", { exact: true }).waitFor();
+    // The account's own messages count more: 100 * 0.05 + 100 * 0.4
+    await page.goto(server.url);
+    await say(page, "Counted 100 0 100");
+    await answered(page);
+    await page.goto(`${server.url}#/buy`);
+    await packs(page).first().getByText("about 22 answers of a usual length with deep", { exact: true }).waitFor();
   },
 
   async "a declined or cancelled payment changes nothing"() {
@@ -135,8 +160,10 @@ await journeys({
     await order(page, "Pay");
     await page.getByText("Waiting for the payment…").waitFor();
     await looksRight(page, "purchases-waiting");
+    await page.getByRole("button", { name: `Buy ${SMALL}`, exact: true }).focus();
     look();
     await page.getByText("1,000 tokens are in your balance.").waitFor();
+    await page.waitForFunction(() => document.activeElement.matches(".buy"));
     await page.getByText("Waiting for the payment…").waitFor({ state: "detached" });
     assert.equal(held, 2);
     await balance(page, FIRST_GRANT + 1000);
@@ -183,8 +210,8 @@ await journeys({
     await balance(page, FIRST_GRANT + 1000);
     const admin = await adminPage(server, "#/purchases");
     const states = async (count) => {
-      await admin.locator("tbody tr").nth(count - 1).waitFor();
-      return (await rows(admin)).map((cells) => cells[4].split(" ")[0]);
+      await listed(admin).locator("tbody tr").nth(count - 1).waitFor();
+      return (await rows(listed(admin))).map((cells) => cells[4].split(" ")[0]);
     };
     assert.deepEqual(await states(1), ["Paid"]);
     await admin.getByLabel("State", { exact: true }).selectOption("Not paid");
@@ -195,7 +222,54 @@ await journeys({
     await admin.getByLabel("State", { exact: true }).selectOption("All states");
     assert.deepEqual(await states(2), ["Paid", "Not"]);
     await admin.getByLabel("State", { exact: true }).selectOption("Refunded");
-    await admin.getByText("There are no such purchases.").waitFor();
+    await admin.getByText("No purchase matches these filters.").waitFor();
+  },
+
+  async "an administrator adds up a user's purchases and opens one at Stripe"() {
+    const server = await newShop();
+    const { ann, page } = await buyer(server);
+    await order(page, "Pay");
+    await balance(page, FIRST_GRANT + 1000);
+    await act(server, "Refund half", page);
+    await becomes(page, "Partly refunded");
+    const { ann: ben, page: other } = await buyer(server);
+    await order(other, "Pay");
+    await balance(other, FIRST_GRANT + 1000);
+    const admin = await adminPage(server, "#/purchases");
+    const sums = admin.getByRole("region", { name: "Sums by currency" });
+    await sums.locator("tbody tr").waitFor();
+    assert.deepEqual(await rows(sums), [["EUR", "2", "€5.98", "€1.49", "€4.49", (await granted(admin)).toLocaleString("en")]]);
+    await admin.getByText("Sums of 2 purchases with these filters.").waitFor();
+    await looksRight(admin, "purchases-admin-sums");
+
+    await admin.getByLabel("User", { exact: true }).fill(ben.name);
+    await admin.getByText("Sums of 1 purchase with these filters.").waitFor();
+    assert.deepEqual(await rows(sums), [["EUR", "1", "€2.99", "€0.00", "€2.99", "1,000"]]);
+    const payment = listed(admin).getByRole("link", { name: "at Stripe" });
+    assert.match(await payment.getAttribute("href"), /^https:\/\/dashboard\.stripe\.com\/test\/payments\/pi_\w+$/);
+    assert.deepEqual([await payment.getAttribute("target"), await payment.getAttribute("rel")], ["_blank", "noopener noreferrer"]);
+    await admin.getByLabel("From", { exact: true }).fill("2100-01-01");
+    await admin.getByText("No purchase matches these filters.").waitFor();
+    assert.equal(await sums.count(), 0);
+    await admin.goto(`${server.url}admin/#/purchases?user=nobody`);
+    await admin.getByText("No purchase matches these filters.").waitFor();
+
+    await admin.goto(`${server.url}admin/#/users/${ann.id}`);
+    await admin.getByRole("navigation", { name: `About ${ann.name}` }).getByRole("link", { name: "Purchases" }).click();
+    await heading(admin, "Purchases");
+    assert.equal(await admin.getByLabel("User", { exact: true }).inputValue(), ann.name);
+    await listed(admin).getByText("Partly refunded").waitFor();
+    const coming = admin.waitForEvent("download");
+    await admin.getByRole("button", { name: "Download CSV" }).click();
+    const file = await coming;
+    assert.equal(file.suggestedFilename(), `purchases-${ann.name}.csv`);
+    const [names, ...lines] = (await readFile(await file.path(), "utf8")).trimEnd().split("\r\n");
+    assert.equal(lines.length, 1);
+    const cells = (line) => line.slice(1, -1).split('","');
+    const cell = (name) => cells(lines[0])[cells(names).indexOf(name)];
+    assert.deepEqual(["username", "state", "price", "refunded", "kept", "currency"].map(cell), [ann.name, "refunded", "2.99", "1.49", "1.50", "EUR"]);
+    await admin.setViewportSize({ width: 390, height: 800 });
+    await looksRight(admin, "purchases-admin-sums-390");
   },
 
   async "a low balance leads to the packs"() {
@@ -222,8 +296,11 @@ await journeys({
     await page.locator(".topbar").getByRole("link", { name: "Buy", exact: true }).click();
     await heading(page, "Buy tokens");
     await page.setViewportSize({ width: 390, height: 800 });
+    const shop = page.waitForResponse("**/api/user/purchases/**");
     await page.goto(server.url);
     await heading(page, "What would you like to know?");
+    // The menu has the link once the page knows that tokens are sold.
+    await (await shop).finished();
     assert.equal(await page.getByRole("link", { name: "Buy", exact: true }).count(), 0);
     await page.getByRole("button", { name: "Your account" }).click();
     await page.getByRole("link", { name: "Buy tokens", exact: true }).click();
@@ -253,16 +330,18 @@ await journeys({
     await admin.getByRole("link", { name: "Packs" }).click();
     await heading(admin, "Packs");
     const small = card(admin, SMALL);
-    await small.getByText("This is €2.99.").waitFor();
+    await small.getByText("Users pay €2.99.").waitFor();
     const price = small.getByLabel("Price", { exact: true });
-    await price.fill("free");
-    await save(admin);
-    await small.getByText("Enter a whole number, such as 1000.").waitFor();
-    await price.fill("0");
-    await save(admin);
-    await small.getByText("This must be a whole number from 1 to 99999999").waitFor();
-    await price.fill("1250");
-    await small.getByText("This is €12.50.").waitFor();
+    // A comma isn't a decimal point here.
+    for (const wrong of ["49,9", "0", "4.999"]) {
+      await price.fill(wrong);
+      const refusal = small.getByText("Enter an amount above 0 with at most 2 decimals, such as 4.99.");
+      await refusal.waitFor({ state: "detached" });
+      await save(admin);
+      await refusal.waitFor();
+    }
+    await price.fill("12.5");
+    await small.getByText("Users pay €12.50.").waitFor();
     await admin.getByRole("button", { name: "Remove: 20,000 tokens" }).click();
     await admin.getByRole("button", { name: "Move up: 5,000 tokens" }).click();
     await admin.getByRole("button", { name: "Add a pack" }).click();
@@ -272,7 +351,11 @@ await journeys({
     await fresh.getByLabel("Price", { exact: true }).fill("900");
     await fresh.getByLabel("Currency").fill("JPY");
     await fresh.getByLabel("Name").fill("10,000 tokens");
-    await card(admin, "10,000 tokens").getByText("This is ¥900.").waitFor();
+    await card(admin, "10,000 tokens").getByText("Users pay ¥900.").waitFor();
+    await card(admin, "10,000 tokens").getByLabel("Price", { exact: true }).fill("900.50");
+    await save(admin);
+    await card(admin, "10,000 tokens").getByText("Enter an amount above 0 without decimals, such as 499.").waitFor();
+    await card(admin, "10,000 tokens").getByLabel("Price", { exact: true }).fill("900");
     await save(admin);
     await admin.getByText("The packs have been saved.").waitFor();
     await admin.locator(".lead").getByText("Set by you").waitFor();
@@ -286,8 +369,8 @@ await journeys({
     await balance(page, FIRST_GRANT + 11_000);
 
     await admin.goto(`${server.url}admin/#/purchases`);
-    await admin.locator("tbody tr").nth(1).waitFor();
-    const orders = await rows(admin);
+    await listed(admin).locator("tbody tr").nth(1).waitFor();
+    const orders = await rows(listed(admin));
     assert.deepEqual(orders.map((cells) => [cells[2], cells[3], cells[5]]), [["10,000 tokens", "¥900", "10,000"], [SMALL, "€12.50", "1,000"]]);
     for (const cells of orders) {
       assert.match(cells[0], /^ann/);
@@ -298,6 +381,10 @@ await journeys({
     const stat = (name) => admin.locator(".stat").filter({ hasText: name });
     await stat("Revenue in EUR").getByText("€12.50").waitFor();
     await stat("Revenue in JPY").getByText("¥900").waitFor();
+    const revenue = admin.getByRole("slider", { name: /^Revenue in EUR by day/ });
+    assert.match(await revenue.getAttribute("aria-valuetext"), /: €12\.50 revenue, so far$/);
+    assert.match(await admin.getByRole("slider", { name: /^Revenue in JPY by day/ }).getAttribute("aria-valuetext"), /: ¥900 /);
+    await looksRight(admin, "purchases-figures");
     await admin.getByText("The same numbers as a table").click();
     await admin.getByRole("button", { name: "Revenue in EUR" }).click();
     assert.deepEqual((await rows(admin.locator(".admin-days")))[0].slice(-2), ["€12.50", "¥900"]);
@@ -309,17 +396,17 @@ await journeys({
   async "two administrators don't overwrite each other's packs"() {
     const server = await newShop();
     const [one, other] = [await adminPage(server, "#/purchases/packs"), await adminPage(server, "#/purchases/packs")];
-    await card(one, SMALL).getByLabel("Price", { exact: true }).fill("199");
-    await card(other, SMALL).getByLabel("Price", { exact: true }).fill("99");
+    await card(one, SMALL).getByLabel("Price", { exact: true }).fill("1.99");
+    await card(other, SMALL).getByLabel("Price", { exact: true }).fill("0.99");
     await save(one);
     await one.getByText("The packs have been saved.").waitFor();
     await save(other);
     await other.getByRole("alert").getByText("Your changes stay here until you load the newer packs.").waitFor();
-    assert.equal(await card(other, SMALL).getByLabel("Price", { exact: true }).inputValue(), "99");
+    assert.equal(await card(other, SMALL).getByLabel("Price", { exact: true }).inputValue(), "0.99");
     await looksRight(other, "purchases-admin-conflict");
     await other.getByRole("button", { name: "Load the newer packs" }).click();
     await other.getByText("The newer packs have been loaded.").waitFor();
-    assert.equal(await card(other, SMALL).getByLabel("Price", { exact: true }).inputValue(), "199");
+    assert.equal(await card(other, SMALL).getByLabel("Price", { exact: true }).inputValue(), "1.99");
     await save(other);
     await other.getByText("The packs have been saved.").waitFor();
     await other.getByRole("button", { name: "Stop selling" }).click();
@@ -329,12 +416,118 @@ await journeys({
     assert.equal((await server.admin("GET", "api/admin/packs/")).body.packs, null);
   },
 
+  async "unsaved packs are kept until they are discarded"() {
+    const server = await newShop();
+    const page = await adminPage(server, "#/purchases/packs");
+    const price = card(page, SMALL).getByLabel("Price", { exact: true });
+    const cancel = page.getByRole("button", { name: "Cancel" });
+    await cancel.click();
+    await heading(page, "Purchases");
+    await page.goto(`${server.url}admin/#/purchases/packs`);
+    await price.fill("1.99");
+    await page.goto(`${server.url}admin/#/figures`);
+    await heading(page, "Statistics");
+    await page.goto(`${server.url}admin/#/purchases/packs`);
+    await heading(page, "Packs");
+    assert.equal(await price.inputValue(), "1.99");
+    await cancel.click();
+    const question = page.getByRole("dialog", { name: "Discard the changes?" });
+    await question.getByRole("button", { name: "Cancel" }).click();
+    await question.waitFor({ state: "detached" });
+    assert.equal(await price.inputValue(), "1.99");
+    await cancel.click();
+    await question.getByRole("button", { name: "Discard" }).click();
+    await heading(page, "Purchases");
+    await page.goto(`${server.url}admin/#/purchases/packs`);
+    assert.equal(await price.inputValue(), "2.99");
+  },
+
+  async "stopping the sales warns of unsaved packs"() {
+    const server = await newShop();
+    const page = await adminPage(server, "#/purchases/packs");
+    const price = card(page, SMALL).getByLabel("Price", { exact: true });
+    const stop = page.getByRole("button", { name: "Stop selling" });
+    const question = page.getByRole("dialog", { name: "Stop selling?" });
+    const loss = question.getByText("Your unsaved changes to the packs are lost.");
+    await price.waitFor();
+    await stop.click();
+    await question.waitFor();
+    assert.equal(await loss.count(), 0);
+    await question.getByRole("button", { name: "Cancel" }).click();
+    await question.waitFor({ state: "detached" });
+    await price.fill("1.99");
+    await stop.click();
+    await loss.waitFor();
+    await question.getByRole("button", { name: "Stop selling" }).click();
+    await page.getByText("Sales have been stopped.").waitFor();
+    await card(page, "New pack").waitFor();
+  },
+
+  async "a log-out asks before it discards unsaved changes"() {
+    const server = await newShop();
+    const page = await adminPage(server, "#/purchases/packs");
+    const price = card(page, SMALL).getByLabel("Price", { exact: true });
+    const out = page.getByRole("button", { name: "Log out" });
+    const question = page.getByRole("dialog", { name: "Discard the changes?" });
+    await price.fill("1.99");
+    await out.click();
+    await question.getByText("Your unsaved changes to the packs are lost when you log out.").waitFor();
+    await looksRight(page, "purchases-admin-log-out");
+    await question.getByRole("button", { name: "Cancel" }).click();
+    await question.waitFor({ state: "detached" });
+    assert.equal(await price.inputValue(), "1.99");
+    await page.goto(`${server.url}admin/#/brand`);
+    await heading(page, "Brand");
+    await page.getByLabel("Name", { exact: true }).fill("Nova");
+    await page.goto(`${server.url}admin/#/prices/edit`);
+    await heading(page, "Edit the prices");
+    await page.getByLabel("Currency").fill("EUR");
+    await out.click();
+    await question.getByText("Your unsaved changes to the packs, the brand, and the prices are lost when you log out.").waitFor();
+    await question.getByRole("button", { name: "Log out" }).click();
+    await heading(page, "Log in");
+    await logIn(page, { name: ADMIN, password: ADMIN_PASSWORD });
+    await heading(page, "Edit the prices");
+    assert.equal(await page.getByLabel("Currency").inputValue(), "");
+    await page.goto(`${server.url}admin/#/brand`);
+    await heading(page, "Brand");
+    assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "");
+    await page.goto(`${server.url}admin/#/purchases/packs`);
+    await heading(page, "Packs");
+    assert.equal(await price.inputValue(), "2.99");
+    // Nothing was changed since then, so there is no question.
+    await out.click();
+    await heading(page, "Log in");
+  },
+
+  async "unsaved packs outlive a session for their author only"() {
+    const server = await newShop();
+    const other = { name: "second", password: ADMIN_PASSWORD };
+    await server.manage("create-admin", other.name, "--password-env", "ADMIN_PASSWORD");
+    const page = await adminPage(server, "#/purchases/packs");
+    const price = card(page, SMALL).getByLabel("Price", { exact: true });
+    await price.fill("1.99");
+    for (const [person, expected] of [[{ name: ADMIN, password: ADMIN_PASSWORD }, "1.99"], [other, "2.99"]]) {
+      await page.context().clearCookies();
+      await page.route("**/api/admin/**", (route) => route.fulfill({ status: 401, json: { status: 401, code: "invalid_token", detail: "No." } }));
+      await page.getByRole("link", { name: "Statistics" }).click();
+      await page.getByText("Your session has ended.").waitFor();
+      await page.unroute("**/api/admin/**");
+      await logIn(page, person);
+      await heading(page, "Statistics");
+      await page.locator(".admin-who").getByText(person.name, { exact: true }).waitFor();
+      await page.goto(`${server.url}admin/#/purchases/packs`);
+      await heading(page, "Packs");
+      assert.equal(await price.inputValue(), expected);
+    }
+  },
+
   async "a pack that was withdrawn is explained and disappears"() {
     const server = await newShop();
     const { page } = await buyer(server);
     const { body } = await server.admin("GET", "api/admin/packs/");
     const packs = body.packs.filter(({ id }) => id !== "small");
-    assert.equal((await server.admin("PUT", "api/admin/packs/", { packs, version: body.version })).status, 200);
+    await server.admin("PUT", "api/admin/packs/", { packs, version: body.version });
     await page.getByRole("button", { name: `Buy ${SMALL}`, exact: true }).click();
     await page.getByRole("alert").waitFor();
     await page.getByRole("button", { name: `Buy ${SMALL}`, exact: true }).waitFor({ state: "detached" });

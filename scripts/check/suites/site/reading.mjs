@@ -2,8 +2,8 @@
 // conversations, and search results.
 
 import assert from "node:assert/strict";
-import { SITE, finish, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
-import { answer, answered, chatPage, heading, said, say } from "./lib/chatting.mjs";
+import { SITE, finish, journeys, looksRight, newPage, newUser, until } from "./lib/browser.mjs";
+import { answer, answered, chatPage, copies, heading, said, say, toBeginning } from "./lib/chatting.mjs";
 
 /** Returns the distance to the end of the text, in pixels. */
 const fromEnd = (page) => page.locator("main").evaluate((main) => main.scrollHeight - main.scrollTop - main.clientHeight);
@@ -11,6 +11,21 @@ const scrolled = (page) => page.locator("main").evaluate((main) => main.scrollTo
 /** Waits until the growing answer contains this text. */
 const grows = (page, text) => answer(page).getByText(text).waitFor();
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+/** Returns the scrolled distance once it no longer changes. */
+async function rests(page) {
+  let last = -1;
+  await until("the text rests", async () => {
+    await pause(300);
+    const before = last;
+    last = await scrolled(page);
+    return last === before;
+  });
+  return last;
+}
+/** Resolves once the main part shows its end. */
+const atEnd = (page) => until("the end is in view", async () => (await fromEnd(page)) < 5);
+/** Resolves once the main part is this many pixels away from its end. */
+const leaves = (page, pixels) => until("the text is scrolled up", async () => (await fromEnd(page)) > pixels);
 
 await journeys({
   async "a reader scrolls away from a growing answer and back"() {
@@ -25,8 +40,7 @@ await journeys({
       await page.mouse.wheel(0, -15);
       await pause(20);
     }
-    await pause(300);
-    const top = await scrolled(page);
+    const top = await rests(page);
     const away = await fromEnd(page);
     assert(away > 250, `450 pixels up, and ${away} from the end`);
     await grows(page, "Line 60 of");
@@ -41,8 +55,7 @@ await journeys({
     assert((await fromEnd(page)) < 5, "the answer is followed again");
     await finish(message);
     await answered(page);
-    await pause(200);
-    assert((await fromEnd(page)) < 5, "also at its end");
+    await atEnd(page);
   },
 
   async "a finger and the keyboard scroll up in a growing answer"() {
@@ -59,16 +72,14 @@ await journeys({
       await pause(20);
     }
     await touch("touchEnd", null);
-    await pause(300);
-    const away = await fromEnd(page);
-    assert(away > 150, `250 pixels up, and ${away} from the end`);
+    // The finger has moved 250 pixels.
+    await leaves(page, 150);
     await page.getByRole("button", { name: "To the newest message" }).click();
     await grows(page, "Line 65 of");
     assert((await fromEnd(page)) < 5, "the button follows the answer again");
     await page.locator(".turn").last().focus();
     await page.keyboard.press("PageUp");
-    await pause(500);
-    assert((await fromEnd(page)) > 150, "a page up");
+    await leaves(page, 150);
     await finish(message);
     await answered(page);
     assert((await fromEnd(page)) > 150, "and it stays there");
@@ -111,6 +122,19 @@ await journeys({
     await answered(page);
     assert.deepEqual(await page.evaluate(() => [getSelection().toString(), document.querySelector(".answer pre").scrollLeft]), ["value_0", 120]);
     assert.match(await page.locator(".answer code").innerText(), /value_39/);
+  },
+
+  async "the box at the bottom covers no focused control"() {
+    const page = await chatPage(await newUser("ann"));
+    await say(page, `Raw ${"A line with [a link](https://example.com/).\n\n".repeat(40)}`);
+    await answered(page);
+    await toBeginning(page);
+    await answer(page).getByRole("link").first().focus();
+    for (let step = 0; step < 42; step += 1) {
+      const free = await page.evaluate(() => document.querySelector(".thread-foot").getBoundingClientRect().top - document.activeElement.getBoundingClientRect().bottom);
+      assert(free >= 0, `${-free} pixels are covered at step ${step}`);
+      await page.keyboard.press("Tab");
+    }
   },
 
   async "brackets beside a link stay text"() {
@@ -159,8 +183,7 @@ await journeys({
     const ann = await newUser("ann");
     const { body: first } = await ann.api("POST", "api/chat/", { message: "Where is the giraffe?" });
     for (let number = 1; number < 28; number += 1) {
-      const { status } = await ann.api("POST", "api/chat/", { message: `Number ${number}`, conversation_id: first.conversation_id });
-      assert.equal(status, 200);
+      await ann.api("POST", "api/chat/", { message: `Number ${number}`, conversation_id: first.conversation_id });
     }
     const page = await chatPage(ann, { place: "#/history?q=giraffe" });
     await page.getByRole("link", { name: /^Open/ }).click();
@@ -194,9 +217,7 @@ await journeys({
     assert.equal(await reasoning.getAttribute("open"), "", "it stays open");
     await looksRight(page, "reasoning");
     assert.equal(await answer(page).locator(".reasoning + .prose").innerText(), `There are seven, ${ann.name}.`);
-    await page.getByRole("button", { name: "Copy the answer" }).click();
-    await page.getByText("Copied", { exact: true }).waitFor();
-    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `There are seven, ${ann.name}.`);
+    await copies(page, page.getByRole("button", { name: "Copy the answer" }), `There are seven, ${ann.name}.`);
 
     await page.reload();
     await answered(page);
@@ -229,9 +250,7 @@ await journeys({
     await answered(page);
     assert.equal(await reasoning.getAttribute("open"), "", "it stays open");
     assert.equal(await answer(page).locator(".reasoning + .prose").innerText(), `There are seven, ${ann.name}.`);
-    await page.getByRole("button", { name: "Copy the answer" }).click();
-    await page.getByText("Copied", { exact: true }).waitFor();
-    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `There are seven, ${ann.name}.`);
+    await copies(page, page.getByRole("button", { name: "Copy the answer" }), `There are seven, ${ann.name}.`);
 
     await page.reload();
     await answered(page);
@@ -240,6 +259,42 @@ await journeys({
     await page.locator(".chat-answer summary").first().click();
     await page.locator(".chat-answer details.reasoning summary").click();
     await page.locator(".chat-answer .reasoning .prose").getByText("First I count the stations").waitFor();
+  },
+
+  async "parts of an answer open and close, and are printed whole"() {
+    const page = await chatPage(await newUser("ann"), { permissions: ["clipboard-read", "clipboard-write"] });
+    const text = "<details>\n<summary>The **stations**</summary>\n\n1. Harbour\n\n<details open onclick=alert(1)>\n<summary>In code</summary>\n\n```js\nreturn 7;\n```\n\n</details>\n\n</details>\n\nThere are seven.";
+    await say(page, `Raw ${text}`);
+    await answered(page);
+    const parts = answer(page).locator("details");
+    const station = answer(page).locator("li");
+    await answer(page).getByText("There are seven.").waitFor();
+    assert.deepEqual(await parts.evaluateAll((all) => all.map((part) => [part.open, part.getAttributeNames().sort().join(" ")])), [[false, "class"], [true, "class open"]]);
+    const isShown = () => station.evaluate((item) => item.checkVisibility());
+    assert.equal(await isShown(), false);
+    await page.emulateMedia({ media: "print" });
+    assert.equal(await isShown(), true, "paper shows closed parts too");
+    await page.emulateMedia({ media: "screen" });
+    assert.equal(await isShown(), false);
+    await looksRight(page, "details-closed");
+
+    await parts.first().locator("summary").first().click();
+    await station.getByText("Harbour").waitFor();
+    await answer(page).locator("details details .code-keyword").waitFor();
+    await looksRight(page, "details");
+    await page.keyboard.press("Enter");
+    await station.waitFor({ state: "hidden" });
+    await copies(page, page.getByRole("button", { name: "Copy the answer" }), text);
+
+    await page.goto(`${SITE}#/history`);
+    const summary = page.locator(".chat-answer > summary").first();
+    await summary.waitFor();
+    assert.match(await summary.innerText(), /^The stations Harbour In code return 7; There are seven/);
+    await summary.click();
+    await page.locator(".chat-answer .folded > summary").getByText("The stations").waitFor();
+    assert.equal(await station.isVisible(), false);
+    await page.setViewportSize({ width: 320, height: 800 });
+    await looksRight(page, "details-history");
   },
 
   async "the history shows answers without Markdown marks"() {

@@ -2,8 +2,8 @@
 // libraries, the growth of answers, and the protection against scripts.
 
 import assert from "node:assert/strict";
-import { SITE, finish, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
-import { answer, answered, chatPage, heading, logIn, say } from "./lib/chatting.mjs";
+import { SITE, finish, journeys, looksRight, newPage, newUser, until } from "./lib/browser.mjs";
+import { answer, answered, chatPage, copies, heading, logIn, say, toBeginning } from "./lib/chatting.mjs";
 import { PAYLOADS } from "./lib/payloads.mjs";
 
 /** An answer that contains every element with a style. */
@@ -73,7 +73,7 @@ const looks = (colorScheme, width) => async () => {
   assert.deepEqual(await kinds(page), KINDS.map((kind) => `code-${kind}`));
   assert.equal(await answer(page).locator("math").count(), 3);
   await looksRight(page, `rendered-${width}-${colorScheme}`);
-  await page.locator("main").evaluate((main) => (main.scrollTop = 0));
+  await toBeginning(page);
   await looksRight(page, `rendered-top-${width}-${colorScheme}`);
 };
 
@@ -91,9 +91,7 @@ await journeys({
     assert.equal(await code.locator("[style]").count(), 0);
     const colours = await code.first().locator("span[class]").evaluateAll((parts) => parts.map((part) => getComputedStyle(part).color));
     assert(new Set(colours).size > 5, colours.join(" "));
-    await code.nth(1).getByRole("button", { name: "Copy", exact: true }).click();
-    await code.nth(1).getByText("Copied").waitFor();
-    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), '<!-- a page --><a href="#x" class="y">&amp;</a>\n<style>.a { color: red }</style>');
+    await copies(page, code.nth(1).getByRole("button", { name: "Copy", exact: true }), '<!-- a page --><a href="#x" class="y">&amp;</a>\n<style>.a { color: red }</style>');
     // Code in an unknown language is shown in one colour.
     await say(page, "Raw ```klingon\nreturn 1\n```");
     await answered(page);
@@ -143,6 +141,7 @@ await journeys({
   async "Arabic answers begin on the right in tables and lists"() {
     const page = await chatPage(await newUser("ann"));
     await say(page, "Raw الطريق إلى الميناء:\n\n| الطريق | الدقائق |\n|---|---|\n| الحافلة | ٢٥ |\n\n- أولا\n\n> اقتباس");
+    await answered(page);
     await answer(page).locator("td").first().waitFor();
     const beginsRight = await answer(page).locator("th, td, li, blockquote").evaluateAll((all) =>
       all.map((element) => {
@@ -159,6 +158,7 @@ await journeys({
     const page = await chatPage(await newUser("ann"), { viewport: { width: 360, height: 800 } });
     const columns = Array.from({ length: 12 }, (_, index) => `column ${index}`).join(" | ");
     await say(page, `Raw | ${columns} |\n|${"---|".repeat(12)}\n| ${columns} |\n\n\`\`\`text\n${"wide ".repeat(40)}\n\`\`\``);
+    await answered(page);
     for (const selector of [".table-box", ".code pre"]) {
       const box = answer(page).locator(selector);
       await box.waitFor();
@@ -189,6 +189,8 @@ await journeys({
     assert.deepEqual(names.slice(1), ["highlight.min.mjs"]);
     await say(page, "Raw It is $x^2$.");
     await answer(page).locator("math").waitFor();
+    // The formula doesn't wait for its styles.
+    await until("its styles are requested", () => names.length === 5);
     assert.deepEqual(names.slice(2).sort(), ["stix-two-math.css", "temml.css", "temml.min.mjs"]);
     await page.reload();
     await answer(page).locator("math").waitFor();

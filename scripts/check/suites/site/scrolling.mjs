@@ -2,12 +2,15 @@
 // page ends with its content.
 
 import assert from "node:assert/strict";
+import { adminPage } from "./lib/administering.mjs";
 import { SITE, ask, journeys, newPage, newUser } from "./lib/browser.mjs";
 import { answered, chatPage, heading, logIn, said } from "./lib/chatting.mjs";
+import { GUEST_VIEWS, administratorsViews, furnished, viewsOf, visit as visitAt } from "./lib/views.mjs";
 
 const WIDE = { viewport: { width: 1280, height: 800 } };
+/** A window of 1280 by 1024 pixels at a zoom of 400 %. */
+const ZOOMED = { viewport: { width: 320, height: 256 } };
 const NARROW = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
-const GUEST_VIEWS = ["#/log-in", "#/register", "#/forgotten-password", "#/reset-password?token=x", "#/verify-email?token=x", "#/verify-email"];
 const TURNS = 10;
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
@@ -65,7 +68,7 @@ async function isInView(page, turn, view) {
     [turn, page.locator("main"), page.locator(".topbar"), page.locator(".composer-form")].map((part) => part.boundingBox()),
   );
   assert.equal(bar.y, 0, `${view}: the bar`);
-  assert(found.y >= main.y && found.y < main.y + 60, `${view}: the message begins at ${found.y}, its part of the window at ${main.y}`);
+  assert(found.y >= main.y + 8 && found.y < main.y + 60, `${view}: the message begins at ${found.y}, its part of the window at ${main.y}`);
   assert(box.y + box.height <= page.viewportSize().height, `${view}: the box ends at ${box.y + box.height}`);
   await fillsWindow(page, view);
 }
@@ -84,8 +87,7 @@ const everyView = (options) => async () => {
   await logIn(page, ann);
   await heading(page, "What would you like to know?");
   await fillsWindow(page, "a new chat");
-  const chat = `#/c/${first.conversation_id}`;
-  for (const place of [chat, `${chat}?chat=${first.id}`, "#/history", "#/history?q=giraffe", `#/m/${program.id}`, `#/m/${first.id}`, "#/statement", "#/account", "#/account/sessions", "#/account/api-keys", "#/account/data", "#/nowhere"]) {
+  for (const place of [...viewsOf({ chat: first.conversation_id, message: first.id }).slice(1), `#/m/${program.id}`]) {
     await visit(page, place);
     await fillsWindow(page, place);
   }
@@ -96,21 +98,72 @@ const everyView = (options) => async () => {
 
   // The documentation scrolls as a whole.
   await page.goto(`${SITE}docs/`);
-  await page.getByRole("heading", { name: "Endpoints", exact: true }).waitFor();
+  await heading(page, "Quickstart");
   await endsWithContent(page, "docs/");
 };
 
+/** The views that have something to show only on a server with a price list, a shop and shared chats. */
+const furnishedViews = (options) => async () => {
+  const server = await furnished();
+  const home = await server.resident();
+  const page = await chatPage(home.ann, { ...options, url: server.url });
+  for (const view of ["#/buy", `#/c/${home.chat}`, "#/account/data"]) {
+    await visitAt(page, server.url + view);
+    await fillsWindow(page, view);
+  }
+  await visitAt(page, `${server.url}s/${home.link}`);
+  await page.locator(".shared-turn").first().waitFor();
+  await endsWithContent(page, "a shared chat");
+};
+
 const everyAdministratorsView = (options) => async () => {
-  const { ann } = await reader();
+  const server = await furnished();
+  const home = await server.resident();
   const page = await newPage(options);
-  await page.goto(`${SITE}admin/`);
+  await page.goto(`${server.url}admin/`);
   await logIn(page, { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD });
   await heading(page, "Users");
-  for (const place of ["users", "users/grants", `users/${ann.id}`, `users/${ann.id}/statement`, `users/${ann.id}/chats`, "chats", "figures", "trail", "export"]) {
-    await visit(page, `admin/#/${place}`);
-    await endsWithContent(page, place);
+  for (const view of administratorsViews({ ...server, ...home })) {
+    await visitAt(page, `${server.url}admin/#/${view}`);
+    await endsWithContent(page, view);
+    if (view === "users") await page.getByRole("checkbox", { name: `Select ${home.ann.name}` }).check();
   }
 };
+
+/**
+ * Moves the focus through the page, or through an open dialog, by a key, until it comes back to an
+ * element. Returns the focused elements that aren't in view. Elements that are higher than half of
+ * the window can't always be in view as a whole.
+ */
+async function hiddenStops(page, key) {
+  await page.evaluate(() => Object.assign(window, { walked: new Set(), lastStop: null }));
+  const hidden = [];
+  for (let presses = 0; presses < 500; presses += 1) {
+    await page.keyboard.press(key);
+    const { isEnd, html } = await page.evaluate(() => {
+      const { activeElement: stop } = document;
+      // A field for a day has several stops.
+      const isSame = stop === window.lastStop;
+      window.lastStop = stop;
+      if (isSame && stop !== document.body) return {};
+      if (window.walked.has(stop)) return { isEnd: true };
+      window.walked.add(stop);
+      const { left, top, width, height } = stop.getBoundingClientRect();
+      if (stop === document.body || height > innerHeight / 2) return {};
+      const isInView = (y) => {
+        const found = document.elementFromPoint(left + width / 2, y);
+        return found && (stop.contains(found) || found.contains(stop));
+      };
+      // Of a textarea, the browser brings only the line with the caret into view.
+      const middle = stop.matches("textarea") ? Math.min(top + height / 2, innerHeight - 1) : top + height / 2;
+      if (isInView(top + Math.min(2, height / 2)) && isInView(middle)) return {};
+      return { html: stop.outerHTML.replace(/\s+/g, " ").slice(0, 110) };
+    });
+    if (isEnd) return hidden;
+    if (html) hidden.push(html);
+  }
+  throw new Error(`The focus never comes back by ${key}.`);
+}
 
 /** Opens a message from the search, the history and the statement. */
 const foundMessage = (options) => async () => {
@@ -132,10 +185,45 @@ const foundMessage = (options) => async () => {
 await journeys({
   "in every wide view the document is as high as the window": everyView(WIDE),
   "in every narrow view the document is as high as the window": everyView(NARROW),
+  "in every view at a zoom of 400 % the document fits the window": everyView(ZOOMED),
+  "wide views with purchases and shared chats fit the window": furnishedViews(WIDE),
+  "narrow views with purchases and shared chats fit the window": furnishedViews(NARROW),
+  "views with purchases fit the window at a zoom of 400 %": furnishedViews(ZOOMED),
   "every wide page of the administration ends with its content": everyAdministratorsView(WIDE),
   "narrow administration pages end with their content": everyAdministratorsView(NARROW),
+  "administration pages end with their content at 400 %": everyAdministratorsView(ZOOMED),
   "a found message is in view below the bar of a wide window": foundMessage(WIDE),
   "a found message is in view below the bar, narrow window": foundMessage(NARROW),
+
+  async "the administration's bar covers nothing that has the focus"() {
+    const server = await furnished();
+    const home = await server.resident();
+    // In a window of this width, the links in the bar have several lines.
+    const page = await adminPage(server, "#/users", { viewport: { width: 760, height: 600 } });
+    const found = {};
+    const walk = async (view) => {
+      for (const key of ["Tab", "Shift+Tab"]) {
+        const hidden = await hiddenStops(page, key);
+        if (hidden.length > 0) found[`${view}, ${key}`] = hidden;
+      }
+    };
+    for (const view of administratorsViews({ ...server, ...home })) {
+      await visitAt(page, `${server.url}admin/#/${view}`);
+      await walk(view);
+      if (view === "users") await page.getByRole("checkbox", { name: `Select ${home.ann.name}` }).check();
+    }
+    await page.setViewportSize({ width: 760, height: 360 });
+    for (const [view, name] of [[`users/${home.ann.id}`, "Revoke all keys"], [`users/${home.ann.id}/statement`, "Refund “Where is the giraffe?”"], ["prices/edit", "Preview"]]) {
+      await visitAt(page, `${server.url}admin/#/${view}`);
+      await page.getByRole("button", { name, exact: true }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.waitFor();
+      await walk(name);
+      await page.keyboard.press("Escape");
+      await dialog.waitFor({ state: "detached" });
+    }
+    assert.deepEqual(found, {});
+  },
 
   async "a wheel past the end of a long chat keeps all in view"() {
     const { ann, first } = await reader();

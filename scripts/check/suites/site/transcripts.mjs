@@ -27,6 +27,7 @@ await journeys({
     await answered(page);
     await say(page, "And then?");
     await answered(page);
+    await page.locator(".thread-about").getByText("Charged 200 tokens so far").waitFor();
     await choose(page, "Copy as Markdown");
     await page.getByText("The chat has been copied.").waitFor();
     const copied = await page.evaluate(() => navigator.clipboard.readText());
@@ -36,7 +37,7 @@ await journeys({
     const lines = text.split("\n").filter((line) => line !== "");
     assert.deepEqual(
       lines.map((line) => line.replace(/^## You, .+$/, "## You")),
-      ["# Über 5 % / Zinsen: *was* kostet das?", "## You", "Über 5 % / Zinsen: *was* kostet das?", "## AI", "You said: Über 5 % / Zinsen: *was* kostet das?", "## You", "And then?", "## AI", "You said: And then?"],
+      ["# Über 5 % / Zinsen: *was* kostet das?", "Charged 200 tokens so far, before refunds.", "## You", "Über 5 % / Zinsen: *was* kostet das?", "## AI", "You said: Über 5 % / Zinsen: *was* kostet das?", "## You", "And then?", "## AI", "You said: And then?"],
     );
   },
 

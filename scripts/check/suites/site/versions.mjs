@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { SITE, finish, journeys, newPage, newUser } from "./lib/browser.mjs";
-import { answer, answered, balance, chatPage, focused, heading, regenerate, said, say } from "./lib/chatting.mjs";
+import { RESTS, answer, answered, balance, chatPage, emptyBalance, focused, heading, holdsTokens, regenerate, said, say, stayLost } from "./lib/chatting.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
@@ -104,6 +104,8 @@ await journeys({
     // The switch doesn't move away from the pointer.
     const place = () => version(page).boundingBox();
     await answered(page);
+    // This line below the title moves the text.
+    await page.locator(".thread-about").getByText("Charged 200 tokens so far").waitFor();
     const { y } = await place();
     await previous(page).click();
     await says(page, "Answer 1");
@@ -128,6 +130,8 @@ await journeys({
     assert.equal(await box.inputValue(), "Number two");
     await box.fill("Told something else");
     await page.keyboard.press("Escape");
+    await page.getByRole("dialog", { name: "Discard your text?" }).getByRole("button", { name: "Discard" }).click();
+    await box.waitFor({ state: "detached" });
     assert.equal(await focused(page), "Edit this message");
     assert.deepEqual(await messages(page), ["Number one", "Number two", "Number three"]);
     await balance(page, FIRST_GRANT - 3 * PRICE);
@@ -211,24 +215,30 @@ await journeys({
     await (await opens(page)).fill(silent);
     await page.keyboard.press("Enter");
     await page.getByText("Thinking").waitFor();
+    await holdsTokens(ann);
     await page.getByRole("button", { name: "Stop" }).click();
     await page.locator(".composer-notice").getByText("Nothing was charged.").waitFor();
     assert.equal(await page.getByLabel("Edit the message").inputValue(), silent);
     assert.equal(await page.getByLabel("Your message").inputValue(), "");
     await page.getByLabel("Edit the message").press("Escape");
+    await page.getByRole("dialog", { name: "Discard your text?" }).getByRole("button", { name: "Discard" }).click();
+    await page.getByLabel("Edit the message").waitFor({ state: "detached" });
     assert.deepEqual(await messages(page), ["Number one"]);
     assert.equal(await version(page).isVisible(), false);
 
     // If a regeneration is refused, there is no typed text to keep.
     const refusal = { status: 402, code: "insufficient_tokens", detail: "You have 0 tokens. A message costs 100 tokens. Nothing was charged." };
     await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 402, json: refusal }));
+    await emptyBalance(page);
     await regenerate(page);
     await page.getByText("You don't have enough tokens.").waitFor();
     assert.deepEqual(await messages(page), ["Number one"]);
     assert.equal(await page.getByLabel("Your message").inputValue(), "");
     await page.unroute("**/api/chat/stream/");
+    await page.unroute("**/api/tokens/");
 
     // If the version fails, the user can retry it or return to the previous version.
+    await stayLost(page);
     await page.route("**/api/chat/stream/", (route) => route.abort());
     await regenerate(page);
     await page.getByRole("button", { name: "Retry" }).waitFor();
@@ -258,7 +268,7 @@ await journeys({
     await regenerate(page);
     await page.getByText("Wait until the answer is complete, or stop it.").waitFor();
     await page.reload();
-    await page.getByText("Waiting for the rest of the answer").waitFor();
+    await page.getByText(RESTS).waitFor();
     await shows(page, "2 / 2");
     await finish(slow);
     await answered(page);

@@ -40,6 +40,7 @@ await journeys({
     const name = `Spring ${Date.now()}`;
     const { dialog, codes } = await create(page, { Name: name, Tokens: "500", Codes: "3" });
     assert.equal(new Set(codes).size, 3);
+    assert.match(await page.evaluate(() => document.activeElement.textContent), /^Save the 3 codes of /);
     await looksRight(page, "vouchers-codes");
     const saving = page.waitForEvent("download");
     await dialog.getByRole("button", { name: "Download CSV" }).click();
@@ -49,14 +50,30 @@ await journeys({
     await row(page, name).getByText("Valid").waitFor();
 
     const user = await chatPage(await newUser("ann"), { place: "#/statement" });
+    const month = user.locator(".months tbody tr");
+    await user.getByText("Totals by month").click();
+    await month.getByText("+4,000").waitFor();
     const wrong = await redeem(user, codes[0].replace(/.$/, (last) => (last === "0" ? "1" : "0")));
     await wrong.getByText("typing mistakes").waitFor();
     await wrong.getByLabel("Code").fill(codes[0].toLowerCase().replaceAll("-", " "));
     await wrong.getByRole("button", { name: "Redeem", exact: true }).click();
     await wrong.waitFor({ state: "detached" });
     await balance(user, FIRST_GRANT + 500);
-    await user.locator(".statement").getByText(name).waitFor();
+    await user.locator(".statement").getByText(`Voucher: ${name}`).waitFor();
+    await month.getByText("+4,500").waitFor();
     await looksRight(user, "vouchers-statement");
+    await page.reload();
+    await row(page, name).getByRole("link", { name: `1: show who redeemed ${name}` }).click();
+    await page.getByRole("heading", { level: 1, name: `Redemptions of ${name}` }).waitFor();
+    await page.getByText("Used 1 time, of at most 3. Each use grants 500 tokens.").waitFor();
+    await row(page, "ann").waitFor();
+    assert.equal(await page.locator("tbody tr").count(), 1);
+    assert.equal(await page.getByText("can't be listed").isVisible(), false);
+    const savingUsers = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Download CSV" }).click();
+    const redeemed = await readFile(await (await savingUsers).path(), "utf8");
+    assert.match(redeemed, /^"id","timestamp","user_id","username","tokens"\r\n"[0-9a-f-]{36}","[^"]+","[0-9a-f-]{36}","ann\w+","500"\r\n$/);
+    await looksRight(page, "vouchers-redemptions");
     await redeem(user, codes[0]);
     await user.getByText(/^You redeemed this voucher on .+\. Its 500 tokens from “Spring \d+” are already in your balance\.$/).waitFor();
     await balance(user, FIRST_GRANT + 500);
@@ -67,6 +84,31 @@ await journeys({
     await looksRight(other, "vouchers-redeem-390");
   },
 
+  async "new vouchers' numbers may have thousands separators"() {
+    const page = await vouchersPage();
+    const name = `Large ${Date.now()}`;
+    const { dialog, codes } = await create(page, { Name: name, Tokens: "5,000", Codes: "1", "Uses of each code": "1,000" });
+    await dialog.getByText("Each use grants 5,000 tokens.").waitFor();
+    // The codes can't be shown again, so Escape asks first, wherever the focus is.
+    await page.evaluate(() => document.activeElement.blur());
+    await page.keyboard.press("Escape");
+    const asked = page.getByRole("dialog", { name: "Close without a copy?" });
+    await asked.getByText("This is shown only once, and can't be shown again.").waitFor();
+    await looksRight(page, "vouchers-closing");
+    await asked.getByRole("button", { name: "Cancel" }).click();
+    await asked.waitFor({ state: "detached" });
+    assert.equal(await dialog.getByLabel("Codes", { exact: true }).inputValue(), codes[0]);
+    // A copy has been made, so Escape closes the dialog.
+    await page.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: { writeText: async () => {} } }));
+    await dialog.getByRole("button", { name: "Copy" }).click();
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+    await row(page, name).getByText("5,000").waitFor();
+    const user = await chatPage(await newUser("ann"), { place: "#/statement" });
+    await (await redeem(user, codes[0])).waitFor({ state: "detached" });
+    await balance(user, FIRST_GRANT + 5000);
+  },
+
   async "an administrator voids vouchers"() {
     const page = await vouchersPage({ viewport: { width: 390, height: 800 } });
     const name = `Leaked ${Date.now()}`;
@@ -75,6 +117,7 @@ await journeys({
     await row(page, name).getByRole("button", { name: `Void ${name}` }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Void", exact: true }).click();
     await row(page, name).getByText("Voided").waitFor();
+    assert(await row(page, name).evaluate((element) => element === document.activeElement), "the focus stays in the list");
     await looksRight(page, "vouchers-390");
     const user = await chatPage(await newUser("ann"), { place: "#/statement" });
     await (await redeem(user, codes[0])).getByText("no longer valid").waitFor();

@@ -19,7 +19,8 @@ BUCKET = "artefacts"
 # change the keys or the TTL.
 TABLES = {
     "UsersTable": (["pk"], None), "TokensTable": (["pk"], "expires_at"), "KeysTable": (["kid"], "until"),
-    "ChatsTable": (["user_id", "chat_id"], None), "LedgerTable": (["user_id", "entry_id"], None),
+    "ChatsTable": (["user_id", "chat_id"], "expires_at"), "LedgerTable": (["user_id", "entry_id"], None),
+    "FilesTable": (["pk"], "expires_at"),
 }
 # Resources that an update replaces intentionally: each release creates new versions, and a changed
 # API gets a new deployment. moto also replaces the nested stack, which contains only alarms, and a

@@ -48,7 +48,7 @@ EVERYTHING = {
     "StripeKeyArn": MADE.format("secretsmanager", "secret:stripe-AbCdEf"),
     "StripeWebhookSecretArn": MADE.format("secretsmanager", "secret:webhook-AbCdEf"), "StripeReturnUrl": "https://app.example.com/bought",
 }
-ADOPTED = {f"{table}TableArn": MADE.format("dynamodb", f"table/restored-{table}") for table in ("Users", "Tokens", "Keys", "Chats", "Ledger")}
+ADOPTED = {f"{table}TableArn": MADE.format("dynamodb", f"table/restored-{table}") for table in ("Users", "Tokens", "Keys", "Chats", "Ledger", "Files")}
 ADOPTED["TokensStreamArn"] = ADOPTED["TokensTableArn"] + "/stream/2026-11-22T00:00:00.000"
 
 

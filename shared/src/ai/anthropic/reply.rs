@@ -332,13 +332,7 @@ mod tests {
 
     /// Reads a reply in pieces of `size` bytes.
     fn read_in(size: usize, answer: AnswerIn, reply: &str) -> Result<Answer, Failure> {
-        let tool = Tool {
-            name: "f".into(),
-            description: None,
-            parameters: None,
-            strict: None,
-            cache: None,
-        };
+        let tool = Tool { name: "f".into(), ..Tool::default() };
         let prompt = Prompt { tools: vec![tool], ..Prompt::after(vec![], "hi") };
         let progress = Progress::default();
         let mut builder = AnswerBuilder::new(&prompt, "model", 1000, None, &progress);

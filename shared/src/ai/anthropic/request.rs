@@ -132,6 +132,10 @@ struct Function<'a> {
     input_schema: InputSchema<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
+    #[serde(skip_serializing_if = "<[Box<RawValue>]>::is_empty")]
+    input_examples: &'a [Box<RawValue>],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    eager_input_streaming: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_control: Option<CacheControl>,
 }
@@ -263,6 +267,8 @@ impl<'a> Function<'a> {
             input_schema: typed
                 .map_or(InputSchema::AnyObject { r#type: "object" }, InputSchema::Schema),
             strict: tool.strict.filter(|is_strict| *is_strict),
+            input_examples: &tool.examples,
+            eager_input_streaming: tool.streams_early,
             cache_control: cache.next(tool.cache).map(CacheControl::from),
         })
     }
@@ -543,13 +549,7 @@ mod tests {
 
     #[test]
     fn choices_of_functions_are_translated() {
-        let tool = Tool {
-            name: "f".into(),
-            description: None,
-            parameters: None,
-            strict: None,
-            cache: None,
-        };
+        let tool = Tool { name: "f".into(), ..Tool::default() };
         let choice = |tool_choice: ToolChoice, parallel_calls: Option<bool>| {
             let tools = vec![tool.clone()];
             sent(&Prompt { tools, tool_choice, parallel_calls, ..Prompt::default() })["tool_choice"]

@@ -305,7 +305,7 @@ fn required_function(name: &str) -> Result<types::ToolChoice, BuildError> {
 
 fn tool(tool: &Tool) -> Result<types::Tool, BuildError> {
     let schema = of_object(fields(tool.parameters.as_ref()));
-    specification(&tool.name, tool.description.as_deref(), schema)
+    specification(&tool.name, tool.described().as_deref(), schema)
 }
 
 fn specification(
@@ -340,7 +340,7 @@ fn model_parameters(prompt: &Prompt, model: &str) -> Option<Document> {
     let options = &prompt.options;
     let mut fields = Fields::new();
     if is_by(model, "openai") {
-        let effort = options.effort.map(<&str>::from);
+        let effort = options.effort_alone().map(|(_, effort)| <&str>::from(effort));
         fields.extend(effort.map(|effort| ("reasoning_effort".into(), effort.into())));
     } else if is_by(model, "anthropic") {
         let thinking = prompt.anthropic_thinking().map(|chosen| thinking(chosen, prompt));

@@ -46,10 +46,15 @@ pub struct CompletionRequest<'a> {
     /// An extension of vLLM and Ollama; OpenAI's own API refuses this field.
     #[serde(skip_serializing_if = "Option::is_none")]
     top_k: Option<u32>,
+    /// An extension of vLLM, as is `repetition_penalty`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     presence_penalty: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repetition_penalty: Option<f64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     logit_bias: &'a BTreeMap<String, f64>,
     /// Sent only to OpenAI itself, because other servers may refuse it, and it doesn't change the
@@ -148,7 +153,7 @@ struct FunctionObject<F> {
 struct Function<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
+    description: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parameters: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -184,12 +189,14 @@ impl<'a> CompletionRequest<'a> {
             tool_choice: Choice::of(&prompt.tool_choice).filter(|_| has_tools),
             parallel_tool_calls: prompt.parallel_calls.filter(|_| has_tools),
             response_format: prompt.format.as_ref().map(ResponseFormat::of),
-            reasoning_effort: prompt.options.effort.map(Into::into),
+            reasoning_effort: prompt.options.effort_alone().map(|(_, effort)| effort.into()),
             verbosity: prompt.options.verbosity.map(Into::into),
             seed: prompt.options.seed,
             top_k: prompt.options.top_k,
+            min_p: prompt.options.min_p,
             presence_penalty: prompt.options.presence_penalty,
             frequency_penalty: prompt.options.frequency_penalty,
+            repetition_penalty: prompt.options.repetition_penalty,
             logit_bias: &prompt.options.logit_bias,
             prompt_cache_key: prompt.options.cache_key.as_deref().filter(|_| is_openai),
         }
@@ -300,7 +307,7 @@ impl<'a> Function<'a> {
     fn of(tool: &'a Tool) -> FunctionObject<Self> {
         FunctionObject::function(Self {
             name: &tool.name,
-            description: tool.description.as_deref(),
+            description: tool.described(),
             parameters: tool.parameters.as_ref().map(JsonSchema::json),
             strict: tool.strict,
         })

@@ -41,7 +41,7 @@ pub enum JsonPlace {
     Reply,
     /// The `error` field. Some servers send the reason directly as the value of `error`.
     Error,
-    /// A string that contains the reason.
+    /// A string that contains the reason, or an object or a list with such strings.
     Words,
     /// A code for the reason.
     Code,
@@ -62,7 +62,8 @@ impl TextFinder for Reason {
         use JsonPlace::{Code, Elsewhere, Error, Listed, Param, Path, Reply, Words};
         match (object, name) {
             (Reply, "error") => Error,
-            (Reply, "message" | "detail") | (Error, "message") => Words,
+            // Mistral's list is in `detail` of `message`.
+            (Reply, "message" | "detail") | (Error, "message") | (Words, "detail") => Words,
             (Error, "code" | "type") => Code,
             (Reply | Error, "param") => Param,
             (Listed, "loc") => Path,
@@ -117,6 +118,11 @@ mod tests {
             (r#"{"detail": "No.", "input": "a tool"}"#, "No."),
             (r#"{"detail": [{"msg": "a tool", "input": {"message": "a tool"}}]}"#, ""),
             (r#"{"detail": [{"loc": ["body", 1, "x"], "input": {"loc": "a tool"}}]}"#, "body|x"),
+            (
+                r#"{"message": {"detail": [{"loc": ["body", "seed"], "msg": "a tool"}]}}"#,
+                "body|seed",
+            ),
+            (r#"{"message": {"message": "a tool", "input": {"detail": "a tool"}}}"#, ""),
             (
                 r#"{"request": {"error": {"message": "a tool"}}, "error": {"message": "No."}}"#,
                 "No.",

@@ -190,6 +190,7 @@ mod tests {
             (Error::KeyRunning { seconds: 1 }, false),
             (Error::TooManyChats(limit), false),
             (Error::AiFailed, false),
+            (Error::AiDenied, true),
             (Error::AiOverloaded, false),
         ] {
             let reply = FailureFormat::Anthropic.reply(&error, "r", ClientStatuses::default());

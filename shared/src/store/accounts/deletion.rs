@@ -19,8 +19,8 @@ use crate::store::ledger::interventions::{CONTENDED, UNCHANGED};
 use crate::store::read::values;
 use crate::store::schema::pk;
 use crate::store::{
-    Backoff, Item, PlannedIntervention, Result, Store, StoreError, Transaction, Write, flag, n,
-    no_entries, s,
+    Backoff, Item, PlannedIntervention, Result, Store, StoreError, Transaction, Write, files_of,
+    flag, n, no_entries, s,
 };
 use crate::values::{AccessToken, Account};
 
@@ -219,6 +219,7 @@ impl Store {
             if left.is_empty() {
                 break;
             }
+            self.expect_late_copies(&account.id, &left, now).await?;
             for some in left.chunks(BATCH) {
                 if Instant::now() >= until {
                     return Ok(());
@@ -238,8 +239,10 @@ impl Store {
         Ok(())
     }
 
-    /// Erases the conversations that the account's owner has deleted. Removes the account from the
-    /// `erasing` index only if no other conversation was deleted in the meantime.
+    /// Erases the conversations that the account's owner has deleted, and the temporary
+    /// conversations that have expired. If another temporary conversation exists, the account is
+    /// inspected again when that expires. Otherwise removes the account from the `erasing` index,
+    /// unless another conversation was deleted in the meantime.
     async fn erase_conversations(
         &self,
         account: &Account,
@@ -258,15 +261,32 @@ impl Store {
                 break;
             }
             for id in deleted {
-                if !self.erase_conversation(&account.id, &id, until, &mut erased.items).await? {
+                let items = &mut erased.items;
+                if !self.erase_conversation(&account.id, &id, now, until, items).await? {
                     return Ok(());
                 }
             }
         }
-        let done = Write::update(&self.tables.users, pk(&account.pk), "REMOVE erasing")
+        let items = &mut erased.items;
+        if !self.erase_expired_conversations(&account.id, now, until, items).await? {
+            return Ok(());
+        }
+        if let Some(end) = self.first_expiry(&account.id).await? {
+            return self.look_again(account, mine, end).await.map(drop);
+        }
+        let update = |expression| Write::update(&self.tables.users, pk(&account.pk), expression);
+        let done = update("REMOVE erasing")
             .condition("id = :id AND erasing = :mine AND attribute_not_exists(deleted)")
             .values([(":id", s(&account.id)), (":mine", n(mine))]);
-        self.send(&done).await.map(drop)
+        if !self.send(&done).await?.is_applied() {
+            return Ok(());
+        }
+        // A temporary conversation that began before this write hasn't changed `erasing`.
+        let Some(end) = self.first_expiry(&account.id).await? else { return Ok(()) };
+        let again = update("SET erasing = if_not_exists(erasing, :end)")
+            .condition("id = :id AND attribute_not_exists(deleted)")
+            .values([(":id", s(&account.id)), (":end", n(end))]);
+        self.send(&again).await.map(drop)
     }
 
     /// Returns some of the user's items, each as a table and a key. The result is empty only if no
@@ -282,19 +302,21 @@ impl Store {
         };
         let chats = of_user(&self.tables.chats)
             .consistent_read(true)
-            .projection_expression("user_id, chat_id")
+            .projection_expression("user_id, chat_id, files")
             .send();
         // The index may be slightly out of date. The tombstone remains for a day, so items that the
         // index doesn't show yet can still be erased later.
         let others =
             of_user(&self.tables.tokens).index_name("by_user").projection_expression("pk").send();
         let (chats, others) = tokio::join!(chats, others);
-        let keys = |table, items: Option<Vec<Item>>| {
-            items.unwrap_or_default().into_iter().map(move |key| (table, key))
-        };
-        Ok(keys(self.tables.chats.as_str(), chats?.items)
-            .chain(keys(self.tables.tokens.as_str(), others?.items))
-            .collect())
+        let mut chats = chats?.items.unwrap_or_default();
+        // A chat lists its files, so they are deleted first.
+        let mut left = self.file_keys(chats.iter().flat_map(files_of));
+        chats.iter_mut().for_each(|chat| chat.retain(|name, _| name != "files"));
+        let keys = |table, items: Vec<Item>| items.into_iter().map(move |key| (table, key));
+        left.extend(keys(self.tables.chats.as_str(), chats));
+        left.extend(keys(self.tables.tokens.as_str(), others?.items.unwrap_or_default()));
+        Ok(left)
     }
 
     /// Deletes up to [`BATCH`] items. Retries the deletes that a busy table didn't process.

@@ -27,6 +27,8 @@ pub struct Adjustment {
     records: Vec<Record>,
     /// Additional writes in the transaction, set by [`Adjustment::using`].
     uses: Vec<(Write, Error)>,
+    /// The item that lists the adjustment, set by [`Adjustment::listed`].
+    listing: Option<Write>,
     /// True if the account owes credits for refunded purchases.
     owes: bool,
     clock: Clock,
@@ -58,6 +60,7 @@ impl Adjustment {
             by: None,
             records: Vec::new(),
             uses: Vec::new(),
+            listing: None,
             owes: account.owed > Some(Credits::ZERO),
             clock: clock.clone(),
         }
@@ -99,6 +102,11 @@ impl Adjustment {
     pub(in crate::store) fn using(mut self, source: Source, uses: Vec<(Write, Error)>) -> Self {
         self.entry.source = Some(source);
         Self { uses, ..self }
+    }
+
+    /// Sets an unconditional write that lists the adjustment.
+    pub(in crate::store) fn listed(self, listing: Write) -> Self {
+        Self { listing: Some(listing), ..self }
     }
 
     /// Returns the adjustment's ledger entry.
@@ -238,7 +246,7 @@ impl Store {
 
     /// Returns the writes in an adjustment's transaction.
     fn writes_of_adjustment(&self, adjustment: &Adjustment, now: u64) -> Result<Vec<Write>> {
-        let Adjustment { name_key, change, entry, by, records, uses, .. } = adjustment;
+        let Adjustment { name_key, change, entry, by, records, uses, listing, .. } = adjustment;
         let change_balance = Write::update(
             &self.tables.users,
             pk(account_pk(name_key)),
@@ -260,6 +268,8 @@ impl Store {
         }
         let source = StoredSource::of(entry);
         writes.extend(source.map(|source| self.use_source(&source)).transpose()?);
+        writes.extend(listing.clone());
+        // `move_credits` relies on these writes being the last ones.
         writes.extend(uses.iter().map(|(write, _)| write.clone()));
         Ok(writes)
     }

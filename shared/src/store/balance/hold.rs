@@ -187,6 +187,11 @@ impl Hold {
         self.sent_again
     }
 
+    /// Returns the Unix time at which the lease ends.
+    pub fn lease_ends(&self) -> u64 {
+        self.held.expires_at
+    }
+
     /// Returns the balance right after the credits were reserved.
     pub fn balance_after(&self) -> Credits {
         self.balance_after

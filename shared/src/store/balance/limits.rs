@@ -19,8 +19,9 @@ pub(super) const LONGEST: u64 = 15;
 /// The window of the limit on free work, in seconds. Each day begins at midnight UTC.
 pub(super) const DAY: u64 = 86_400;
 
-/// How many of an account's answers can be cut off per day before its free work is used up,
-/// assuming that it hasn't earned any additional free work.
+/// How many of an account's answers can be cut off per day, or how many of its messages with files
+/// can fail, before its free work is used up. Assumes that it hasn't earned any additional free
+/// work.
 const CUTS_A_DAY: u64 = 100;
 
 /// An account earns a quarter of each charge as free work. Each charge counts on two days, so an
@@ -86,6 +87,7 @@ impl ChatLimits {
 
     /// Returns how much free work to count for an answer that the function cut off before the
     /// provider reported its usage. The provider may charge for reasoning that it hasn't sent.
+    /// A failed message whose files were stored counts the same.
     pub(crate) fn of_cut(self) -> Credits {
         Credits::new(self.free_work.get().div_ceil(CUTS_A_DAY)).unwrap_or_default()
     }

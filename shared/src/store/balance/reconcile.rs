@@ -3,7 +3,7 @@
 //! before the transaction, and others the values from after it. The ledger is authoritative: each
 //! account's balance is set to the balance that follows from its ledger entries.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -14,7 +14,10 @@ use crate::store::imports::imported_grant;
 use crate::store::orders::{Order, OrderTotals};
 use crate::store::schema::{CONVERSATION, pk};
 use crate::store::sources::StoredSource;
-use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s, text};
+use crate::store::{
+    Conversation, Result, Store, StoreError, Write, from_item, n, no_entries, s, text,
+};
+use crate::values::restrictions::key_and_period;
 use crate::values::{Account, Chat, Entry, EntryKind, StoredApiKey};
 
 /// The longest time that a chat may take, in milliseconds, including the time skew between items in
@@ -209,7 +212,8 @@ impl Store {
         .values(values)
     }
 
-    /// Replaces the account's purses with purses computed from the ledger.
+    /// Replaces the account's purses with purses computed from the ledger, if they differ. A purse
+    /// that the account doesn't have yet, such as this month's, is empty.
     async fn reconcile_purses(
         &self,
         account: &Account,
@@ -218,7 +222,17 @@ impl Store {
         now: u64,
     ) -> Result<Option<String>> {
         let purses = totals.purses.of_keys(keys, &month(now * 1000));
-        let Some(purses) = purses.filter(|purses| account.purses.as_ref() != Some(purses)) else {
+        let stored = |purse: &str| account.purses.as_ref()?.get(purse).copied();
+        let is_wrong =
+            |(purse, spent): (&String, &Credits)| stored(purse).unwrap_or_default() != *spent;
+        // A purse of an earlier month is kept until the key is used again.
+        let is_stale = |(purse, spent): (&String, &Credits)| {
+            let (id, _): (&str, &str) = key_and_period(purse);
+            keys.iter().any(|key| key.id() == id && key.limit().is_some())
+                && totals.purses.get(purse) != i128::from(spent.get())
+        };
+        let has_stale = account.purses.iter().flatten().any(is_stale);
+        let Some(purses) = purses.filter(|purses| has_stale || purses.iter().any(is_wrong)) else {
             return Ok(None);
         };
         let map = purses.into_iter().map(|(purse, spent)| (purse, n(spent))).collect();
@@ -262,15 +276,29 @@ impl Store {
     ) -> Result<()> {
         let recent = (second * 1000).saturating_sub(RECENT);
         let (mut begun, mut conversations, mut deleted) = (Vec::new(), HashSet::new(), false);
+        // The cost of each conversation's chats, and the time of the newest one.
+        let mut costs: HashMap<String, (u64, u64)> = HashMap::new();
         let mut items =
             self.all_of(&self.tables.chats, &account.id).into_paginator().items().send();
         while let Some(item) = items.try_next().await? {
             if let Some(id) = text(&item, "chat_id").strip_prefix(CONVERSATION) {
+                let (cost, newest) = costs.remove(id).unwrap_or_default();
                 conversations.insert(id.to_owned());
                 deleted |= item.contains_key("deleted");
+                let conversation: Conversation = from_item(item)?;
+                let used = conversation.used.max(newest);
+                if used >= recent && self.recount(&conversation, cost).await? {
+                    let id = conversation.id();
+                    repairs.push(format!("forgot what the conversation {id} was charged"));
+                }
                 continue;
             }
             let chat: Chat = from_item(item)?;
+            if let Some(conversation) = &chat.conversation {
+                let (cost, newest) = costs.entry(conversation.clone()).or_default();
+                *cost += chat.cost.get();
+                *newest = chat.time.max(*newest);
+            }
             if totals.charged.insert(chat.chat_id.clone()) {
                 if self.send(&self.put_entry(&Entry::of_chat(&chat))?).await?.is_applied() {
                     repairs.push(format!("restored the ledger entry of message {}", chat.chat_id));
@@ -288,6 +316,9 @@ impl Store {
                 && self.send(&converse).await?.is_applied()
             {
                 repairs.push(format!("restored the conversation of message {}", chat.chat_id));
+                // The new item counts only this chat.
+                let (cost, _) = costs.remove(&chat.chat_id).unwrap_or_default();
+                self.recount(&Conversation::begun_by(&chat, &chat.chat_id), cost).await?;
             }
         }
         if deleted {

@@ -34,6 +34,15 @@ pub enum SettleOutcome {
     KeyUsed,
 }
 
+/// The writes that store a chat, in the transaction that spends its cost.
+struct Storing {
+    chat: Write,
+    /// `None` for a chat without a conversation.
+    conversation: Option<Write>,
+    /// The write that keeps the chat's files. `None` for a chat without files.
+    files: Option<Write>,
+}
+
 impl Store {
     /// Adds the map of free work to the account, if the settle of this hold needs the map and the
     /// account doesn't have one. Must be called before the clock is read for the settle.
@@ -64,8 +73,14 @@ impl Store {
         let entry = Entry::of_chat(chat);
         let chat_put =
             Write::put(&self.tables.chats, to_item(chat)?).condition(NEW_CHAT).shows_item();
-        let storing = Some((chat_put, self.converse(chat)?));
-        self.settle_with(hold, entry, chat.cost, storing, now).await
+        let storing = Storing {
+            chat: chat_put,
+            conversation: self.converse(chat)?,
+            files: self.stored_with(chat),
+        };
+        let begins = chat.conversation.as_ref() == Some(&chat.chat_id);
+        let expires_at = chat.expires_at.filter(|_| begins);
+        self.settle_with(hold, entry, (chat.cost, expires_at), Some(storing), now).await
     }
 
     /// Like [`Store::settle`], but for embeddings: stores only the ledger entry. `chat` contains
@@ -79,21 +94,25 @@ impl Store {
         chat: &Chat,
         now: u64,
     ) -> Result<SettleOutcome> {
-        self.settle_with(hold, Entry::of_embeddings(chat), chat.cost, None, now).await
+        self.settle_with(hold, Entry::of_embeddings(chat), (chat.cost, None), None, now).await
     }
 
-    /// Settles a hold, together with the writes that store the chat and its conversation.
+    /// Settles a hold, together with the writes that store the chat and its conversation. If the
+    /// chat begins a temporary conversation, `expires_at` is when that is to be erased.
     async fn settle_with(
         &self,
         hold: &Hold,
         entry: Entry,
-        cost: Credits,
-        storing: Option<(Write, Option<Write>)>,
+        (cost, expires_at): (Credits, Option<u64>),
+        storing: Option<Storing>,
         now: u64,
     ) -> Result<SettleOutcome> {
         let entry = Entry { key_id: hold.key_id.clone(), ..entry };
-        let mut writes = vec![self.spend(hold, cost, now)];
-        let (chat, conversation) = storing.map_or((None, None), |(put, of)| (Some(put), of));
+        let mut writes = vec![self.spend(hold, cost, expires_at, now)];
+        let (chat, conversation, files) = match storing {
+            Some(Storing { chat, conversation, files }) => (Some(chat), conversation, files),
+            None => (None, None, None),
+        };
         writes.extend(chat);
         writes.push(self.put_entry(&entry)?);
         let (conversation_at, is_in_conversation) = (writes.len(), conversation.is_some());
@@ -102,6 +121,8 @@ impl Store {
         if let Some(record) = &hold.record {
             writes.push(self.remember(record, now)?);
         }
+        // If the sweep has begun to delete the files, the lease has ended.
+        writes.extend(files);
         match self.transact(writes, &hold.settle_token).await? {
             Transaction::Applied => Ok(SettleOutcome::Stored),
             // The hold is gone, or its lease has ended. If a copy of this settle was applied, its
@@ -121,8 +142,9 @@ impl Store {
         }
     }
 
-    /// The write that spends the chat's cost, and returns the rest of the hold to the balance.
-    fn spend(&self, hold: &Hold, cost: Credits, now: u64) -> Write {
+    /// The write that spends the chat's cost, and returns the rest of the hold to the balance. It
+    /// also adds the account to the `erasing` index, if a temporary conversation begins.
+    fn spend(&self, hold: &Hold, cost: Credits, expires_at: Option<u64>, now: u64) -> Write {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
         let mut condition = String::from(SPEND_CONDITION);
         let mut remove = String::from(" REMOVE reservations.#rid");
@@ -150,6 +172,10 @@ impl Store {
             set.push_str(FREE_WORK_UPDATE);
             names.push(("#free_work".into(), free_work.key()));
             values.extend([(":work", n(free_work.counted(hold.free_work))), (":nothing", n(0))]);
+        }
+        if let Some(end) = expires_at {
+            set.push_str(", erasing = if_not_exists(erasing, :erasing)");
+            values.push((":erasing", n(end)));
         }
         // Always close a hold id that is an idempotency key's id. Another request with the same
         // idempotency key may look for the record before this settle writes it, and try to reserve

@@ -22,7 +22,7 @@ use crate::values::{Chat, ParentChat};
 
 /// The maximum number of additional runs that are read for one chat. An additional run is read
 /// whenever the branch leads to a chat outside the runs that were already read. Chats that aren't
-/// reached within this limit aren't part of the prompt.
+/// reached within this limit aren't part of the prompt, and the branch can't be shared.
 const MORE_RUNS: usize = 8;
 
 /// How many keys are read at a time to find a chat's followers.
@@ -35,6 +35,8 @@ pub struct Branch {
     pub ids: Vec<String>,
     /// The chat's parent. `None` if the parent is the newest chat in the main line.
     pub after: Option<ParentChat>,
+    /// True if earlier chats weren't reached within the maximum number of additional runs.
+    pub is_cut_off: bool,
 }
 
 /// Consecutive chats in a conversation, from all its branches, newest first.
@@ -159,7 +161,8 @@ impl Store {
         };
         let continues = newest.is_end_of_main_line(parent.as_deref());
         let named = || parent.clone().map_or(ParentChat::Start, ParentChat::Message);
-        let mut branch = Branch { ids: Vec::new(), after: (!continues).then(named) };
+        let after = (!continues).then(named);
+        let mut branch = Branch { ids: Vec::new(), after, is_cut_off: false };
         let (mut known, mut read) = (newest, 0);
         let mut sought = parent.map(Predecessor::Chat);
         while let Some(wanted) = sought.take() {
@@ -169,7 +172,10 @@ impl Store {
                     branch.ids.push(chat.id);
                     before.filter(|_| branch.ids.len() < count)
                 }
-                SearchOutcome::Elsewhere if read == MORE_RUNS => None,
+                SearchOutcome::Elsewhere if read == MORE_RUNS => {
+                    branch.is_cut_off = true;
+                    None
+                }
                 SearchOutcome::Elsewhere => {
                     read += 1;
                     known =

@@ -9,26 +9,35 @@
 //! - `c#<time of last use>#<id>` for a conversation
 //! - `c#p<time of pinning>#<id>` for a pinned conversation
 //! - `d#<id>` for a conversation that awaits erasure
+//! - `t#<time of expiry>#<id>` for a [temporary] conversation
 
 mod change;
+mod charged;
+mod temporary;
+mod title;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Error;
 use crate::store::accounts::deletion::BATCH;
 use crate::store::chats::items::{CHATS, NEW_CHAT};
 use crate::store::read::values;
 use crate::store::schema::{
     CONVERSATION, DELETED_CONVERSATION, chat_key, conversation_key, conversation_place,
-    deleted_place, places_of_chats,
+    deleted_place, places_of_chats, temporary_place,
 };
 use crate::store::{
     Item, Result, Store, StoreError, Transaction, Write, flag, from_item, n, s, to_item,
 };
-use crate::values::{AccessToken, Chat};
+use crate::values::chat::cut_title;
+use crate::values::file::PICTURES;
+use crate::values::{AccessToken, Chat, FileInfo};
+use crate::{Credits, Error};
 
 pub use crate::store::chats::conversations::change::ConversationChange;
 
@@ -36,7 +45,7 @@ pub use crate::store::chats::conversations::change::ConversationChange;
 /// after every key with that prefix.
 pub(in crate::store) const LAST: char = '~';
 
-/// The maximum length of a title that is taken from a message, in characters.
+/// The maximum length of a title that earlier releases took from a message, in characters.
 const TITLE: usize = 80;
 
 /// A conversation, as the Chats table stores it.
@@ -58,28 +67,61 @@ pub struct Conversation {
     /// because every chat in the conversation reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
+    /// The id of the conversation's folder. The folder may have been deleted:
+    /// [`Store::in_existing_folders`] removes the ids of such folders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// The sort key in the `by_conversation` index while the conversation is pinned. New chats
     /// don't change this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pinned: Option<String>,
+    /// The files in the conversation's context, each as the JSON of its [`FileInfo`]. They are a
+    /// set, so that a message can add its own and a user can remove some without reading the
+    /// others.
+    #[serde(default, skip_serializing)]
+    files: BTreeSet<String>,
     /// True if the conversation was deleted and awaits erasure. Chats can't be added to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
+    /// The credits that were charged for the conversation's chats, including deleted chats. `None`
+    /// in a conversation that no chat has used since releases count these credits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    charged: Option<Credits>,
+    /// The credits that were charged for the conversation's chats, but aren't in `charged`. `None`
+    /// as long as this isn't known, so that `charged` alone may be too low.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    charged_before: Option<Credits>,
+    /// True if the costs of the conversation's chats aren't added up, because there are too many.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    uncounted: bool,
+    /// When a temporary conversation is deleted, in seconds since 1970. `None` for a conversation
+    /// that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
 }
 
 impl Conversation {
     /// Creates the conversation that a chat begins. `id` is the chat's id.
-    fn begun_by(chat: &Chat, id: &str) -> Self {
+    pub(in crate::store) fn begun_by(chat: &Chat, id: &str) -> Self {
         Self {
             user_id: chat.user_id.clone(),
             chat_id: conversation_key(id),
-            thread: conversation_place(id, chat.time),
+            thread: match chat.expires_at {
+                None => conversation_place(id, chat.time),
+                Some(end) => temporary_place(id, end),
+            },
             title: title_of(chat),
             created: chat.time,
             used: chat.time,
             instructions: None,
+            folder: chat.folder.clone(),
             pinned: None,
+            files: BTreeSet::new(),
             deleted: false,
+            charged: Some(chat.cost),
+            charged_before: Some(Credits::ZERO),
+            uncounted: false,
+            expires_at: chat.expires_at,
         }
     }
 
@@ -97,6 +139,31 @@ impl Conversation {
     pub fn is_pinned(&self) -> bool {
         self.pinned.is_some()
     }
+
+    /// Returns true if the conversation is to be treated as deleted at `now`, in seconds since
+    /// 1970. DynamoDB deletes expired items late.
+    pub fn is_expired(&self, now: u64) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// Returns the files that the AI gets with each message, oldest first. Of the pictures, only
+    /// the last [`PICTURES`] are among them.
+    pub fn files(&self) -> Vec<FileInfo> {
+        in_context(self.all_files())
+    }
+
+    /// Like [`Conversation::files`], but includes pictures that the AI no longer gets.
+    pub fn all_files(&self) -> Vec<FileInfo> {
+        self.listed_files().map(|(info, _)| info).collect()
+    }
+
+    /// Returns the conversation's files, each with the string that lists it. Skips files that a
+    /// later release lists in another way.
+    pub(in crate::store) fn listed_files(&self) -> impl Iterator<Item = (FileInfo, &str)> {
+        self.files
+            .iter()
+            .filter_map(|listed| Some((serde_json::from_str(listed).ok()?, listed.as_str())))
+    }
 }
 
 /// An item in the `by_conversation` index.
@@ -109,7 +176,8 @@ pub(in crate::store) struct IndexedKey {
 }
 
 impl Store {
-    /// Returns a conversation. `None` if the conversation was deleted or never existed.
+    /// Returns a conversation, even if it [has expired](Conversation::is_expired). `None` if the
+    /// conversation was deleted or never existed.
     pub async fn conversation(&self, user_id: &str, id: &str) -> Result<Option<Conversation>> {
         let key = chat_key(user_id, &conversation_key(id));
         let conversation: Option<Conversation> = self.get(&self.tables.chats, key).await?;
@@ -183,14 +251,16 @@ impl Store {
     /// Resets a conversation's title, if it is still the title that was taken from the
     /// conversation's first chat, `chat`.
     pub(in crate::store) async fn forget_title_of(&self, chat: &Chat) -> Result<()> {
+        // A title that a model has given comes from this chat, too.
+        let forget = "SET title = :none REMOVE ai_title";
         let forget = self
-            .update_conversation(&chat.user_id, &chat.chat_id, "SET title = :none")
-            .condition("title = :given OR title = :fenced OR title = :cut")
+            .update_conversation(&chat.user_id, &chat.chat_id, forget)
+            .condition("title = :given OR title = :fenced OR title = :cut OR title = ai_title")
             .values([
                 (":none", s(UNTITLED)),
                 (":given", s(title_of(chat))),
                 // The titles that earlier releases would have taken from the same chat.
-                (":fenced", s(cut(top_line(chat)))),
+                (":fenced", s(cut_title(top_line(chat)))),
                 (":cut", s(top_line(chat).chars().take(TITLE).collect::<String>())),
             ]);
         self.send(&forget).await.map(drop)
@@ -228,21 +298,26 @@ impl Store {
         &self,
         user_id: &str,
         id: &str,
+        now: u64,
         until: Instant,
         erased: &mut usize,
     ) -> Result<bool> {
         loop {
             let (ids, _) = self.thread(user_id, id, None, BATCH).await?;
-            let keys: Vec<(&str, Item)> =
-                ids.iter().map(|id| (self.tables.chats.as_str(), chat_key(user_id, id))).collect();
-            if keys.is_empty() {
+            if ids.is_empty() {
                 break;
             }
-            if Instant::now() >= until {
-                return Ok(false);
+            // A chat lists its files, so they are deleted first.
+            let mut keys = self.files_of_chats(user_id, &ids).await?;
+            self.expect_late_copies(user_id, &keys, now).await?;
+            keys.extend(ids.iter().map(|id| (self.tables.chats.as_str(), chat_key(user_id, id))));
+            for some in keys.chunks(BATCH) {
+                if Instant::now() >= until {
+                    return Ok(false);
+                }
+                self.delete_all(some).await?;
+                *erased += some.len();
             }
-            self.delete_all(&keys).await?;
-            *erased += keys.len();
         }
         self.delete_all(&[(self.tables.chats.as_str(), chat_key(user_id, &conversation_key(id)))])
             .await?;
@@ -263,29 +338,41 @@ impl Store {
             .collect())
     }
 
-    /// A write that stores the conversation that a chat begins, or records the use of an existing
-    /// conversation. Each chat moves its conversation to a new position in the list, unless the
-    /// conversation is pinned. `None` for a chat without a conversation.
+    /// A write that stores the conversation that a chat begins, or records the use and the cost of
+    /// a further chat. Each chat moves its conversation to a new position in the list, unless the
+    /// conversation is pinned or temporary. `None` for a chat without a conversation.
     pub(in crate::store) fn converse(&self, chat: &Chat) -> Result<Option<Write>> {
         let Some(id) = &chat.conversation else { return Ok(None) };
+        let listed: Vec<String> = chat.files.iter().map(listed_as).collect::<Result<_>>()?;
+        let files = (!listed.is_empty()).then(|| AttributeValue::Ss(listed));
         if *id == chat.chat_id {
-            let begun = to_item(Conversation::begun_by(chat, id))?;
+            let mut begun = to_item(Conversation::begun_by(chat, id))?;
+            begun.extend(files.map(|files| ("files".to_owned(), files)));
             return Ok(Some(
                 Write::put(&self.tables.chats, begun).condition(NEW_CHAT).shows_item(),
             ));
         }
-        let used = self
-            .update_conversation(
-                &chat.user_id,
-                id,
-                "SET used = :time, thread = if_not_exists(pinned, :place)",
-            )
-            .condition(EXISTS)
-            .values([(":time", n(chat.time)), (":place", s(conversation_place(id, chat.time)))]);
-        Ok(Some(used))
+        let mut set =
+            "SET used = :time, charged = if_not_exists(charged, :none) + :cost".to_owned();
+        let mut values = vec![(":time", n(chat.time)), (":none", n(0)), (":cost", n(chat.cost))];
+        if !chat.is_temporary() {
+            set.push_str(", thread = if_not_exists(pinned, :place)");
+            values.push((":place", s(conversation_place(id, chat.time))));
+        }
+        if let Some(files) = files {
+            set.push_str(" ADD files :files");
+            values.push((":files", files));
+        }
+        let used = self.update_conversation(&chat.user_id, id, &set);
+        Ok(Some(used.condition(EXISTS).values(values)))
     }
 
-    fn update_conversation(&self, user_id: &str, id: &str, expression: &str) -> Write {
+    pub(in crate::store) fn update_conversation(
+        &self,
+        user_id: &str,
+        id: &str,
+        expression: &str,
+    ) -> Write {
         Write::update(&self.tables.chats, chat_key(user_id, &conversation_key(id)), expression)
     }
 
@@ -308,6 +395,29 @@ impl Store {
         Ok((found.into_iter().take(count).map(|found| found.chat_id).collect(), more))
     }
 
+    /// A query for at most `limit` of the user's items in the `by_conversation` index, in ascending
+    /// order, with the sort keys from `first` to `last`. Strongly consistent.
+    pub(in crate::store) fn by_conversation(
+        &self,
+        user_id: &str,
+        first: &str,
+        last: &str,
+        limit: usize,
+    ) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.tables.chats)
+            .index_name("by_conversation")
+            .key_condition_expression("user_id = :user AND thread BETWEEN :first AND :last")
+            .set_expression_attribute_values(values([
+                (":user", s(user_id)),
+                (":first", s(first)),
+                (":last", s(last)),
+            ]))
+            .consistent_read(true)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+    }
+
     /// Reads at most `limit` index items in descending order, from the sort key `before` down to
     /// `first`. Omits the item at `before`. Also returns whether there may be more.
     pub(in crate::store) async fn indexed(
@@ -317,20 +427,7 @@ impl Store {
         before: &str,
         limit: usize,
     ) -> Result<(Vec<IndexedKey>, bool)> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.tables.chats)
-            .index_name("by_conversation")
-            .key_condition_expression("user_id = :user AND thread BETWEEN :first AND :last")
-            .set_expression_attribute_values(values([
-                (":user", s(user_id)),
-                (":first", s(first)),
-                (":last", s(before)),
-            ]))
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        let query = self.by_conversation(user_id, first, before, limit).scan_index_forward(false);
         let page = query.send().await?;
         let mut found = Vec::new();
         for item in page.items.unwrap_or_default() {
@@ -343,8 +440,27 @@ impl Store {
     }
 }
 
+/// Returns the string with which a conversation lists a file.
+fn listed_as(file: &FileInfo) -> Result<String> {
+    serde_json::to_string(file).map_err(|error| StoreError::Internal(error.to_string()))
+}
+
+/// Returns the files that the AI gets, oldest first: all texts, and the last [`PICTURES`] pictures.
+pub fn in_context(mut files: Vec<FileInfo>) -> Vec<FileInfo> {
+    files.sort();
+    let pictures = files.iter().filter(|file| file.is_picture()).count();
+    let mut old = pictures.saturating_sub(PICTURES);
+    files.retain(|file| {
+        let is_old = file.is_picture() && old > 0;
+        old -= usize::from(is_old);
+        !is_old
+    });
+    files
+}
+
 /// The condition that a conversation exists and wasn't deleted.
-const EXISTS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted)";
+pub(in crate::store) const EXISTS: &str =
+    "attribute_exists(chat_id) AND attribute_not_exists(deleted)";
 
 /// The title of a conversation whose first chat was deleted.
 const UNTITLED: &str = "Untitled";
@@ -356,25 +472,13 @@ const UNTITLED: &str = "Untitled";
 fn title_of(chat: &Chat) -> String {
     let mut lines = chat.message.lines().map(str::trim);
     let text = lines.find(|line| !line.is_empty() && !is_fence(line));
-    cut(text.unwrap_or_else(|| top_line(chat)))
+    cut_title(text.unwrap_or_else(|| top_line(chat)))
 }
 
 /// Returns true if a line is a Markdown code fence.
 fn is_fence(line: &str) -> bool {
     line.starts_with("~~~")
         || (line.starts_with("```") && !line.trim_start_matches('`').contains('`'))
-}
-
-/// Shortens a line to the length of a title, at a word boundary.
-fn cut(line: &str) -> String {
-    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= TITLE {
-        return line;
-    }
-    let cut: String = line.chars().take(TITLE - 1).collect();
-    let words = cut.rsplit_once(' ').map(|(words, _)| words);
-    let words = words.filter(|words| words.chars().count() >= TITLE / 2).unwrap_or(&cut);
-    format!("{words}…")
 }
 
 fn top_line(chat: &Chat) -> &str {

@@ -21,7 +21,7 @@ pub(in crate::store) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
 
 /// The attributes of a chat that lists show. Lists don't read the other attributes, because that
 /// would take longer.
-const SHOWN: &str = "chat_id, conversation, thread, message, #response, reasoning, calls, model, cut, stopped, receipt, #usage, #cost, #time, #name";
+const SHOWN: &str = "chat_id, conversation, thread, message, files, #response, reasoning, calls, model, cut, stopped, receipt, #usage, #cost, #time, #name, expires_at";
 
 /// Placeholders for the attributes in [`SHOWN`] with names that DynamoDB reserves.
 const SHOWN_NAMES: [(&str, &str); 5] = [
@@ -44,6 +44,8 @@ pub struct ChatKey {
 struct ChatMessage {
     chat_id: String,
     message: String,
+    #[serde(default)]
+    expires_at: Option<u64>,
 }
 
 impl ChatKey {
@@ -54,13 +56,13 @@ impl ChatKey {
 }
 
 impl Store {
-    /// Returns one of the user's chats.
+    /// Returns one of the user's chats, even if it [has expired](Chat::is_expired).
     pub async fn chat(&self, user_id: &str, chat_id: &str) -> Result<Option<Chat>> {
         self.get(&self.tables.chats, chat_key(user_id, chat_id)).await
     }
 
-    /// Returns the messages of at most 100 of the user's chats, keyed by chat id. Skips deleted
-    /// chats.
+    /// Returns the messages of at most 100 of the user's chats, keyed by chat id. Skips deleted and
+    /// temporary chats.
     pub async fn messages<'a>(
         &self,
         user_id: &str,
@@ -68,17 +70,25 @@ impl Store {
     ) -> Result<HashMap<String, String>> {
         let chat_ids: BTreeSet<&str> = chat_ids.into_iter().collect();
         let wanted = chat_ids.into_iter().map(|id| chat_key(user_id, id)).collect();
-        let found =
-            self.parts_of_items(&self.tables.chats, wanted, Some("chat_id, message")).await?;
-        let message =
-            |item| from_item(item).map(|ChatMessage { chat_id, message }| (chat_id, message));
-        found.into_iter().map(message).collect()
+        let shown = Some("chat_id, message, expires_at");
+        let found = self.parts_of_items(&self.tables.chats, wanted, shown).await?;
+        let mut messages = HashMap::new();
+        for item in found {
+            let ChatMessage { chat_id, message, expires_at } = from_item(item)?;
+            if expires_at.is_none() {
+                messages.insert(chat_id, message);
+            }
+        }
+        Ok(messages)
     }
 
-    /// Deletes a chat. If the conversation's title was taken from this chat, the title is reset.
-    /// Chats that followed the deleted chat now follow its parent. The ledger keeps the cost of the
-    /// deleted chat.
-    pub async fn delete_chat(&self, chat: &Chat) -> Result<()> {
+    /// Deletes a chat and its files. If the conversation's title was taken from this chat, the
+    /// title is reset. Chats that followed the deleted chat now follow its parent. The ledger keeps
+    /// the cost of the deleted chat.
+    pub async fn delete_chat(&self, chat: &Chat, now: u64) -> Result<()> {
+        if !chat.files.is_empty() {
+            self.delete_files_of(chat, now).await?;
+        }
         if chat.conversation.as_ref() == Some(&chat.chat_id) {
             self.forget_title_of(chat).await?;
         }
@@ -89,7 +99,8 @@ impl Store {
 
     /// Returns the user's chats that are older than the chat `before`, newest first (at most
     /// `count`). Also returns whether there may be more. The page may be shorter than `count`,
-    /// because DynamoDB also stops at 1 MB. The chats contain only the attributes that lists show.
+    /// because DynamoDB also stops at 1 MB. Includes temporary chats, which lists must not show.
+    /// The chats contain only the attributes that lists show.
     /// They lack, for example, the balance after the chat and the partition in the `by_time` index.
     pub async fn chats(
         &self,

@@ -17,15 +17,17 @@ const READ: usize = 4_000_000;
 pub struct ChatFilter {
     /// Accepts only chats whose message and answer contain these words.
     search: Option<Search>,
+    /// Accepts only chats that this model has answered.
+    model: Option<String>,
     /// Accepts only chats from these days.
     span: Span,
 }
 
 impl ChatFilter {
     /// Creates a filter that accepts chats from these days whose message and answer contain the
-    /// words.
-    pub fn new(search: Option<Search>, span: Span) -> Self {
-        Self { search, span }
+    /// words, and that this model has answered.
+    pub fn new(search: Option<Search>, model: Option<String>, span: Span) -> Self {
+        Self { search, model, span }
     }
 
     /// Returns true if the filter accepts every chat.
@@ -33,8 +35,27 @@ impl ChatFilter {
         *self == Self::default()
     }
 
-    fn accepts(&self, chat: &Chat) -> bool {
-        self.search.as_ref().is_none_or(|search| search.matches(&[&chat.message, &chat.answer()]))
+    /// Returns true if the filter may refuse any chat from its days, so that more chats must be
+    /// read than are shown.
+    pub fn selects(&self) -> bool {
+        self.search.is_some() || self.model.is_some()
+    }
+
+    /// Returns the days of the chats that the filter accepts.
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Returns true if the filter accepts this chat, which must be from the filter's days.
+    pub fn accepts(&self, chat: &Chat) -> bool {
+        let answered = self.model.as_ref().is_none_or(|model| chat.model_name() == model);
+        let contains = |search: &Search| search.matches(&[&chat.message, &chat.answer()]);
+        answered && self.search.as_ref().is_none_or(contains)
+    }
+
+    /// Like [`Self::accepts`], but refuses temporary chats, which no administrator sees.
+    fn finds(&self, chat: &Chat) -> bool {
+        !chat.is_temporary() && self.accepts(chat)
     }
 }
 
@@ -58,7 +79,7 @@ impl ChatSearchPage<'_> {
         }
         let start = PageStart::Before(chat.chat_id.clone());
         self.read += chat.size();
-        if self.filter.accepts(&chat) {
+        if self.filter.finds(&chat) {
             self.taken += chat.size();
             self.found.push(chat);
         }
@@ -86,7 +107,7 @@ impl Store {
     ) -> Result<(Vec<Chat>, Option<PageStart>)> {
         // First read only `count` chats. If the filter accepts most chats, the page then costs no
         // more than a page without a filter.
-        let further = filter.search.as_ref().map(|_| LOOKED_AT.saturating_sub(count));
+        let further = filter.selects().then_some(LOOKED_AT.saturating_sub(count));
         let least = filter.span.least();
         let mut page =
             ChatSearchPage { filter, least, count, size, found: Vec::new(), taken: 0, read: 0 };
@@ -153,10 +174,13 @@ mod tests {
         for (text, found) in
             [("öpnv", true), ("where", true), ("zürich", true), ("zurich", false), ("?", true)]
         {
-            let filter = ChatFilter::new(Some(Search::new(text)), Span::default());
+            let filter = ChatFilter::new(Some(Search::new(text)), None, Span::default());
             assert_eq!(filter.accepts(&chat), found, "{text}");
         }
-        assert!(ChatFilter::new(None, Span::default()).accepts(&chat));
-        assert!(ChatFilter::new(None, Span::default()).is_none());
+        assert!(ChatFilter::default().finds(&chat));
+        assert!(ChatFilter::default().is_none());
+        let temporary = Chat { expires_at: Some(1), ..chat };
+        assert!(ChatFilter::default().accepts(&temporary));
+        assert!(!ChatFilter::default().finds(&temporary));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
@@ -13,10 +13,10 @@ use crate::store::credentials::sessions::CALLER;
 use crate::store::ledger::interventions::{CONTENDED, UNCHANGED};
 use crate::store::schema::{API_KEY, api_key_pk, pk};
 use crate::store::{
-    Backoff, NEW, Outcome, PlannedIntervention, Refusals, Result, Store, StoreError, Transaction,
-    Write, from_item, is_id, n, s, to_item,
+    Backoff, NEW, PlannedIntervention, Refusals, Result, Store, StoreError, Transaction, Write,
+    is_id, n, s, to_item,
 };
-use crate::values::api_key::{API_KEYS, KeyName, LIMITED_KEYS};
+use crate::values::api_key::{API_KEYS, KeyChange, KeyName, LIMITED_KEYS, LimitChange};
 use crate::values::restrictions::key_and_period;
 use crate::values::{AccessToken, Account, ApiKey, LimitPeriod, Restrictions, StoredApiKey};
 
@@ -48,6 +48,7 @@ impl StoredApiKey {
             auth_epoch: caller.auth_epoch,
             used: None,
             equal_bodies: false,
+            changes: 0,
         }
     }
 }
@@ -111,7 +112,7 @@ impl Store {
     }
 
     /// Returns the part of the write that adds a new key's purse to the account. If the account has
-    /// too many purses, removes the purses of keys that no longer exist.
+    /// too many purses, removes the purses of keys that no longer exist or have no limit any more.
     async fn new_purse(
         &self,
         caller: &AccessToken,
@@ -142,12 +143,14 @@ impl Store {
         }
         let ids: Vec<String> = keys.into_iter().map(str::to_owned).collect();
         let valid = self.api_keys(&account, &ids).await?;
-        let valid: HashSet<&str> = valid.iter().map(StoredApiKey::id).collect();
-        if valid.len() >= most {
+        let limited = valid.iter().filter(|key| key.limit().is_some());
+        let limited: HashSet<&str> = limited.map(StoredApiKey::id).collect();
+        if limited.len() >= most {
             return Err(StoreError::Refused(Error::TooManyLimitedKeys { most: LIMITED_KEYS }));
         }
-        let is_dead =
-            |purse: &&String| !valid.contains(key_and_period(purse).0) && !account.holds_in(purse);
+        let is_dead = |purse: &&String| {
+            !limited.contains(key_and_period(purse).0) && !account.holds_in(purse)
+        };
         for (index, purse) in purses.keys().filter(is_dead).take(DEAD_PURSES).enumerate() {
             let name = format!("#dead{index}");
             new.set.push_str(if index == 0 { " REMOVE " } else { ", " });
@@ -158,35 +161,61 @@ impl Store {
         Ok(new)
     }
 
-    /// Changes the name of one of the caller's API keys. Returns the key. Idempotent.
+    /// Makes all changes in `change` to one of the caller's API keys, or none of them, if the
+    /// account accepts the caller. Returns the account and the changed key. A new limit applies to
+    /// requests that read the key afterwards: a chat under way keeps the limit under which its
+    /// credits were reserved. The key's purses stay as they are. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`], and [`Error::NoSuchApiKey`] if the caller has no valid key with
-    /// this id.
-    pub async fn rename_api_key(
+    /// [`StoreError::NotAccepted`], [`Error::NoSuchApiKey`] if the caller has no valid key with
+    /// this id, [`Error::NoKeyLimit`] if the key has no limit whose amount could change, and
+    /// [`Error::OtherLimitPeriod`].
+    pub async fn change_api_key(
         &self,
         caller: &AccessToken,
         id: &str,
-        label: &KeyName,
+        change: &KeyChange,
     ) -> Result<(Account, StoredApiKey)> {
         let account = self.account_of(caller).await?;
-        if !is_id(id) {
-            return Err(StoreError::Refused(Error::NoSuchApiKey));
+        let is_valid =
+            |key: &StoredApiKey| key.user_id == account.id && account.accepts_epoch(key.auth_epoch);
+        let mut seen = self.api_key(id).await?;
+        let mut backoff = Backoff::new();
+        loop {
+            let key = seen.filter(is_valid).ok_or(StoreError::Refused(Error::NoSuchApiKey))?;
+            let changed = changed_key(&key, change)?;
+            let writes = vec![self.change_of_key(&key, &changed), self.check_caller(caller)];
+            match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+                Transaction::Applied => return Ok((account, changed)),
+                Transaction::Refused(refusals) if refusals.has(1) => {
+                    return Err(StoreError::NotAccepted);
+                }
+                Transaction::Refused(refusals) => seen = refusals.read(0)?,
+            }
+            backoff.try_again("an API key kept changing").await?;
         }
-        let rename = Write::update(&self.tables.tokens, pk(api_key_pk(id)), "SET label = :label")
-            .condition("user_id = :user")
-            .values([(":label", s(label.text())), (":user", s(&account.id))])
-            .returns(ReturnValue::AllNew);
-        let rename = match account.keys_from {
-            None => rename,
-            Some(from) => rename
-                .condition("user_id = :user AND auth_epoch >= :from")
-                .values([(":from", n(from))]),
-        };
-        match self.send(&rename).await? {
-            Outcome::Applied(key) => Ok((account, from_item(key)?)),
-            Outcome::Refused(_) => Err(StoreError::Refused(Error::NoSuchApiKey)),
+    }
+
+    /// The write that turns `key` into `changed`. It is refused if the key has changed since it was
+    /// read. So a late copy of a change can't undo a later change.
+    fn change_of_key(&self, key: &StoredApiKey, changed: &StoredApiKey) -> Write {
+        let mut expression = String::from("SET changes = :changes, label = :label");
+        let mut values = vec![(":changes", n(changed.changes)), (":label", s(&changed.label))];
+        match changed.limit() {
+            Some(limit) => {
+                expression.push_str(", restricted.#limit.tokens = :tokens");
+                values.push((":tokens", n(limit.tokens)));
+            }
+            None if key.limit().is_some() => expression.push_str(" REMOVE restricted.#limit"),
+            None => {}
         }
+        Write::update(&self.tables.tokens, pk(&key.pk), expression)
+            .condition("user_id = :user AND (attribute_not_exists(changes) OR changes = :seen)")
+            // `limit` is a reserved word of DynamoDB.
+            .names(key.limit().map(|_| ("#limit", "limit")))
+            .values(values)
+            .values([(":user", s(&key.user_id)), (":seen", n(key.changes))])
+            .shows_item()
     }
 
     /// Records the day of the key's last use, unless this day is already recorded. Idempotent.
@@ -372,6 +401,32 @@ impl Store {
         let keys: Vec<StoredApiKey> = self.with_ids(API_KEY, ids).await?;
         Ok(keys.into_iter().filter(|key| account.accepts_epoch(key.auth_epoch)).collect())
     }
+}
+
+/// Returns the key with these changes.
+///
+/// # Errors
+/// [`Error::NoKeyLimit`] and [`Error::OtherLimitPeriod`].
+fn changed_key(key: &StoredApiKey, change: &KeyChange) -> Result<StoredApiKey> {
+    let mut changed = StoredApiKey { changes: key.changes + 1, ..key.clone() };
+    if let Some(name) = &change.name {
+        name.text().clone_into(&mut changed.label);
+    }
+    let limit = changed.restricted.as_mut().map(|restricted| &mut restricted.limit);
+    match (change.limit, limit) {
+        (None, _) | (Some(LimitChange::Removal), None) => {}
+        (Some(LimitChange::Removal), Some(limit)) => *limit = None,
+        (Some(LimitChange::Amount { tokens, per }), Some(Some(limit))) => {
+            if per.is_some_and(|per| per != limit.per) {
+                return Err(StoreError::Refused(Error::OtherLimitPeriod));
+            }
+            limit.tokens = tokens;
+        }
+        (Some(LimitChange::Amount { .. }), _) => {
+            return Err(StoreError::Refused(Error::NoKeyLimit));
+        }
+    }
+    Ok(changed)
 }
 
 /// The part of the write that adds a new API key's purse to the account.

@@ -265,18 +265,26 @@ impl Store {
             .values([(":next", n(caller.auth_epoch + 1)), (":none", no_entries())])
     }
 
+    /// A check that refuses the transaction if the account doesn't accept the caller.
+    pub(in crate::store) fn check_caller(&self, caller: &AccessToken) -> Write {
+        let account = pk(account_pk(&caller.name));
+        admits(Write::check(&self.tables.users, account), caller)
+    }
+
     /// An update of the caller's account, with [`CALLER`] as its condition.
     pub(in crate::store) fn update_caller(&self, caller: &AccessToken, expression: &str) -> Write {
-        Write::update(&self.tables.users, pk(account_pk(&caller.name)), expression)
-            .condition(CALLER)
-            .names([("#caller", &caller.session)])
-            .values([
-                (":id", s(&caller.user_id)),
-                (":true", flag(true)),
-                (":seen", n(caller.auth_epoch)),
-            ])
-            .shows_item()
+        let account = pk(account_pk(&caller.name));
+        admits(Write::update(&self.tables.users, account, expression), caller).shows_item()
     }
+}
+
+/// Adds [`CALLER`] as the condition.
+fn admits(write: Write, caller: &AccessToken) -> Write {
+    write.condition(CALLER).names([("#caller", &caller.session)]).values([
+        (":id", s(&caller.user_id)),
+        (":true", flag(true)),
+        (":seen", n(caller.auth_epoch)),
+    ])
 }
 
 /// The condition that the account accepts the caller's access token.

@@ -136,7 +136,7 @@ impl Store {
         let now = period.now;
         let closed: Vec<Day> =
             all.iter().copied().filter(|day| period.has(*day) && is_closed(*day, now)).collect();
-        let mut found = self.kept_days::<D>(&closed).await?;
+        let mut found: BTreeMap<Day, D> = self.kept_days(&closed, D::key).await?;
         let missing: Vec<Day> = all
             .iter()
             .copied()
@@ -150,7 +150,7 @@ impl Store {
             }
             let counted = D::count(self, day).await?;
             if is_closed(day, now) {
-                self.keep_day(day, &counted).await?;
+                self.keep_day(D::key(day), &counted).await?;
             }
             Ok((day, counted))
         };
@@ -214,16 +214,21 @@ impl Store {
         try_join_all(counts).await
     }
 
-    async fn kept_days<D: Daily>(&self, days: &[Day]) -> Result<BTreeMap<Day, D>> {
-        let by_key: HashMap<String, Day> = days.iter().map(|day| (D::key(*day), *day)).collect();
+    /// Returns the stored data of these days. `key` returns the pk of a day's item.
+    pub(in crate::store) async fn kept_days<D: DeserializeOwned>(
+        &self,
+        days: &[Day],
+        key: fn(Day) -> String,
+    ) -> Result<BTreeMap<Day, D>> {
+        let by_key: HashMap<String, Day> = days.iter().map(|day| (key(*day), *day)).collect();
         let batches = days.chunks(BATCH).map(|some| {
-            let keys = some.iter().map(|day| pk(D::key(*day))).collect();
+            let keys = some.iter().map(|day| pk(key(*day))).collect();
             self.items(&self.tables.tokens, keys)
         });
         let mut kept = BTreeMap::new();
         for item in try_join_all(batches).await?.into_iter().flatten() {
-            let key = item.get("pk").and_then(|pk| pk.as_s().ok());
-            let day = key.and_then(|key| by_key.get(key)).copied();
+            let found = item.get("pk").and_then(|pk| pk.as_s().ok());
+            let day = found.and_then(|found| by_key.get(found)).copied();
             if let Some(day) = day {
                 kept.insert(day, from_item(item)?);
             }
@@ -231,10 +236,14 @@ impl Store {
         Ok(kept)
     }
 
-    /// Stores a closed day's data. Idempotent.
-    async fn keep_day<D: Daily>(&self, day: Day, counted: &D) -> Result<()> {
+    /// Stores a closed day's data under this pk, unless data is already stored there. Idempotent.
+    pub(in crate::store) async fn keep_day(
+        &self,
+        key: String,
+        counted: &(impl Serialize + Sync),
+    ) -> Result<()> {
         let mut item = to_item(counted)?;
-        item.insert("pk".to_owned(), s(D::key(day)));
+        item.insert("pk".to_owned(), s(key));
         let put = Write::put(&self.tables.tokens, item).condition(NEW);
         self.send(&put).await.map(drop)
     }

@@ -12,7 +12,7 @@ use crate::Error;
 use crate::clock::Clock;
 use crate::store::schema::pk;
 use crate::store::{Backoff, Result, Store, StoreError, Transaction, Write, n, no_entries, s};
-use crate::values::{Account, AdminAct, Administrator, Intervention, Reason, STANDING};
+use crate::values::{Account, AdminAct, Administrator, Intervention, Reason, Role, STANDING};
 
 /// An administrator's intervention in another account. All values in its ledger row are fixed
 /// before the first attempt, so that a retry sends the same row.
@@ -86,6 +86,47 @@ impl Store {
             seen = current;
             backoff.try_again(CONTENDED).await?;
         }
+    }
+
+    /// Records that an administrator exports the addresses of these users, at most 99, each given by
+    /// id and role. An administrator's own address isn't recorded.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAccepted`] or [`Error::Forbidden`] if the caller is no longer an
+    /// administrator. Then no row was written.
+    pub async fn record_addresses(
+        &self,
+        by: &Administrator,
+        users: &[(String, Role)],
+        clock: &Clock,
+    ) -> Result<()> {
+        let what = Intervention::Addresses;
+        let act = |(id, role): &(String, Role)| AdminAct {
+            user_id: id.clone(),
+            id: clock.id().to_string(),
+            kind: STANDING.into(),
+            act: Some(what.nearest(role)),
+            intervention: Some(what.clone()),
+            reason: String::new(),
+            actor: by.account().id.clone(),
+            granted: None,
+            time: clock.millis(),
+        };
+        let others = users.iter().filter(|(id, _)| *id != by.account().id);
+        let acts: Vec<AdminAct> = others.map(act).collect();
+        let Some(first) = acts.first() else { return Ok(()) };
+        let mut writes = vec![self.is_administrator(by.caller())];
+        for act in &acts {
+            writes.push(self.put_act(act)?);
+        }
+        let transaction = self.transact(writes, &Uuid::new_v4().to_string()).await?;
+        if matches!(transaction, Transaction::Applied)
+            || self.has_act(&first.user_id, &first.id).await?
+        {
+            return Ok(());
+        }
+        self.administrator(by.caller()).await?;
+        Err(StoreError::Internal("an export was refused without a reason".into()))
     }
 
     /// An update of an account, with [`UNCHANGED`] as its condition.

@@ -308,6 +308,17 @@ impl Store {
         self.listed(id).await?.ok_or(StoreError::Refused(Error::NoSuchUser))
     }
 
+    /// Returns the accounts with these ids, in the order of the ids. Skips deleted accounts. Reads
+    /// an index, which may be slightly out of date.
+    pub async fn users_with_ids(&self, ids: BTreeSet<String>) -> Result<Vec<ListedAccount>> {
+        let found: Vec<Option<ListedAccount>> = iter(ids)
+            .map(|id| async move { self.listed(&id).await })
+            .buffered(AT_A_TIME)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
     /// Returns, for each of these strings, the accounts that it may identify: the account with this
     /// id, or otherwise the accounts with this username or address.
     pub async fn accounts_matching_each(&self, texts: Vec<String>) -> Result<Vec<Vec<Account>>> {

@@ -3,7 +3,9 @@
 
 use crate::Error;
 use crate::config::AccountConfig;
-use crate::store::schema::{mails_pk, pk, registrations_pk, resets_of_day_pk, resets_of_hour_pk};
+use crate::store::schema::{
+    mails_pk, pk, registrations_pk, resets_of_day_pk, resets_of_hour_pk, titles_pk,
+};
 use crate::store::{Store, StoreError, Write, n};
 use crate::values::Limit;
 use crate::values::idempotency::fingerprint;
@@ -66,6 +68,11 @@ impl Store {
             self.count_within(hour, RESETS_AN_HOUR, HOUR, now),
             self.count_within(day, RESETS_A_DAY, DAY, now),
         ]
+    }
+
+    /// A write that counts a title that a model writes for this account.
+    pub(in crate::store) fn count_title(&self, user_id: &str, most: u32, now: u64) -> Write {
+        self.count_within(titles_pk(user_id, now / DAY), most, DAY, now)
     }
 
     /// A write that increments the count of this hour or day. `window` is the period's length in

@@ -1,5 +1,6 @@
-//! The audit, which recomputes each account from its ledger and compares the account's chats with
-//! the ledger. The audit doesn't write anything, and its memory use is bounded.
+//! The audit, which recomputes each account from its ledger, compares the account's chats with the
+//! ledger, and its conversations with their chats. The audit doesn't write anything. It keeps a
+//! number for each of the account's conversations in memory, and no list of chats or rows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -16,7 +17,9 @@ use crate::store::orders::{OrderTotals, orders};
 use crate::store::read::{names, values};
 use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, entry_key, pk};
 use crate::store::sources::{StoredSource, sources};
-use crate::store::{Item, Order, PriceVersions, Result, Store, StoreError, from_item, s, text};
+use crate::store::{
+    Item, Order, PriceVersions, Result, Store, StoreError, files_of, from_item, s, text,
+};
 use crate::values::restrictions::key_and_period;
 use crate::values::{Account, Entry, Receipt, Usage};
 
@@ -103,6 +106,16 @@ pub enum Difference {
         /// The chat's id.
         chat_id: String,
     },
+    /// The stored chats of a conversation cost more than the conversation was charged. Deleted chats
+    /// may make them cost less.
+    Conversation {
+        /// The conversation's id.
+        conversation: String,
+        /// The value in the conversation.
+        charged: i128,
+        /// The sum of its stored chats' costs.
+        chats: i128,
+    },
     /// A chat's ledger row doesn't contain the chat's id.
     Unnamed {
         /// The row's id.
@@ -146,6 +159,21 @@ pub enum Difference {
     Rowless {
         /// The source.
         source: String,
+    },
+    /// An item of a shared chat doesn't match the shared chat's other items.
+    Share {
+        /// The item's key.
+        item: String,
+    },
+    /// A stored chat lists a file that isn't stored.
+    FileMissing {
+        /// The file's id.
+        file: String,
+    },
+    /// A stored file belongs to no chat.
+    FileOrphaned {
+        /// The file's id.
+        file: String,
     },
     /// The account, a row or a chat can't be read.
     Unreadable {
@@ -191,6 +219,10 @@ impl fmt::Display for Difference {
             Self::Receipt { chat_id } => {
                 write!(f, "the chat {chat_id} and its ledger row were priced differently")
             }
+            Self::Conversation { conversation, charged, chats } => write!(
+                f,
+                "the conversation {conversation} was charged {charged}, but its messages cost {chats}"
+            ),
             Self::Unnamed { entry_id } => {
                 write!(f, "the ledger's row {entry_id} does not name its chat")
             }
@@ -226,6 +258,15 @@ impl fmt::Display for Difference {
                     f,
                     "the source {source} has no row in the ledger, or one with another amount"
                 )
+            }
+            Self::Share { item } => {
+                write!(f, "the item {item} doesn't match the other items of its shared chat")
+            }
+            Self::FileMissing { file } => {
+                write!(f, "the file {file} of a message is not stored")
+            }
+            Self::FileOrphaned { file } => {
+                write!(f, "the file {file} belongs to no message")
             }
             Self::Unreadable { what } => write!(f, "{what}"),
             Self::Moving => write!(f, "changed during every reading; audit it again"),
@@ -317,7 +358,9 @@ impl Store {
             self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();
         let chats = self
             .all_of(&self.tables.chats, &account.id)
-            .projection_expression("chat_id, #cost, #units, #receipt, #usage")
+            .projection_expression(
+                "chat_id, conversation, charged, charged_before, #cost, #units, #receipt, #usage, files, expires_at",
+            )
             .set_expression_attribute_names(names([
                 ("#cost", "cost"),
                 ("#units", "units"),
@@ -325,11 +368,25 @@ impl Store {
                 ("#usage", "usage"),
             ]));
         let mut chats = chats.into_paginator().items().send();
+        let mut conversations = ConversationCosts::default();
+        let mut missing = Vec::new();
         let mut next_chat = async || -> Result<Option<Item>> {
             loop {
                 match chats.try_next().await? {
-                    Some(item) if text(&item, "chat_id").starts_with(CONVERSATION) => {}
-                    next => return Ok(next),
+                    None => return Ok(None),
+                    Some(item) if text(&item, "chat_id").starts_with(CONVERSATION) => {
+                        conversations.check(&item);
+                    }
+                    Some(item) => {
+                        conversations.add(&item);
+                        let files: Vec<String> = files_of(&item).map(str::to_owned).collect();
+                        // DynamoDB may delete the files of a temporary chat before the chat.
+                        if !files.is_empty() && !item.contains_key("expires_at") {
+                            let lost = self.missing_files(&files).await?.into_iter();
+                            missing.extend(lost.map(str::to_owned));
+                        }
+                        return Ok(Some(item));
+                    }
                 }
             }
         };
@@ -376,6 +433,9 @@ impl Store {
             audited.differences.push(uncharged(&later));
             chat = next_chat().await?;
         }
+        audited.differences.extend(conversations.differences);
+        let missing = missing.into_iter().map(|file| Difference::FileMissing { file });
+        audited.differences.extend(missing);
         audited.differences.extend(sums(account, granted, spent));
         audited.differences.extend(self.audit_purses(account, &purses).await?);
         let is_deleted = account.deleted.is_some();
@@ -390,7 +450,8 @@ impl Store {
     }
 
     /// Compares the purses of the account's API keys with the ledger and the holds. If a key with a
-    /// limit was used, its purse must exist. The purses of revoked keys are ignored.
+    /// limit was used, its purse must exist. The purses of revoked keys and of keys without a limit
+    /// are ignored.
     async fn audit_purses(&self, account: &Account, purses: &Purses) -> Result<Vec<Difference>> {
         if account.api_keys == 0 {
             return Ok(Vec::new());
@@ -441,11 +502,12 @@ impl Store {
         }))
     }
 
-    /// Compares the sources and orders on a page of the Tokens table with the ledger. Returns a
-    /// difference for each source whose entry is missing, and for each order whose last entry is
-    /// missing. Also returns where the next page begins. A difference is reported only if a second
-    /// read also finds it, because a transaction's items in two tables don't become visible at the
-    /// same time.
+    /// Compares the sources and orders on a page of the Tokens table with the ledger, and the items
+    /// of shared chats with one another. Returns a difference for each source whose entry is
+    /// missing, for each order whose last entry is missing, and for each item of a shared chat that
+    /// doesn't match the others. Also returns where the next page begins. A difference is
+    /// reported only if a second read also finds it, because a transaction's items in two tables
+    /// don't become visible at the same time.
     pub async fn audit_sources(
         &self,
         after: Option<&str>,
@@ -457,8 +519,26 @@ impl Store {
             tokio::time::sleep(PAUSE).await;
             unmet = self.unmet(unmet).await?;
         }
-        let found = unmet.into_iter().map(Demand::difference).collect();
+        let mut found: Vec<Difference> = unmet.into_iter().map(Demand::difference).collect();
+        let shares = self.audit_shares(&items).await?;
+        found.extend(shares.into_iter().map(|item| Difference::Share { item }));
         Ok((found, next.map(|key| text(&key, "pk").to_owned())))
+    }
+
+    /// Returns a difference for each file on a page of the Files table that belongs to no chat. Also
+    /// returns where the next page begins. A difference is reported only if a second read also
+    /// finds it, because a chat's files and the chat aren't deleted at the same time.
+    pub async fn audit_files(
+        &self,
+        after: Option<&str>,
+    ) -> Result<(Vec<Difference>, Option<String>)> {
+        let (mut orphans, mut next) = self.orphans(after).await?;
+        if !orphans.is_empty() {
+            tokio::time::sleep(PAUSE).await;
+            (orphans, next) = self.orphans(after).await?;
+        }
+        let found = orphans.into_iter().map(|file| Difference::FileOrphaned { file }).collect();
+        Ok((found, next))
     }
 
     /// Returns the demands whose rows are missing from the ledger, in the same order. Strongly
@@ -548,6 +628,40 @@ impl Demand {
             Self::Order { id, .. } => Difference::Order { order: id.clone() },
         }
     }
+}
+
+/// The costs of an account's stored chats, by conversation. Conversations are read after all chats.
+#[derive(Default)]
+struct ConversationCosts {
+    sums: HashMap<String, i128>,
+    differences: Vec<Difference>,
+}
+
+impl ConversationCosts {
+    /// Adds a chat's cost to that of its conversation.
+    fn add(&mut self, chat: &Item) {
+        let conversation = text(chat, "conversation");
+        if let (false, Some(cost)) = (conversation.is_empty(), number(chat, "cost")) {
+            *self.sums.entry(conversation.to_owned()).or_default() += cost;
+        }
+    }
+
+    /// Compares a conversation with the sum of its chats, if its number includes all of them.
+    fn check(&mut self, conversation: &Item) {
+        let id = text(conversation, "chat_id").strip_prefix(CONVERSATION).unwrap_or_default();
+        let Some(before) = number(conversation, "charged_before") else { return };
+        let charged = before + number(conversation, "charged").unwrap_or_default();
+        let chats = self.sums.remove(id).unwrap_or_default();
+        if chats > charged {
+            let conversation = id.to_owned();
+            self.differences.push(Difference::Conversation { conversation, charged, chats });
+        }
+    }
+}
+
+/// Returns a whole number attribute. `None` if the attribute is missing.
+fn number(item: &Item, attribute: &str) -> Option<i128> {
+    item.get(attribute)?.as_n().ok()?.parse().ok()
 }
 
 /// The period of the last allowance among the rows that were read so far. Rows are sorted by time.

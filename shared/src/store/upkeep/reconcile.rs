@@ -116,6 +116,7 @@ impl Store {
         if self.list_administrators(administrators).await? {
             done.repairs.push("the list of administrators".into());
         }
+        done.repairs.extend(self.reconcile_files().await?);
         // Do this last, after every claim has been checked against its account.
         self.claim_all_again(&mut done).await?;
         Ok(Some(done))

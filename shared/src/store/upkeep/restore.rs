@@ -4,8 +4,9 @@
 //! deleted later, revoked sessions and API keys, used links, withdrawn keys and old passwords. The
 //! newer tables, if they can be read, still show what was deleted, revoked or used since then.
 //! After this module's repairs, an account, a session, an API key or a right exists only if it
-//! existed at the restore point and still exists in the newer tables. Passwords and addresses are
-//! taken from the newer tables, because changing them requires a proof of identity.
+//! existed at the restore point and still exists in the newer tables. An API key's limit is the
+//! lower of both. Passwords and addresses are taken from the newer tables, because changing them
+//! requires a proof of identity.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,12 +15,15 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::store::accounts::deletion::{BATCH, TAKEN};
-use crate::store::schema::{ACCOUNT, API_KEY, LINK, SESSION, VOUCHERS, chat_key, pk};
+use crate::store::schema::{
+    ACCOUNT, API_KEY, LINK, SESSION, SHARE, SHARES_OF, VOUCHERS, chat_key, pk,
+};
 use crate::store::upkeep::reconcile::is_younger;
 use crate::store::{
-    Item, Link, Result, Store, StoreError, Transaction, Write, flag, from_item, n, s, text, to_item,
+    Item, Link, Result, Store, StoreError, Transaction, Write, files_of, flag, from_item, n, s,
+    text, to_item,
 };
-use crate::values::{Account, Act, AdminAct, Role, STANDING, Session};
+use crate::values::{Account, Act, AdminAct, Role, STANDING, Session, StoredApiKey};
 
 /// How many items one `BatchGetItem` accepts.
 const GET: usize = 100;
@@ -69,12 +73,14 @@ pub struct ReapplyReport {
     pub changed: usize,
     /// How many sessions were ended, or advanced to the generation of newer refresh tokens.
     pub sessions: usize,
-    /// How many API keys were revoked.
+    /// How many API keys were revoked, or had their limit lowered.
     pub api_keys: usize,
     /// How many links were marked as used.
     pub links: usize,
     /// How many vouchers were voided.
     pub vouchers: usize,
+    /// How many shared chats were ended.
+    pub shares: usize,
     /// How many public keys were withdrawn or given an expiry.
     pub public_keys: usize,
     /// How many chats and conversations were deleted.
@@ -83,7 +89,7 @@ pub struct ReapplyReport {
 
 impl ReapplyReport {
     /// Returns the counts of ended and changed items, each with its noun.
-    pub fn ended(&self) -> [(usize, &'static str); 8] {
+    pub fn ended(&self) -> [(usize, &'static str); 9] {
         [
             (self.deleted, "deleted account"),
             (self.changed, "changed account"),
@@ -91,6 +97,7 @@ impl ReapplyReport {
             (self.api_keys, "API key"),
             (self.links, "link"),
             (self.vouchers, "voucher"),
+            (self.shares, "shared chat"),
             (self.public_keys, "public key"),
             (self.messages, "message"),
         ]
@@ -124,14 +131,14 @@ impl Store {
         Ok(Some(done))
     }
 
-    /// Reapplies changes to sessions, API keys, links and vouchers. Returns `false` if the tables
-    /// are in use.
+    /// Reapplies changes to sessions, API keys, links, vouchers and shared chats. Returns `false` if
+    /// the tables are in use.
     async fn reapply_tokens(
         &self,
         since: &ReapplyInput<'_>,
         done: &mut ReapplyReport,
     ) -> Result<bool> {
-        let kinds = [SESSION, API_KEY, LINK, VOUCHERS];
+        let kinds = [SESSION, API_KEY, LINK, VOUCHERS, SHARE, SHARES_OF];
         let mut start = None;
         loop {
             let (mut items, next) = self.page(&self.tables.tokens, start).await?;
@@ -163,8 +170,9 @@ impl Store {
     /// Reapplies the changes to one item. If the newer table no longer contains the item, the item
     /// was deleted after the restore point, so it is deleted from the restored table too. A session
     /// advances to the generation of its newer refresh tokens, because a stolen token could
-    /// otherwise be used again. A link that was used since then is marked as used, and vouchers
-    /// that were voided are voided again.
+    /// otherwise be used again. An API key's limit that was lowered is lowered again, but one that
+    /// was removed stays. A link that was used since then is marked as used, vouchers that were
+    /// voided are voided again, and shared chats that were ended are ended again.
     async fn reapply_token(
         &self,
         item: &Item,
@@ -174,6 +182,10 @@ impl Store {
         let (table, key) = (&self.tables.tokens, text(item, "pk"));
         if key.starts_with(VOUCHERS) {
             done.vouchers += self.void_again(item, newer).await?;
+            return Ok(());
+        }
+        if key.starts_with(SHARE) || key.starts_with(SHARES_OF) {
+            done.shares += self.end_share_again(item, newer).await?;
             return Ok(());
         }
         let counted = match key {
@@ -192,6 +204,19 @@ impl Store {
                 *counted += 1;
                 let put = Write::put(table, to_item(&later)?).condition("attribute_exists(pk)");
                 self.send(&put).await?;
+            }
+        } else if key.starts_with(API_KEY) {
+            let (earlier, later): (StoredApiKey, StoredApiKey) =
+                (from_item(item.clone())?, from_item(newer)?);
+            if let (Some(earlier), Some(later)) = (earlier.limit(), later.limit())
+                && later.tokens < earlier.tokens
+            {
+                *counted += 1;
+                let lower = Write::update(table, pk(key), "SET restricted.#limit.tokens = :tokens")
+                    .condition("attribute_exists(restricted.#limit)")
+                    .names([("#limit", "limit")])
+                    .values([(":tokens", n(later.tokens))]);
+                self.send(&lower).await?;
             }
         } else if key.starts_with(LINK) {
             let (earlier, later): (Link, Link) = (from_item(item.clone())?, from_item(newer)?);
@@ -371,19 +396,21 @@ impl Store {
         let mut start = None;
         loop {
             let (items, next) = self.page(&self.tables.chats, start).await?;
-            let places: Vec<(String, String)> = items.iter().map(place).collect();
-            for some in places.chunks(GET) {
-                let keys = some.iter().map(|(user, chat)| chat_key(user, chat)).collect();
-                let kept = newer.items(&newer.tables.chats, keys).await?;
+            for some in items.chunks(GET) {
+                let keys = some.iter().map(place).map(|(user, chat)| chat_key(&user, &chat));
+                let kept = newer.items(&newer.tables.chats, keys.collect()).await?;
                 let kept: HashSet<(String, String)> = kept.iter().map(place).collect();
-                let gone: Vec<(&str, Item)> = some
-                    .iter()
-                    .filter(|place| !kept.contains(*place))
-                    .map(|(user, chat)| (self.tables.chats.as_str(), chat_key(user, chat)))
-                    .collect();
-                for some in gone.chunks(BATCH) {
+                let gone: Vec<&Item> =
+                    some.iter().filter(|item| !kept.contains(&place(item))).collect();
+                done.messages += gone.len();
+                // A chat lists its files, so they are deleted first.
+                let mut keys = self.file_keys(gone.iter().copied().flat_map(files_of));
+                let chats = gone.iter().copied().map(place);
+                keys.extend(
+                    chats.map(|(user, chat)| (self.tables.chats.as_str(), chat_key(&user, &chat))),
+                );
+                for some in keys.chunks(BATCH) {
                     self.delete_all(some).await?;
-                    done.messages += some.len();
                 }
             }
             if next.is_none() {

@@ -6,7 +6,7 @@ use shared::values::{Invalid, Part, Picture, Speaker, TextFile, ToolCall, Turn};
 use utoipa::ToSchema;
 
 use crate::asking::custom::arguments_of;
-use crate::asking::json::{at_most, text_or_list};
+use crate::asking::json::{at_most, object, text_or_list};
 use crate::asking::tools::{NAME, is_name};
 use crate::asking::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
 use crate::openai::completions::reasoning::{PromptReasoning, details_or_null, read_reasoning};
@@ -70,6 +70,7 @@ struct PromptPart {
     text: Option<String>,
     refusal: Option<String>,
     image_url: Option<ImageUrl>,
+    #[serde(default, deserialize_with = "object")]
     file: Option<FileData>,
 }
 

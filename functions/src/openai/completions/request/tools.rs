@@ -8,6 +8,9 @@ use crate::asking::custom::{CustomTool, Grammar};
 use crate::asking::json::{list, text_or_object};
 use crate::asking::tools::{Offered, OfferedFunction, TOOLS, Tools, Wish};
 
+/// The error message for a tool with the fields of both types.
+const EITHER: &str = "Send either `function` or `custom`, as its type says, not both.";
+
 /// A `function`, or a `custom` tool.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct OfferedTool {
@@ -119,6 +122,9 @@ pub(super) fn offered(
     for (number, OfferedTool { kind, function, custom }) in tools.into_iter().enumerate() {
         let field = format!("tools[{number}].{kind}");
         match kind.as_str() {
+            "function" | "custom" if function.is_some() && custom.is_some() => {
+                errors.note(&format!("tools[{number}]"), EITHER);
+            }
             "function" => {
                 let function = function.ok_or_else(|| REQUIRED.to_owned());
                 if let Some(function) = errors.check(&field, function) {

@@ -101,14 +101,12 @@ struct InputPart {
     /// The level of detail at which the model sees the picture: `auto`, `low` or `high`.
     #[schema(examples("low"))]
     detail: Option<Box<str>>,
-    /// The name of a text file, which precedes the text on a line of its own.
-    #[schema(max_length = 255, examples("notes.txt"))]
+    /// The name of a text file, which precedes the text on a line of its own. At most 255
+    /// characters.
+    #[schema(examples("notes.txt"))]
     filename: Option<Box<str>>,
-    /// The text of a file in UTF-8, as a data URL with a text type or `application/json`.
-    #[schema(
-        pattern = r"^data:(text/[^;,]*|application/json)(;[^;,]+)*;base64,[A-Za-z0-9+/]*={0,2}$",
-        examples("data:text/plain;base64,SGVsbG8h")
-    )]
+    /// The text of a file in UTF-8, as a base64 data URL with a text type or `application/json`.
+    #[schema(examples("data:text/plain;base64,SGVsbG8h"))]
     file_data: Option<Box<str>>,
 }
 

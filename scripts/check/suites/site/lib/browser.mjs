@@ -133,15 +133,14 @@ let people = 0;
 export async function newUser(prefix, { email, site = SITE } = {}) {
   const name = `${prefix}${Date.now().toString(36)}${(people += 1)}`;
   const password = "correct horse battery staple";
-  const { status, body } = await ask("POST", "api/register/", { username: name, password, email }, null, site);
-  assert.equal(status, 201, JSON.stringify(body));
+  const { body } = await ask("POST", "api/register/", { username: name, password, email }, null, site);
   return { name, password, email, id: body.id, api: (method, path, data) => ask(method, path, data, body.token, site) };
 }
 
 /** Returns the link in the newest e-mail to an address. */
 export async function mailedLink(address, what) {
   const folder = path.join(DATA, "mail");
-  for (let tries = 0; tries < 100; tries += 1) {
+  for (let tries = 0; tries < 600; tries += 1) {
     for (const name of (await readdir(folder).catch(() => [])).sort().reverse()) {
       // The server renames a file once it is complete.
       const text = await readFile(path.join(folder, name), "utf8").catch(() => "");
@@ -165,8 +164,7 @@ export const manage = manageIn(DATA);
 /** Lets the AI finish its answer to a message that begins with `Slowly`. */
 export async function finish(message) {
   const { api } = await newUser("friend");
-  const { status, body } = await api("POST", "api/chat/", { message: `Finish ${message}` });
-  assert.equal(status, 200, JSON.stringify(body));
+  await api("POST", "api/chat/", { message: `Finish ${message}` });
 }
 
 /**
@@ -175,17 +173,39 @@ export async function finish(message) {
  */
 export async function leftAt(message) {
   const { api } = await newUser("friend");
-  const { status, body } = await api("POST", "api/chat/", { message: `Left ${message}` });
-  assert.equal(status, 200, JSON.stringify(body));
+  const { body } = await api("POST", "api/chat/", { message: `Left ${message}` });
   return Number(body.response);
 }
 
-/** Sends a request to the API without the browser. */
+/**
+ * Sends a request to the API without the browser. Returns `{status, body}`, and throws an error with
+ * both if the API refuses the request.
+ */
 export async function ask(method, path, body, token, site = SITE) {
   const headers = { ...(body ? { "Content-Type": "application/json" } : {}), ...(token ? { Authorization: `Bearer ${token}` } : {}) };
   const response = await fetch(new URL(path, site), { method, headers, body: body && JSON.stringify(body) });
   const text = await response.text();
-  return { status: response.status, body: text.startsWith("{") || text.startsWith("[") ? JSON.parse(text) : text };
+  const reply = { status: response.status, body: text.startsWith("{") || text.startsWith("[") ? JSON.parse(text) : text };
+  if (!response.ok) throw Object.assign(new Error(`${method} ${path}: ${response.status} ${text}`), { reply });
+  return reply;
+}
+
+/** Waits until `look()` returns true, or resolves with it. */
+export async function until(what, look) {
+  for (const last = Date.now() + 60_000; Date.now() < last; await new Promise((done) => setTimeout(done, 50))) {
+    if (await look()) return;
+  }
+  throw new Error(`waited in vain until ${what}`);
+}
+
+/** Returns the reply to a request that the API may refuse. */
+export async function replyTo(asking) {
+  try {
+    return await asking;
+  } catch (error) {
+    if (!error.reply) throw error;
+    return error.reply;
+  }
 }
 
 /** Stores a screenshot of the page after it has loaded. */
@@ -193,6 +213,26 @@ export async function picture(page, name) {
   // Don't wait for messages over the page. The journeys that cause such messages check them.
   await page.waitForFunction(() => !document.querySelector(".skeletons"));
   await page.screenshot({ path: `${SCREENS}/${name}.png` });
+}
+
+/** Resolves with the time at which the first text or picture was painted. */
+export async function firstPaint(page) {
+  await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length > 0);
+  return page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
+}
+
+/** Records the announcements to screen readers, in `announced`. */
+export function watchAnnouncements(page) {
+  return page.evaluate(() => {
+    globalThis.announced = [];
+    const look = new MutationObserver((changes) => {
+      for (const { target } of changes) {
+        const region = (target.nodeType === 1 ? target : target.parentElement)?.closest("[aria-live], [role=status], [role=alert]");
+        if (region?.textContent) globalThis.announced.push(region.textContent);
+      }
+    });
+    look.observe(document.body, { childList: true, characterData: true, subtree: true });
+  });
 }
 
 /** Checks that an element's content isn't cut off at its sides. */

@@ -1,6 +1,6 @@
 // Steps and checks of journeys through the chat page.
 
-import { SITE, newPage } from "./browser.mjs";
+import { SITE, newPage, until } from "./browser.mjs";
 
 /** Opens a page in a new browser in which a user is logged in. */
 export async function chatPage(person, { place = "", url = SITE, ...options } = {}) {
@@ -24,6 +24,56 @@ export async function say(page, text) {
   await box.fill(text);
   if ((await box.getAttribute("enterkeyhint")) === "enter") await page.getByRole("button", { name: "Send" }).click();
   else await box.press("Enter");
+}
+
+/** Keeps the page from asking again by itself after a lost connection, so that a journey can. */
+export async function stayLost(page) {
+  await page.route("**/api/health/", (route) => route.abort());
+}
+
+/** What a page says while it waits for an answer that the API already writes. */
+export const RESTS = /Waiting for the rest of the answer|still finishing this message/;
+
+let copying = Promise.resolve();
+
+/**
+ * Presses a button that copies `text`, or a text that `text` matches. All journeys of a browser
+ * share the clipboard, so only one of them uses it at a time.
+ */
+export function copies(page, button, text) {
+  const copy = async () => {
+    await button.click();
+    const isText = async ([text, flags]) => {
+      const copied = await navigator.clipboard.readText();
+      return flags === undefined ? copied === text : new RegExp(text, flags).test(copied);
+    };
+    await page.waitForFunction(isText, text instanceof RegExp ? [text.source, text.flags] : [text]);
+  };
+  const done = copying.then(copy);
+  copying = done.catch(() => {});
+  return done;
+}
+
+/**
+ * Lets the API report an empty balance, for journeys with a made-up refusal for lack of tokens:
+ * otherwise the page would soon read that the balance covers the message.
+ */
+export const emptyBalance = (page) =>
+  page.route("**/api/tokens/", (route) => route.fulfill({ json: { tokens: 0, tokens_left: 0, tokens_held: 0, chat_price: 100 } }));
+
+/** Resolves once the API holds tokens for a message of this user. */
+export async function holdsTokens({ api }) {
+  await until("tokens are held", async () => (await api("GET", "api/tokens/")).body.tokens_held > 0);
+}
+
+/**
+ * Turns the wheel to the beginning of the chat. Setting `scrollTop` isn't a gesture, so text that
+ * grows in the same frame would scroll back to the end.
+ */
+export async function toBeginning(page) {
+  await page.locator("main").hover();
+  await page.mouse.wheel(0, -100_000);
+  await page.waitForFunction(() => document.querySelector("main").scrollTop === 0);
 }
 
 /** Opens a new chat, and waits until its box has replaced the previous view's box. */

@@ -1,15 +1,19 @@
 // An AI with OpenAI's chat completions. Its answer depends on the first word of a message. By
 // default it repeats the message. `Recall` repeats the text before the conversation. The answer to
 // `Slowly ..` ends only when the AI receives `Finish` and the message. `Lines` and `Code` get
-// equally slow answers of many lines, `Thoughtfully` gets some reasoning first, `Separately` gets
+// equally slow answers of many lines, `Book` gets 50 KB of Markdown in four seconds, `Thoughtfully` gets some reasoning first, `Separately` gets
 // reasoning in a field of its own and its answer after that, and `Silently` gets no word until the
 // end. `Vary` gets a different answer each time, and `Told` gets the messages and
 // answers in the request. `Left` and a message returns the time at which the reader of that
 // message's answer disconnected, in milliseconds since 1970. `Counted 1000 200 500` reports these
 // numbers of model tokens for the prompt, its cached part, and the answer. `Long` gets as many
-// words as the request allows, but at most 2,000.
+// words as the request allows, but at most 2,000. `Pictures` lists the pictures in
+// the request, and `Find` and a text says whether the rest of the request contains the text. The
+// model `namer` answers with a title.
 //
 //     node provider.mjs PORT
+//
+// Prints its port once it listens. With port 0, the system chooses a free one.
 
 import http from "node:http";
 
@@ -53,6 +57,9 @@ Buy the ticket before you get on: the driver sells none.`;
 const lines = (count, text) => Array.from({ length: count }, (_, number) => `Line ${number + 1} of ${text}.\n\n`);
 const code = (count) => ["```python\n", ...Array.from({ length: count }, (_, number) => `value_${number} = "${"wide ".repeat(60)}"\n`), "```\n"];
 
+/** 50 KB of Markdown: paragraphs, lists, tables and code. */
+const BOOK = Array.from({ length: 112 }, (_, number) => `## Chapter ${number + 1}\n\n${"A **word** and a `name` in a [line](https://example.com/). ".repeat(6)}\n\n- one\n- two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n\`\`\`js\nconst chapter = ${number};\n\`\`\`\n\n`).join("");
+
 /** How often each message was received. */
 const asked = new Map();
 
@@ -70,6 +77,21 @@ function gate(message) {
 /** The time at which the reader of each unfinished answer disconnected. */
 const left = new Map();
 
+/** The parts of a message. */
+const partsOf = ({ content }) => (typeof content === "string" ? [{ type: "text", text: content }] : content);
+
+/** The texts of a message, in which text files precede what the user wrote. */
+const textOf = (message) => partsOf(message).map(({ text = "" }) => text).join("\n");
+
+/** The beginning of a text file: its name with an extension. */
+const FILE = /^[^\n]{1,95}\.\w{1,5}:\n/;
+
+/** What the user wrote: the last line, if files precede it. */
+const written = (message) => (FILE.test(textOf(message)) || partsOf(message).length > 1 ? textOf(message).split("\n").at(-1) : textOf(message));
+
+/** The pictures in messages, as data URLs. */
+const picturesIn = (messages) => messages.flatMap(partsOf).flatMap(({ image_url: picture }) => (picture ? [picture.url] : []));
+
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 http
@@ -80,8 +102,8 @@ http
       response.end("{}");
       return;
     }
-    const { messages, stream, max_tokens: old, max_completion_tokens: most = old ?? 2000 } = JSON.parse(Buffer.concat(chunks).toString());
-    const message = messages.at(-1).content;
+    const { model, messages, stream, max_tokens: old, max_completion_tokens: most = old ?? 2000 } = JSON.parse(Buffer.concat(chunks).toString());
+    const message = written(messages.at(-1));
     const times = (asked.get(message) ?? 0) + 1;
     asked.set(message, times);
     const [manner] = message.split(" ");
@@ -94,8 +116,14 @@ http
     const was = manner === "Left" && String(left.get(message.slice("Left ".length)) ?? "never");
     const told = messages.find(({ role }) => role === "system")?.content ?? "I was told nothing.";
     const turns = messages.filter(({ role }) => role !== "system").map(({ role, content }) => (role === "user" ? ` | ${content}` : ` -> ${content}`));
-    const own = { Vary: `Answer ${times}`, Told: turns.join("").slice(3) }[manner];
+    const pictures = picturesIn(messages).map((url) => `${url.slice(5, url.indexOf(";"))} ${url.length}`);
+    const isFound = messages.slice(0, -1).concat({ content: textOf(messages.at(-1)).slice(0, -message.length) }).some((one) => textOf(one).includes(message.slice("Find ".length)));
+    const own = { Vary: `Answer ${times}`, Told: turns.join("").slice(3), Pictures: pictures.join("; ") || "none", Find: isFound ? "found" : "nowhere" }[manner];
     const echo = own || was || (manner === "Recall" ? told : `You said: ${message}`);
+    if (model === "namer") {
+      response.end(JSON.stringify({ model, choices: [{ message: { content: "**Named** by a model" }, finish_reason: "stop" }] }));
+      return;
+    }
     const said = message === "How do I get to the harbour?" ? GUIDE : echo;
     const reasoning = "First I count the **stations** one by one.";
     const counts = `There are seven, ${message.slice(manner.length + 1)}.`;
@@ -113,8 +141,8 @@ http
     }
     response.writeHead(200, { "Content-Type": "text/event-stream" });
     const say = (fields) => response.write(`data: ${JSON.stringify({ model: "parrot", ...fields })}\n\n`);
-    const words = manner === "Lines" ? lines(80, message) : manner === "Code" ? code(40) : text.split(/(?<= )/);
-    const pace = { Slowly: 100, Lines: 40, Code: 60, Thoughtfully: 100 }[manner];
+    const words = manner === "Lines" ? lines(80, message) : manner === "Code" ? code(40) : manner === "Book" ? BOOK.match(/[^]{1,250}/g) : text.split(/(?<= )/);
+    const pace = { Slowly: 100, Lines: 40, Code: 60, Book: 20, Thoughtfully: 100 }[manner];
     if (manner === "Separately") {
       for (const word of reasoning.split(/(?<= )/)) say({ choices: [{ delta: { reasoning_content: word } }] });
       await gate(message).opened;
@@ -130,10 +158,12 @@ http
         response.destroy();
         return;
       }
-      if (pace) await (index === words.length - 2 ? gate(message).opened : pause(pace));
+      if (pace) await (index === words.length - 2 && manner !== "Book" ? gate(message).opened : pause(pace));
     }
     say({ choices: [{ delta: {}, finish_reason: finish }] });
     if (usage) say({ choices: [], usage });
     response.end("data: [DONE]\n\n");
   })
-  .listen(Number(process.argv[2]), "127.0.0.1");
+  .listen(Number(process.argv[2]), "127.0.0.1", function () {
+    console.log(this.address().port);
+  });

@@ -19,7 +19,7 @@ process.on("exit", () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
 });
 
-/** Starts a program. Returns a function that returns the program's output so far. */
+/** Starts a program. Returns the process, and a function that returns the program's output so far. */
 function run(command, args, env = {}) {
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } });
   let printed = "";
@@ -28,7 +28,7 @@ function run(command, args, env = {}) {
   child.stdout.unref();
   child.unref();
   started.push(child);
-  return () => printed;
+  return { child, printed: () => printed };
 }
 
 /** Returns a free port below the range that the system uses for outgoing connections. */
@@ -46,19 +46,20 @@ async function freePort() {
 /** The AI that all servers call. */
 let provider = null;
 
+/** Resolves with the AI's port once it listens. */
 async function startProvider() {
-  const port = await freePort();
-  run(process.execPath, [path.join(here, "provider.mjs"), port]);
-  return port;
+  const { child, printed } = run(process.execPath, [path.join(here, "provider.mjs"), 0]);
+  await new Promise((done, failed) => child.stdout.once("data", done).once("end", () => failed(new Error("the AI ended"))));
+  return Number(printed());
 }
 
 /**
- * Starts a server with this price list and the administrator ADMIN. Returns `{url, manage, admin,
+ * Starts a server with this price list, this brand and the administrator ADMIN. Returns `{url, manage, admin,
  * payments}`: `manage` runs the command with the server's data, `admin(method, path, body)` sends a
  * request as the administrator, and `payments` is the URL of the page that lists all payments, if
  * the server simulates payments.
  */
-export async function newServer(list = null, settings = {}) {
+export async function newServer(list = null, settings = {}, brand = null) {
   const folder = mkdtempSync(path.join(os.tmpdir(), "farebox-site-"));
   folders.push(folder);
   const data = path.join(folder, "store");
@@ -69,25 +70,31 @@ export async function newServer(list = null, settings = {}) {
     writeFileSync(file, JSON.stringify(list));
     await manage("models", "set", file);
   }
+  if (brand) {
+    const file = path.join(folder, "brand.json");
+    writeFileSync(file, JSON.stringify(brand));
+    await manage("brand", "set", file);
+  }
   provider ??= startProvider();
   const port = await freePort();
   const ai = { AI_PROVIDER: "openai", OPENAI_BASE_URL: `http://127.0.0.1:${await provider}`, OPENAI_MODEL: "parrot", RUST_LOG: "error" };
   const shop = { TOP_UP_TEXT: "Buy more tokens in our shop.", TOP_UP_URL: "https://shop.example.com/tokens" };
-  const printed = run(FAREBOX, ["--data", data, "--port", port], { ...ai, ...shop, ...settings });
+  const { child, printed } = run(FAREBOX, ["--data", data, "--port", port], { ...ai, ...shop, ...settings });
   let pages = port;
   if (LIVE) {
     pages = await freePort();
     run(process.execPath, [path.join(here, "../../../../dev/site"), pages, port]);
   }
   const url = `http://127.0.0.1:${pages}/`;
-  await isUp(url);
+  await isUp(url, child);
   const { body } = await ask("POST", "api/login/", { username: ADMIN, password: ADMIN_PASSWORD }, null, url);
   const payments = /Payments are simulated. (\S+)/.exec(printed())?.[1];
   return { url, manage, payments, admin: (method, place, sent) => ask(method, place, sent, body.access, url) };
 }
 
-async function isUp(url) {
-  for (let tries = 0; tries < 150; tries += 1) {
+async function isUp(url, child) {
+  for (let tries = 0; tries < 600; tries += 1) {
+    if (child.exitCode !== null) throw new Error(`the server at ${url} ended`);
     const reply = await fetch(new URL("api/health", url)).catch(() => null);
     if (reply?.ok) return;
     await new Promise((done) => setTimeout(done, 200));

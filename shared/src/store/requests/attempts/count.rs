@@ -238,6 +238,19 @@ impl Store {
         id: &str,
         now: u64,
     ) -> Result<Option<u64>> {
+        let (count, reset) = self.counts_in_hour(key, most, id, now);
+        Ok((!self.send(&count).await?.is_applied()).then_some(reset))
+    }
+
+    /// Returns the write of [`Store::count_in_hour`], for a transaction, and the number of seconds
+    /// until the next hour begins.
+    pub(in crate::store) fn counts_in_hour(
+        &self,
+        key: &str,
+        most: u32,
+        id: &str,
+        now: u64,
+    ) -> (Write, u64) {
         let reset = HOUR - now % HOUR;
         let count =
             Write::update(&self.tables.tokens, pk(key), "SET expires_at = :ends ADD tries :ids")
@@ -250,7 +263,7 @@ impl Store {
                     (":most", n(most)),
                     (":ends", n(now + reset)),
                 ]);
-        Ok((!self.send(&count).await?.is_applied()).then_some(reset))
+        (count, reset)
     }
 
     /// Removes a successful attempt from the count for unknown clients, and records its network as

@@ -1,0 +1,5 @@
+//! The Lambda binary for [`functions::admin::admin_shares`]. Written by `cargo xtask generate`.
+
+fn main() -> std::process::ExitCode {
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_shares::handle)
+}

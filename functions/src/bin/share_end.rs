@@ -1,0 +1,5 @@
+//! The Lambda binary for [`functions::sharing::share_end`]. Written by `cargo xtask generate`.
+
+fn main() -> std::process::ExitCode {
+    shared::lambda::serve(functions::ROUTES, functions::sharing::share_end::handle)
+}

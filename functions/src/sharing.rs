@@ -1,0 +1,19 @@
+//! Shared chats: copies that everybody who knows the link can read.
+
+pub mod share;
+pub mod share_create;
+pub mod share_end;
+pub mod share_report;
+pub mod shares;
+
+use shared::http::{FailureFormat, Route};
+
+endpoints! {
+    Route::without_path(FailureFormat::Problem) => {
+        shares: GET "/api/user/shares";
+        share_create: POST "/api/user/shares";
+        share_end: DELETE "/api/user/shares/{id}";
+        share: GET "/api/shares/{link}";
+        share_report: POST "/api/shares/{link}/reports";
+    }
+}

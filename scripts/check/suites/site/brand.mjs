@@ -1,0 +1,239 @@
+// Journeys with the operator's own brand: visitors see its name, logo, colours and links, and
+// administrators change it.
+
+import assert from "node:assert/strict";
+import { adminPage } from "./lib/administering.mjs";
+import { journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { chatPage, heading } from "./lib/chatting.mjs";
+import { newServer } from "./lib/server.mjs";
+
+const LOGO = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><circle cx="4" cy="4" r="4" fill="#1a4fa3"/></svg>';
+
+const BRAND = {
+  name: "Acme Chat",
+  address: "Acme Ltd\nSpringfield",
+  imprint_url: "https://www.example.com/imprint",
+  terms_url: "https://www.example.com/terms",
+  privacy_url: "https://www.example.com/privacy",
+  color: "#1a4fa3",
+  dark_color: "#8ab4f8",
+  logo: LOGO,
+};
+
+const started = (brand = BRAND) => newServer(null, { SHARING: "on" }, brand);
+const server = await started();
+
+const colorOf = (locator) => locator.evaluate((element) => getComputedStyle(element).backgroundColor);
+
+await journeys({
+  async "visitors see the brand and its links"() {
+    for (const colorScheme of ["light", "dark"]) {
+      const page = await newPage({ colorScheme });
+      await page.goto(`${server.url}#/register`);
+      await heading(page, "Create an account");
+      await page.locator(".guest-bar").getByRole("link", { name: "Acme Chat" }).waitFor();
+      assert.equal(await page.title(), "Create an account · Acme Chat");
+      await page.getByText("you agree to the terms").waitFor();
+      const legal = page.locator(".legal");
+      for (const [name, href] of [["Terms", BRAND.terms_url], ["Privacy", BRAND.privacy_url], ["Legal notice", BRAND.imprint_url]])
+        assert.equal(await legal.getByRole("link", { name, exact: true }).getAttribute("href"), href);
+      await legal.getByText("Springfield").waitFor();
+      const expected = colorScheme === "light" ? "rgb(26, 79, 163)" : "rgb(138, 180, 248)";
+      assert.equal(await colorOf(page.getByRole("button", { name: "Create account" })), expected);
+      await page.waitForFunction(() => {
+        const image = document.querySelector(".guest-bar img");
+        return image?.naturalWidth > 0 && image.src.endsWith("/logo.svg");
+      });
+      assert(!(await page.content()).includes("Farebox"));
+      const manifest = await page.evaluate(async () => (await fetch(document.querySelector("link[rel='manifest']").href)).json());
+      assert.deepEqual([manifest.name, manifest.icons[0].src], ["Acme Chat", "logo.svg"]);
+      await looksRight(page, `brand-door-${colorScheme}`);
+    }
+  },
+
+  async "a returning browser shows the brand before the API replies"() {
+    const page = await newPage();
+    await page.goto(server.url);
+    await page.getByRole("link", { name: "Acme Chat" }).waitFor();
+    await page.route("**/api/models", () => {});
+    await page.reload();
+    await heading(page, "Log in");
+    assert.equal(await page.title(), "Log in · Acme Chat");
+    assert.equal(await colorOf(page.getByRole("button", { name: "Log in" })), "rgb(26, 79, 163)");
+  },
+
+  async "a new browser shows the brand at the administrators' log-in"() {
+    const page = await newPage();
+    await page.goto(`${server.url}admin/`);
+    await page.locator(".brand-name").getByText("Acme Chat").waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.name), "username");
+  },
+
+  async "an app on iOS has the brand's logo as its icon"() {
+    const page = await newPage();
+    await page.goto(server.url);
+    const link = 'link[rel="apple-touch-icon"]';
+    const icon = async () =>
+      page.evaluate(async (link) => {
+        const image = new Image();
+        image.src = document.querySelector(link).href;
+        await image.decode();
+        const canvas = document.createElement("canvas");
+        [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+        const context = canvas.getContext("2d", { willReadFrequently: true });
+        context.drawImage(image, 0, 0);
+        const at = (side) => [...context.getImageData(side, side, 1, 1).data].slice(0, 3).join(" ");
+        return [canvas.width, canvas.height, at(90), at(2)];
+      }, link);
+    let found = [];
+    for (let tries = 0; tries < 300 && found[2] !== "26 79 163"; tries += 1) {
+      found = await icon();
+      await page.waitForTimeout(100);
+    }
+    assert.deepEqual(found, [180, 180, "26 79 163", "246 246 242"]);
+  },
+
+  async "downloaded files begin with the brand's name"() {
+    const ann = await newUser("ann", { site: server.url });
+    const page = await chatPage(ann, { url: server.url, place: "#/statement" });
+    const saved = async (name) => {
+      const coming = page.waitForEvent("download");
+      await page.getByRole("button", { name, exact: true }).click();
+      return (await coming).suggestedFilename();
+    };
+    assert.equal(await saved("Download CSV"), "acme-chat-statement.csv");
+    await page.goto(`${server.url}#/account/data`);
+    assert.equal(await saved("Download everything"), "acme-chat-export.json");
+  },
+
+  async "users see the brand in the chat and the documentation"() {
+    const ann = await newUser("ann", { site: server.url });
+    const page = await chatPage(ann, { url: server.url });
+    await page.locator(".sidebar").getByRole("link", { name: "Acme Chat" }).waitFor();
+    await page.goto(`${server.url}#/account`);
+    await page.getByRole("link", { name: "Legal notice" }).waitFor();
+    await page.goto(`${server.url}docs/`);
+    await heading(page, "Quickstart");
+    assert.equal(await page.title(), "Quickstart · Acme Chat API");
+  },
+
+  async "readers of a shared chat see the brand and its links"() {
+    const ann = await newUser("ann", { site: server.url });
+    const { body: chat } = await ann.api("POST", "api/chat/", { message: "Hello" });
+    const { body: copy } = await ann.api("POST", "api/user/shares/", { conversation_id: chat.conversation_id });
+    for (const [link, title] of [[copy.link, "Hello"], ["0".repeat(32), "Not shared"]]) {
+      const page = await newPage();
+      await page.goto(`${server.url}s/${link}`);
+      await heading(page, title);
+      await page.locator(".topbar").getByRole("link", { name: "Acme Chat" }).waitFor();
+      for (const [name, href] of [["Terms", BRAND.terms_url], ["Privacy", BRAND.privacy_url], ["Legal notice", BRAND.imprint_url]])
+        assert.equal(await page.locator(".legal").getByRole("link", { name, exact: true }).getAttribute("href"), href);
+      await page.waitForFunction((expected) => document.title === expected, `${title} · Acme Chat`);
+      await page.waitForFunction(() => document.querySelector("link[rel='icon']").href.endsWith("/logo.svg"));
+      assert(!(await page.content()).includes("Farebox"));
+      await looksRight(page, title === "Hello" ? "brand-shared" : "brand-not-shared");
+    }
+  },
+
+  async "an administrator changes the brand"() {
+    const changing = await started();
+    const page = await adminPage(changing, "#/brand");
+    await heading(page, "Brand");
+    await page.getByLabel("Name", { exact: true }).fill("Nova");
+    await page.getByLabel("Colour on light backgrounds").fill("#ffd54a");
+    await page.getByRole("button", { name: "Save the brand" }).click();
+    await page.getByText("is 1.3:1, and 4.5:1 is needed").waitFor();
+    await page.getByLabel("Colour on light backgrounds").fill("#7a1f5c");
+    const logo = { name: "logo.svg", mimeType: "image/svg+xml" };
+    await page.getByLabel("Logo").setInputFiles({ ...logo, buffer: Buffer.from(LOGO.replace("<circle", "<script/><circle")) });
+    await page.getByRole("button", { name: "Save the brand" }).click();
+    await page.getByText("A logo must not contain <script>.").waitFor();
+    await page.getByLabel("Logo").setInputFiles({ ...logo, buffer: Buffer.from(LOGO) });
+    await page.getByRole("button", { name: "Save the brand" }).click();
+    await page.getByText("The brand has been saved.").waitFor();
+    const { body } = await changing.admin("GET", "api/admin/brand");
+    assert.deepEqual([body.brand.name, body.brand.color, body.brand.logo], ["Nova", "#7a1f5c", LOGO]);
+    await looksRight(page, "admin-brand");
+    await page.getByRole("link", { name: "History" }).click();
+    await heading(page, "Audit log");
+    await page.getByText("Brand").last().waitFor();
+  },
+
+  async "an administrator replaces a brand that this release can't use"() {
+    const changing = await started();
+    const page = await adminPage(changing, "#/brand");
+    await heading(page, "Brand");
+    await page.route("**/api/admin/brand/", async (route) => {
+      if (route.request().method() !== "GET") return route.continue();
+      const response = await route.fetch();
+      return route.fulfill({ response, json: { ...(await response.json()), brand: null } });
+    });
+    await page.reload();
+    await page.getByText("This release can't use the stored brand").waitFor();
+    await page.getByRole("button", { name: "Remove the brand" }).waitFor();
+    await page.getByLabel("Name", { exact: true }).fill("Nova");
+    await page.getByRole("button", { name: "Save the brand" }).click();
+    await page.getByText("The brand has been saved.").waitFor();
+    assert.equal((await changing.admin("GET", "api/admin/brand")).body.brand.name, "Nova");
+  },
+
+  async "an unsaved brand is kept until it is discarded"() {
+    const page = await adminPage(await started(), "#/brand");
+    await heading(page, "Brand");
+    const name = page.getByLabel("Name", { exact: true });
+    const cancel = page.getByRole("button", { name: "Cancel" });
+    await name.fill("Nova");
+    await page.getByRole("navigation", { name: "Administration", exact: true }).getByRole("link", { name: "Users" }).click();
+    await heading(page, "Users");
+    await page.getByRole("link", { name: "Brand", exact: true }).click();
+    await heading(page, "Brand");
+    assert.equal(await name.inputValue(), "Nova");
+    await cancel.click();
+    const question = page.getByRole("dialog", { name: "Discard the changes?" });
+    await question.getByRole("button", { name: "Cancel" }).click();
+    await question.waitFor({ state: "detached" });
+    assert.equal(await name.inputValue(), "Nova");
+    await page.getByRole("button", { name: "Remove the logo" }).click();
+    await name.fill("Acme Chat");
+    await cancel.click();
+    await question.getByRole("button", { name: "Discard" }).click();
+    await page.getByRole("img", { name: "The logo" }).waitFor();
+    assert.equal(await name.inputValue(), "Acme Chat");
+    await cancel.click();
+    await page.getByRole("heading", { name: "Brand" }).and(page.locator(":focus")).waitFor();
+    assert.equal(await question.count(), 0);
+  },
+
+  async "removing the brand warns of unsaved changes"() {
+    const page = await adminPage(await started(), "#/brand");
+    await heading(page, "Brand");
+    const remove = page.getByRole("button", { name: "Remove the brand" });
+    const question = page.getByRole("dialog", { name: "Remove the brand?" });
+    const loss = question.getByText("Your unsaved changes to the brand are lost.");
+    await remove.click();
+    await question.waitFor();
+    assert.equal(await loss.count(), 0);
+    await question.getByRole("button", { name: "Cancel" }).click();
+    await question.waitFor({ state: "detached" });
+    await page.getByLabel("Name", { exact: true }).fill("Nova");
+    await remove.click();
+    await loss.waitFor();
+    await question.getByRole("button", { name: "Remove the brand" }).click();
+    await page.getByText("The brand has been removed.").waitFor();
+    assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "");
+  },
+
+  async "a brand that changed meanwhile isn't overwritten"() {
+    const changing = await started();
+    const page = await adminPage(changing, "#/brand");
+    await heading(page, "Brand");
+    const { body: before } = await changing.admin("GET", "api/admin/brand");
+    await changing.admin("PUT", "api/admin/brand", { brand: { name: "Other" }, version: before.version });
+    await page.getByLabel("Name", { exact: true }).fill("Mine");
+    await page.getByRole("button", { name: "Save the brand" }).click();
+    await page.getByText("The brand was changed").waitFor();
+    await page.getByRole("button", { name: "Load the newer brand" }).click();
+    await page.getByText("The newer brand has been loaded.").waitFor();
+    assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "Other");
+  },
+});

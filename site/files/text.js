@@ -1,0 +1,27 @@
+// Text files: code, CSV, Markdown, logs, JSON. Any file whose bytes are UTF-8 without a NUL
+// counts as text, whatever its name says.
+
+import { Unreadable, cutTo, sizeInWords } from "./part.js";
+
+const OTHER = "This isn't a picture, a PDF or a text in UTF-8, so it can't be read here.";
+
+/** Reads a text: `{type, text, bytes, cut}`, where `bytes` is at most `most`. */
+export function readText(bytes, most) {
+  if (bytes.includes(0)) throw new Unreadable(OTHER);
+  let whole;
+  try {
+    whole = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new Unreadable(OTHER);
+  }
+  return textPart(whole, most);
+}
+
+/** A part with as much of a text as fits. */
+export function textPart(whole, most, type = "text/plain") {
+  if (whole.trim() === "") throw new Unreadable("This file is empty.");
+  const text = cutTo(most, whole);
+  const bytes = new TextEncoder().encode(text).length;
+  const cut = text.length < whole.length && `only the first ${sizeInWords(bytes)} of the text`;
+  return { type, text, bytes, cut: cut || null };
+}

@@ -1,0 +1,3 @@
+//! Shared chats.
+
+pub mod shares;
