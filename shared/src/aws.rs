@@ -138,14 +138,14 @@ pub(crate) fn client() -> Result<Https, TlsError> {
     for root in CertificateDer::pem_slice_iter(AMAZON_ROOTS) {
         roots.add(root.map_err(|error| broken(&error))?).map_err(|error| broken(&error))?;
     }
-    http::client(roots)
+    http::client(roots, http::IDLE)
 }
 
 /// Returns the configuration for clients of an emulator, which accepts any region and any
 /// credentials.
 pub fn emulated() -> SdkConfig {
     // Emulators don't use TLS. If TLS can't be configured, calls fail for lack of an HTTP client.
-    let http = http::client(RootCertStore::empty()).ok().map(http::for_sdk);
+    let http = http::client(RootCertStore::empty(), http::IDLE).ok().map(http::for_sdk);
     let credentials = Credentials::new("local", "local", None, None, "emulator");
     let mut builder = configured(timeouts_of(EMULATED_ATTEMPT, 3 * EMULATED_ATTEMPT))
         .into_builder()

@@ -663,15 +663,44 @@ async fn functions_connect_before_the_first_message() {
         "output": { "message": { "role": "assistant", "content": [{ "text": "Hi!" }] } },
         "stopReason": "end_turn",
     });
-    for is_bedrock in [false, true] {
-        let api = if is_bedrock { bedrock(&provider, "").await } else { provider.api("").await };
+    let store = Api::own(&[]).await;
+    let ann = store.person("ann").await;
+    let openai: &[_] = &[
+        ("AI_PROVIDER", "openai"),
+        ("OPENAI_MODEL", "tiny"),
+        ("OPENAI_BASE_URL", provider.url.as_str()),
+    ];
+    let bedrock: &[_] = &[
+        ("AI_PROVIDER", "bedrock"),
+        ("BEDROCK_MODEL", "tiny.model-v1:0"),
+        ("BEDROCK_ENDPOINT", provider.url.as_str()),
+    ];
+    for settings in [openai, bedrock] {
+        let api = store.beside(settings).await;
         let opened = std::mem::take(&mut *provider.opened.lock().unwrap());
         let asking = "chat, chat_stream, completions, responses, text_completions, messages, \
                       embeddings and conversation_title";
         assert_eq!(opened.len(), 8, "{asking}");
         provider.does(Does::Says(200, converse.clone()));
-        api.person("ann").await.chat("Hello!").await;
+        ann.at(&api).chat("Hello!").await;
         let asked_by = provider.asked_by.lock().unwrap().take().unwrap();
         assert!(opened.contains(&asked_by), "{asked_by} was opened for the message");
     }
+}
+
+#[tokio::test]
+async fn connections_are_used_again_unless_a_server_may_close_them() {
+    // Node and uvicorn close a connection that was idle for five seconds.
+    const CLOSES: Duration = Duration::from_secs(5);
+    let provider = Provider::start().await;
+    let ann = provider.api("").await.person("ann").await;
+    provider.says("Hi!");
+    let mut connections = Vec::new();
+    for pause in [Duration::ZERO, Duration::ZERO, CLOSES] {
+        tokio::time::sleep(pause).await;
+        ann.chat("Hello!").await.is(200);
+        connections.push(provider.asked_by.lock().unwrap().take().unwrap());
+    }
+    assert_eq!(connections[0], connections[1]);
+    assert_ne!(connections[1], connections[2]);
 }

@@ -7,6 +7,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
 use aws_smithy_runtime_api::client::http::{
@@ -28,11 +29,18 @@ use super::TlsError;
 /// A client for `http` and `https` with a connection pool. Clones share the pool.
 pub(crate) type Https = Client<HttpsConnector<HttpConnector>, SdkBody>;
 
-/// Returns a client that trusts certificates issued under these root certificates.
+/// How long a connection to a service that repeats failed calls safely may be idle.
+///
+/// A request that is sent while the server closes the connection fails. AWS's SDK and the callers of
+/// Stripe send it again.
+pub(crate) const IDLE: Duration = Duration::from_secs(90);
+
+/// Returns a client that trusts certificates issued under these root certificates. It closes
+/// connections that have been idle for this long.
 ///
 /// # Errors
 /// Returns an error if TLS can't be configured.
-pub(crate) fn client(roots: RootCertStore) -> Result<Https, TlsError> {
+pub(crate) fn client(roots: RootCertStore, idle: Duration) -> Result<Https, TlsError> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let tls = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
@@ -49,6 +57,7 @@ pub(crate) fn client(roots: RootCertStore) -> Result<Https, TlsError> {
     // The timer closes idle connections.
     Ok(Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(idle)
         .build(connector.wrap_connector(tcp)))
 }
 

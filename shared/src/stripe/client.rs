@@ -69,7 +69,7 @@ impl Stripe {
         let key = CachedSecret::read("STRIPE_API_KEY", key, &aws, clock).await?;
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
         let (url, mode) = (config.url.clone(), config.mode);
-        Ok(Some(Self { http: aws::http::client(roots)?, url, mode, key }))
+        Ok(Some(Self { http: aws::http::client(roots, aws::http::IDLE)?, url, mode, key }))
     }
 
     /// Reads the API key again if it is due for renewal. Call this in parallel with other work.

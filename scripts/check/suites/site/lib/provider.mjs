@@ -94,8 +94,10 @@ const picturesIn = (messages) => messages.flatMap(partsOf).flatMap(({ image_url:
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
+// Don't limit idle connections. A message is sent once, and fails if it is sent while the server
+// closes the connection.
 http
-  .createServer(async (request, response) => {
+  .createServer({ keepAliveTimeout: 0 }, async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     if (request.method !== "POST") {
