@@ -68,14 +68,14 @@ while True:
 start_api() {
   api=http://127.0.0.1:$1
   AI_PROVIDER=${AI_PROVIDER:-echo} run "$FAREBOX" "${@:2}" --port "$1"
-  answers "$api/api/health" 20 --fail
+  answers "$api/api/health" 120 --fail
 }
 
 # start_dynamodb ADDRESS: starts the embedded DynamoDB with the tests' scripted AI, and sets the
 # functions' variables.
 start_dynamodb() {
   AI_PROVIDER=scripted AI_TIMEOUT_SECONDS=2 run "$FAREBOX" dynamodb --host "$1" --port "$(free_port)" --data "$data"
-  for _ in $(seq 50); do
+  for _ in $(seq 600); do
     [ ! -s "$data/sam.json" ] && alive || break
     sleep 0.2
   done

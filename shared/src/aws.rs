@@ -125,20 +125,21 @@ pub fn amazon_with(
 /// # Errors
 /// Returns an error if TLS can't be configured.
 pub fn http_client() -> Result<SharedHttpClient, TlsError> {
-    client().map(http::for_sdk)
+    client(http::IDLE).map(http::for_sdk)
 }
 
-/// Returns an HTTP client that trusts certificates from Amazon Trust Services.
+/// Returns an HTTP client that trusts certificates from Amazon Trust Services. It closes connections
+/// that have been idle for this long.
 ///
 /// # Errors
 /// Returns an error if TLS can't be configured.
-pub(crate) fn client() -> Result<Https, TlsError> {
+pub(crate) fn client(idle: Duration) -> Result<Https, TlsError> {
     let broken = |error: &dyn fmt::Display| TlsError(error.to_string());
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(AMAZON_ROOTS) {
         roots.add(root.map_err(|error| broken(&error))?).map_err(|error| broken(&error))?;
     }
-    http::client(roots, http::IDLE)
+    http::client(roots, idle)
 }
 
 /// Returns the configuration for clients of an emulator, which accepts any region and any

@@ -70,6 +70,7 @@ pub const FAILURES: &[Failure] = &[
     Failure::AiOverloaded,
     Failure::AiTimedOut,
     Failure::NotCharged,
+    Failure::ChatsFull,
 ];
 
 /// A chat whose credits are held. If the chat is never answered, the credits stay held until the
@@ -122,7 +123,8 @@ impl Charge {
     /// # Errors
     /// Returns the same errors as [`Ai::answer`](crate::ai::Ai::answer),
     /// [`Error::AiFailedTokensHeld`] if the credits couldn't be returned yet, and
-    /// [`Error::NotCharged`] or [`Error::Unavailable`] if the answer couldn't be stored.
+    /// [`Error::NotCharged`], [`Error::ChatsFull`] or [`Error::Unavailable`] if the answer couldn't
+    /// be stored.
     pub async fn answer(mut self, listener: Option<Listener>) -> Result<ChargedChat> {
         let answer = self.ask(listener.as_ref()).await?;
         let chat = self.priced(answer, listener.is_some());
@@ -214,8 +216,13 @@ impl Charge {
         // second attempt follows, which must not be refused just because the lease has ended in the
         // meantime.
         let now = self.app.clock.seconds();
+        let mut is_stored = true;
         loop {
-            let settled = self.app.store.settle(&self.hold, &chat, now).await?;
+            let store = &self.app.store;
+            let settled = match is_stored {
+                true => store.settle(&self.hold, &chat, now).await?,
+                false => store.settle_unstored(&self.hold, &chat, now).await?,
+            };
             if settled != SettleOutcome::Stored {
                 metrics::record(&[(Metric::SettleConflicts, 1)]);
             }
@@ -240,9 +247,25 @@ impl Charge {
                 SettleOutcome::KeyUsed if is_streamed => {
                     self.hold = self.hold.with_new_settle_token().unrecorded();
                 }
-                SettleOutcome::KeyUsed | SettleOutcome::TooLate => {
+                SettleOutcome::Full { .. } if is_streamed => {
+                    self.hold = self.hold.with_new_settle_token();
+                    is_stored = false;
+                    // The sweep deletes files that no chat lists.
+                    chat.files.clear();
+                    chat = chat.of(None, None);
+                }
+                SettleOutcome::Full { in_doubt: true } => {
+                    return Err(Error::Unavailable("the settle may still be applied".into()));
+                }
+                SettleOutcome::KeyUsed
+                | SettleOutcome::TooLate
+                | SettleOutcome::Full { in_doubt: false } => {
                     self.hold.add_free_work(chat.cost);
-                    let (hold, error) = (&self.hold, Error::NotCharged);
+                    let error = match settled {
+                        SettleOutcome::Full { .. } => Error::ChatsFull,
+                        _ => Error::NotCharged,
+                    };
+                    let hold = &self.hold;
                     return Err(refund(&self.app, hold, self.limits, Refund::Counted, error).await);
                 }
             }

@@ -60,7 +60,7 @@ pub use lists::{CENSUS_AT_ONCE, Census, Label, UserFilter, UserOrder, UserSource
 pub use orders::{Order, OrderPages};
 pub use requests::{Attempt, Quota, Record, UnkeyedRequest, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month, temporary_chats};
-pub use shares::{NewShare, Share, ShareReport};
+pub use shares::{MessagesToShare, NewShare, Share, ShareReport};
 pub use timeline::{DataPeriod, PageStart, Span};
 pub use upkeep::{
     AuditReport, Difference, NewerTables, ReapplyInput, ReapplyReport, ReconcileReport, SweepReport,

@@ -10,7 +10,7 @@ import { dialog } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { explain, plural } from "../ui/format.js";
 import { note } from "../ui/note.js";
-import { named } from "./sidebar.js";
+import { named, titleOf } from "./sidebar.js";
 
 /** The maximum length of an excerpt in the preview, in characters. */
 const EXCERPT = 300;
@@ -90,6 +90,10 @@ function content(thread, messages, shares, close) {
 
 /** What readers will see, with long texts cut off. */
 function preview({ conversation }, messages) {
+  // A conversation's title usually comes from its first message. The API gives a copy without this
+  // message the title of the copy's first message.
+  const [first] = messages;
+  const hasBeginning = !first || first.id === conversation.id;
   const lines = messages.flatMap(({ message, response }) => [
     h("dt", {}, "Message"),
     h("dd", { dir: "auto" }, excerpt(message)),
@@ -99,7 +103,11 @@ function preview({ conversation }, messages) {
   return h(
     "div",
     { class: "share-preview", role: "region", "aria-label": "Preview", tabIndex: 0 },
-    h("p", { class: "row-title", dir: "auto" }, named(conversation)),
+    h(
+      "p",
+      { class: "row-title", dir: "auto" },
+      hasBeginning ? named(conversation) : titleOf(first.message),
+    ),
     h("dl", {}, lines),
   );
 }

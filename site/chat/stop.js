@@ -8,7 +8,7 @@ const MOST_STOPS = 6;
 
 /** The time between two checks for a stopped answer, in milliseconds, and their maximum number. */
 const LOOK = 1000;
-const MOST_LOOKS = 6;
+const MOST_LOOKS = 30;
 
 /**
  * Asks the API to stop the answer to the message with this key. Repeats the request while the

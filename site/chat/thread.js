@@ -443,7 +443,8 @@ class Thread {
 
   /** Sends a message, with files, that follows the last shown message, and shows it. */
   send(message, parts = []) {
-    const turn = this.turnFor(message, { parts, follows: this.turns.shown.at(-1)?.chat?.id });
+    const follows = this.id ? this.turns.shown.at(-1)?.chat?.id : undefined;
+    const turn = this.turnFor(message, { parts, follows });
     this.turns.add(turn);
     if (!this.id && !this.name) {
       this.wait(turn);
@@ -487,20 +488,25 @@ class Thread {
    */
   async ready(turn) {
     const { turns } = this;
+    // The API has the message already, or will refuse to begin another answer.
+    if (turn.to) return;
     const before = turns.waiting.find((one) => one === turn || (one.controller && one.stopping));
     if (before !== turn) {
       turn.wait();
       await before.ask();
     }
     // The conversation gets its id with its first answer. A message that was refused, or stopped
-    // before its answer began, brings no id. Only the user sends such a message again.
-    const first = turns.waiting.find((one) => one === turn || !one.failed);
+    // before its answer began, brings no id. Only the user sends such a message again, unless a
+    // later message may begin the conversation.
+    const sent = turns.waiting.find((one) => one.to && one !== turn);
+    const first = sent ?? turns.waiting.find((one) => one === turn || !one.failed);
     if (this.id || turn === first) return;
     turn.wait();
-    await first.ask(first.stopped);
+    await (first.asking ?? first.ask(first.stopped));
     if (this.id) return;
-    if (first.stopped && first.failed) return this.ready(turn);
-    const detail = "Not sent: the previous message has no answer yet.";
+    const isOver = first.failed || !turns.waiting.includes(first);
+    if (isOver && (first === sent || first.stopped)) return this.ready(turn);
+    const detail = "Not sent: another message has no answer yet.";
     throw new ApiError({ status: 409, code: "not_begun", detail });
   }
 

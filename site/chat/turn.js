@@ -70,6 +70,9 @@ const CUT = {
   stopped: "You stopped this answer.",
 };
 
+const UNKEPT =
+  "This answer isn't kept in this chat: the chat was deleted, or your chats have reached the largest size that can be stored.";
+
 const SHORTENED = "This answer was shortened, because your balance didn't allow a longer one.";
 
 const refusals = lazy(() => import("./refusals.js"));
@@ -88,11 +91,12 @@ const pause = async (...long) => (await stops()).pause(...long);
 /** A message and its answer, in a `Thread`. */
 export class Turn {
   constructor(thread, { key = null, message, sent, after = "", ...more }) {
-    const { follows, instead = null, offer, failed = false, stopped = false } = more;
+    const { follows, to, instead = null, offer, failed = false, stopped = false } = more;
     const { received = "", parts = [], files = parts.length } = more;
     const { folder = thread.conversation?.folder_id } = more;
     this.folder = folder;
-    Object.assign(this, { thread, key, message, sent, after, follows, instead, failed, stopped });
+    Object.assign(this, { thread, key, message, sent, after, follows, to });
+    Object.assign(this, { instead, failed, stopped });
     Object.assign(this, { chat: null, received, controller: null, asking: null, pace: PACE });
     /** The pause before the next check after a lost connection. */
     this.rest = FIRST_CHECK;
@@ -211,9 +215,9 @@ export class Turn {
     if (isFocused) this.element.focus({ preventScroll: true });
   }
 
-  /** Shows that the API first answers the previous message. */
+  /** Shows that the API first answers another message. */
   wait() {
-    this.showState(thinking("Waiting for the answer above"));
+    this.showState(thinking("Waiting for the answer to another message"));
   }
 
   /**
@@ -223,8 +227,11 @@ export class Turn {
   async listen() {
     const { key, message, thread, controller } = this;
     const { signal } = controller;
-    // All requests with this key must have the same `after` and `model`.
-    if (thread.id) this.follows ??= thread.turns.sentAfter(this);
+    // All requests with this key must have the same `after`, `model` and conversation.
+    this.to ??= thread.id
+      ? { conversation_id: thread.id }
+      : { folder_id: this.folder || undefined, temporary: thread.temporary || undefined };
+    if (this.to.conversation_id) this.follows ??= thread.turns.sentAfter(this);
     if (this.offer === undefined) {
       await Promise.all([readModels(), weights.read()]);
       this.offer = this.offerNow();
@@ -235,11 +242,7 @@ export class Turn {
     const { model, max_cost } = this.offer ?? {};
     const sent = this.parts.map(({ name, type, data, text }) => ({ name, type, data, text }));
     const attachments = sent.length > 0 ? sent : undefined;
-    const isNew = !thread.id;
-    const folder_id = (isNew && this.folder) || undefined;
-    const temporary = (isNew && thread.temporary) || undefined;
-    const to = { conversation_id: thread.id ?? undefined, after, folder_id, temporary };
-    const body = { message, attachments, ...to, model, max_cost };
+    const body = { message, attachments, ...this.to, after, model, max_cost };
     for (let tries = 0; ; tries += 1) {
       signal.throwIfAborted();
       let isFirst = true;
@@ -338,7 +341,7 @@ export class Turn {
     this.chat = chat;
     if (chat.files) this.showFiles(chat.files);
     showAnswer(this.text, chat.response, { reasoning: chat.reasoning });
-    this.showState(this.cut());
+    this.showState(chat.conversation_id === null ? note("warn", h("p", {}, UNKEPT)) : this.cut());
     const copy = copyButton(() => withoutReasoning(chat.response), {
       class: "button button-quiet button-small copy",
       "aria-label": "Copy the answer",
@@ -446,6 +449,7 @@ export class Turn {
     else noticePrices(chat.receipt?.prices ?? null);
     if (!thread.id && chat.conversation_id) await thread.begun(chat.conversation_id);
     else {
+      if (!thread.id) thread.waits(false);
       putOnTop(thread.conversation);
       thread.recount();
     }
@@ -482,6 +486,8 @@ export class Turn {
       this.key = newKey();
     }
     this.failed = !isUnknown(error);
+    // The next request with this key may begin another run, in another conversation.
+    if (this.failed) this.to = undefined;
     this.keep();
     const isRunning = error.code === "idempotency_key_running";
     const isAsked = error.status === 0 && mayBeRunning(this);
@@ -571,7 +577,7 @@ export class Turn {
       thread.composer.tell(NEVER_BEGAN);
       if (thread.isUnbegun) thread.reset();
     } else {
-      this.failed = true;
+      Object.assign(this, { failed: true, to: undefined });
       this.keep();
       this.unanswered(note("info", h("p", {}, NEVER_BEGAN)), { editable: true });
     }

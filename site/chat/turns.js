@@ -55,7 +55,9 @@ export class Turns {
 
   /** The turn whose answer is being read. */
   get running() {
-    return this.waiting.find((turn) => turn.controller) ?? null;
+    const open = this.waiting.filter((turn) => turn.controller);
+    // A message that was sent earlier may wait for one that was sent later.
+    return open.find((turn) => turn.to) ?? open[0] ?? null;
   }
 
   /** The name of the model that wrote the last answer that is shown, or null. */
@@ -135,6 +137,7 @@ export class Turns {
 
   /** Reads the newest messages again, because another device may have added some. */
   async refresh(signal) {
+    if (!this.thread.id) return;
     const read = await this.read(null, PAGE, signal).catch((error) => {
       if (error.status === 404) throw error;
       return null;
@@ -289,6 +292,7 @@ export class Turns {
   /** Reads interrupted answers that the API has stored or may still be writing. */
   async resume(chats) {
     for (const turn of this.waiting.filter(({ controller }) => !controller)) {
+      if (turn.controller) continue;
       const chat = chats.find((chat) => answers(chat, turn));
       if (chat) await turn.found(chat);
       else if (mayBeRunning(turn)) turn.ask(turn.stopped);

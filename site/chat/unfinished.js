@@ -28,13 +28,15 @@ export function forgetChats() {
 
 /**
  * The unfinished messages, each `{key, message, sent, after, conversation, first, temporary,
- * follows, instead, offer, folder, failed, stopped, received, files}`. If `conversation` is missing,
- * `first` is the key of the message that begins the conversation, in the folder `folder`, and
- * `temporary` is true if that is deleted after a day. `follows` is the message's parent. `instead` is
- * the id of the message that this message is a new version of. `offer` is the shown price. `failed`
- * is true if the API refused the message or couldn't answer it, and `stopped` if the user stopped it.
- * `received` is the text that has arrived. `files` is the number of the message's files, which are
- * kept beside it because of their size.
+ * follows, to, instead, offer, folder, failed, stopped, received, files}`. If `conversation` is
+ * missing, `first` is the key of the message that begins the conversation, in the folder `folder`,
+ * and `temporary` is true if that is deleted after a day. `follows` is the message's parent. `to` is
+ * what all requests say about the conversation: its id, or the folder and `temporary` of a new one.
+ * It is missing before the first request and after a known failure. `instead` is the id of the
+ * message that this message is a new version of. `offer` is the shown price. `failed` is true if the
+ * API refused the message or couldn't answer it, and `stopped` if the user stopped it. `received` is
+ * the text that has arrived. `files` is the number of the message's files, which are kept beside it
+ * because of their size.
  */
 export function unfinished() {
   return (readDraft("unfinished") ?? []).filter(({ sent }) => Date.now() - sent < KEY_LIFE);
@@ -42,12 +44,12 @@ export function unfinished() {
 
 /** Keeps a turn until its answer has arrived. */
 export function keepUnfinished(turn, failed = false) {
-  const { key, message, sent, after, follows, instead, offer, stopped, received, thread } = turn;
-  const { parts } = turn;
+  const { key, message, sent, after, follows, to, instead, offer, stopped, received } = turn;
+  const { parts, files, thread } = turn;
   const { id: conversation, first, temporary } = thread;
   const all = unfinished();
-  const of = { conversation, first, temporary, follows, instead, offer, folder: turn.folder };
-  const kept = { key, message, sent, after, ...of, failed, stopped, received, files: parts.length };
+  const of = { conversation, first, temporary, follows, to, instead, offer, folder: turn.folder };
+  const kept = { key, message, sent, after, ...of, failed, stopped, received, files };
   if (parts.length > 0 && !readDraft(filesOf(key))) keepDraft(filesOf(key), parts);
   const place = all.findIndex((other) => other.key === key);
   keepDraft("unfinished", place < 0 ? [...all, kept] : all.with(place, kept));

@@ -32,7 +32,6 @@ pub async fn anthropic(provider: &Provider, others: &str) -> Api {
         ("AI_SYSTEM_PROMPT", "Be kind."),
         ("AI_TEMPERATURE", "1.5"),
         ("AI_MAX_TOKENS", "77"),
-        ("AI_TIMEOUT_SECONDS", "3"),
     ])
     .await
 }

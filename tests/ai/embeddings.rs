@@ -109,7 +109,7 @@ async fn refusals_say_what_to_change_and_cost_nothing() {
 
 #[tokio::test]
 async fn the_next_provider_is_called_after_a_failure() {
-    let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "3")).await;
+    let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "20")).await;
     let program = program(api, &list(&["openai:a", "openai2:b"], 1)).await;
     first.does(Does::Says(503, Value::Null));
     second.does(Does::Says(200, vectors(&[json!([1])], 1)));

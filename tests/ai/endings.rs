@@ -186,6 +186,22 @@ impl Play {
         tokio::join!(asking, stopping).0
     }
 
+    /// Plays the cell until the outcome is as in the table. Late token counts may arrive too late on a
+    /// busy machine, so these cells are played up to three times.
+    async fn holds(
+        &self,
+        provider: &Replies,
+        api: &Api,
+        changed: fn(Vec<Value>) -> Vec<Value>,
+    ) -> Result<(), String> {
+        for _ in 0..if self.numbers == "late" { 2 } else { 0 } {
+            if self.check(provider, api, changed).await.is_ok() {
+                return Ok(());
+            }
+        }
+        self.check(provider, api, changed).await
+    }
+
     /// Plays the cell, and returns how the outcome differs from the table. `changed` modifies the
     /// provider's reply.
     async fn check(
@@ -457,7 +473,7 @@ async fn every_end_of_an_answer_costs_what_the_table_says() {
             "over the limit" => &limited,
             _ => &patient,
         };
-        play.check(provider, api, |events| events).await
+        play.holds(provider, api, |events| events).await
     });
     let outcomes: Vec<_> = stream::iter(playing).buffer_unordered(24).collect().await;
     let wrong: Vec<String> = outcomes.into_iter().filter_map(Result::err).collect();
@@ -523,7 +539,7 @@ async fn every_end_costs_the_same_through_anthropic() {
     let playing = plays.iter().map(async |play| {
         let over = play.row.answer == "over the limit";
         let (provider, api) = if over { &limited } else { &patient };
-        play.check(provider, api, as_anthropic).await
+        play.holds(provider, api, as_anthropic).await
     });
     let outcomes: Vec<_> = stream::iter(playing).buffer_unordered(24).collect().await;
     let wrong: Vec<String> = outcomes.into_iter().filter_map(Result::err).collect();

@@ -145,7 +145,7 @@ async fn sdks_do_not_repeat_what_a_provider_refuses() {
     assert_eq!(ann.balance().await, GRANT);
 
     // Another provider may answer a retry.
-    let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "3")).await;
+    let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "20")).await;
     let program = Program::of(&api.person("ben").await).await;
     for (outcome, backup, is_final) in [
         (refuses(500, "a reason"), refuses(400, "a reason"), false),
@@ -263,7 +263,7 @@ async fn models_without_call_limits_still_get_functions() {
 
 #[tokio::test]
 async fn backup_refusals_do_not_hide_retryable_failures() {
-    let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "3")).await;
+    let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "20")).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
     let mut must_call = offering("hi");

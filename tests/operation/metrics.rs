@@ -140,7 +140,7 @@ async fn answers_after_their_lease_are_conflicts_and_refunds() {
     log::clear();
     let late = tokio::spawn({
         let ann = ann.clone();
-        async move { ann.chat("!slow 1000 hi").await }
+        async move { ann.chat("!slow 4000 hi").await }
     });
     ann.is_waiting().await;
     api.server().clock.advance(Duration::from_secs(120));

@@ -402,7 +402,7 @@ async fn administrator_routes_need_an_administrators_session() {
 
 #[tokio::test]
 async fn access_tokens_expire_after_an_hour_and_a_minute() {
-    let api = Api::own(&[]).await;
+    let api = Api::at_an_hour(&[]).await;
     let ann = api.person("ann").await;
     api.server().clock.advance(Duration::from_secs(3600 + 30));
     for route in lasting() {

@@ -158,7 +158,7 @@ async fn deactivated_accounts_get_no_e_mail() {
 
 #[tokio::test]
 async fn links_expire_after_an_hour() {
-    let api = Api::own(&[]).await;
+    let api = Api::at_an_hour(&[]).await;
     let (person, address) = ann(&api).await;
     let [late, early] = [
         api.link(&person, Purpose::Reset, &address).await,

@@ -360,11 +360,11 @@ impl Counted {
         let body = |key: &str| json!({ "idempotency_key": key });
         let path = "/api/chat/stop";
         let name = "keyed chat whose answer takes 2.5 seconds";
-        let (keys, most) = (["s1", "s2", "s3", "s4", "s5"], Duration::from_millis(2800));
+        let most = Duration::from_millis(2800);
         let slow = async |counted: &mut Self, _: &'static str| {
             counted.chat(name, 200, who, "!slow 2500").await;
         };
-        let key = self.in_time(keys, most, slow).await;
+        let key = self.in_time("s", most, slow).await;
         let name = "chat stop after the answer";
         self.count(name, 200, "chat_stop", path, &who.access, body(key)).await;
 
@@ -382,7 +382,7 @@ impl Counted {
         waiting.await.unwrap().is(200);
 
         let name = "keyed chat that is stopped before its answer";
-        let (keys, most) = (["h1", "h2", "h3", "h4", "h5"], Duration::from_millis(1500));
+        let most = Duration::from_millis(1500);
         let stop = async |key: &'static str| {
             who.is_waiting().await;
             who.stops(key).await.is(200);
@@ -390,29 +390,29 @@ impl Counted {
         let stopped = async |counted: &mut Self, key: &'static str| {
             tokio::join!(counted.chat(name, 200, who, "!hang"), stop(key));
         };
-        self.in_time(keys, most, stopped).await;
+        self.in_time("h", most, stopped).await;
         let name = "streamed keyed chat that is stopped before its answer";
-        let keys = ["i1", "i2", "i3", "i4", "i5"];
         let stopped = async |counted: &mut Self, key: &'static str| {
             let (path, body) = ("/api/chat/stream", json!({ "message": "!hang" }));
             let asked = counted.count(name, 410, "chat_stream", path, &who.access, body);
             tokio::join!(asked, stop(key));
         };
-        self.in_time(keys, most, stopped).await;
+        self.in_time("i", most, stopped).await;
     }
 
     /// Records the cost of a chat. During a chat, the product checks once a second for a stop. If
-    /// the chat takes longer than `most` because the machine is busy, measures a new chat with the
-    /// next idempotency key. Returns the last chat's idempotency key.
+    /// the chat takes longer than `most` because the machine is busy, measures a new chat with
+    /// another idempotency key, up to twenty times. The keys begin with `prefix`. Returns the last
+    /// chat's idempotency key.
     async fn in_time(
         &mut self,
-        keys: [&'static str; 5],
+        prefix: &str,
         most: Duration,
         chat: impl AsyncFn(&mut Self, &'static str),
     ) -> &'static str {
-        let mut used = "";
-        for key in keys {
-            used = key;
+        let mut key = "";
+        for number in 10..30 {
+            key = format!("{prefix}{number}").leak();
             self.header = Some(("idempotency-key", key));
             let began = Instant::now();
             chat(self, key).await;
@@ -421,7 +421,7 @@ impl Counted {
             }
         }
         self.header = None;
-        used
+        key
     }
 
     /// Records the costs of topping up a balance.

@@ -198,9 +198,9 @@ impl Killed {
     fn message(self) -> &'static str {
         match self {
             // A busy machine may notice only after seconds that the AI is at work.
-            _ if self.is_heard() => "!words 8000 one two",
-            Self::DuringTheAi => "!slow 15000",
-            _ if self.is_stopped() => "!slow 15000",
+            _ if self.is_heard() => "!words 5000 one two",
+            Self::DuringTheAi => "!slow 10000",
+            _ if self.is_stopped() => "!slow 10000",
             Self::BeforeRelease | Self::AfterRelease => "!fail",
             _ if self.has_failed() => "!ends error 30 0 20",
             _ if self.is_cut_by_length() => "!ends length 30 10+5 20",

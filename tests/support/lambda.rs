@@ -227,6 +227,12 @@ impl Instance {
         memory(&self.process, "VmHWM")
     }
 
+    /// Sends SIGSTOP. The process continues only when it is killed.
+    pub fn stops(&self) {
+        let process = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-STOP", &process]).status().unwrap().success());
+    }
+
     /// Sends SIGTERM, as Lambda does, and waits until the instance has ended.
     pub fn end(mut self) {
         assert!(
@@ -252,7 +258,7 @@ impl Drop for Instance {
 /// The time limit of an invocation. It is longer than the template's time-out of every function
 /// that is killed (`embeddings` has 120 seconds, the longest), because a busy machine may need more
 /// time.
-const FUNCTION_TIME: Duration = Duration::from_secs(121);
+const FUNCTION_TIME: Duration = Duration::from_secs(600);
 
 /// Longer than the lease of a hold that is placed now, by an instance or by the local server: a
 /// lease ends half a minute after the function's time-out.

@@ -252,6 +252,8 @@ struct LaneState {
     throttling: Option<Throttling>,
     /// The write units of each table's partition keys, if they are limited.
     partitions: Option<HashMap<String, usize>>,
+    /// True if no chat can be stored.
+    is_full: bool,
 }
 
 /// An operation whose calls are held back until `count` of them are under way.
@@ -410,6 +412,12 @@ impl Lane {
         self.traffic.state.lock().unwrap().partitions = Some(HashMap::new());
     }
 
+    /// Refuses every transaction that stores a chat, as DynamoDB does if the account's chats have
+    /// reached 10 GB.
+    pub fn is_full(&self) {
+        self.traffic.state.lock().unwrap().is_full = true;
+    }
+
     /// Returns the transaction attempts since [`Lane::throttles`] was called.
     pub fn attempts(&self) -> Vec<TransactionAttempt> {
         let state = self.traffic.state.lock().unwrap();
@@ -526,6 +534,26 @@ impl Traffic {
             json!({ "Code": "ThrottlingError", "Message": "The table is above its capacity." });
         let reasons = json!({ "CancellationReasons": reasons });
         is_throttled.then(|| failure(400, &dynamodb("TransactionCanceledException"), reasons))
+    }
+
+    /// Returns DynamoDB's reply to a transaction that [`Lane::is_full`] refuses.
+    fn overfills(&self, operation: &str, body: &Bytes) -> Option<Response> {
+        if operation != "TransactWriteItems" || !self.state.lock().unwrap().is_full {
+            return None;
+        }
+        let sent: Value = serde_json::from_slice(body).unwrap();
+        let stores = |write: &Value| write["Put"]["TableName"] == "ChatsTable";
+        let reason = |write| match stores(write) {
+            true => {
+                json!({ "Code": "ItemCollectionSizeLimitExceeded", "Message": "Collection size exceeded." })
+            }
+            false => json!({ "Code": "None" }),
+        };
+        let writes = sent["TransactItems"].as_array().unwrap();
+        let reasons =
+            json!({ "CancellationReasons": writes.iter().map(reason).collect::<Vec<_>>() });
+        let is_refused = writes.iter().any(stores);
+        is_refused.then(|| failure(400, &dynamodb("TransactionCanceledException"), reasons))
     }
 
     /// Returns true if [`Lane::limits_partitions`] throttles the call. Counts the call otherwise.
@@ -757,8 +785,9 @@ fn write_units(operation: &str, sent: &Value) -> Vec<(String, usize)> {
 async fn deliver(attempt: Attempt) -> Option<Response> {
     let Attempt { wire, traffic, operation, invocation, headers, body } = attempt;
     traffic.gather(&operation, &invocation).await;
-    if let Some(throttled) = traffic.throttled(&operation, &body) {
-        return Some(throttled);
+    let throttled = traffic.throttled(&operation, &body);
+    if let Some(refused) = throttled.or_else(|| traffic.overfills(&operation, &body)) {
+        return Some(refused);
     }
     let fault = traffic.arrives(&operation, &invocation);
     let exceeded = traffic.exceeds(&operation, &body).then_some(Fault::Exceeded);

@@ -13,7 +13,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Releases holds whose lease has en
         scan(UsersDue),
         allow(&[GetItem, UpdateItem], Users(&["user:*"])),
         query(TokensByUser),
-        allow(&[GetItem, UpdateItem, DeleteItem], Tokens(&["pending:*"])),
+        allow(&[BatchGetItem, UpdateItem, DeleteItem], Tokens(&["pending:*"])),
         get(Chats),
         allow(&[BatchWriteItem], Files),
     ]);
@@ -22,7 +22,6 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Releases holds whose lease has en
 /// files of messages whose hold has ended, even if the releases have failed.
 pub async fn work(app: App) -> Result<()> {
     let swept = app.store.sweep(app.clock.seconds()).await;
-    let files = app.store.sweep_files(app.clock.seconds()).await;
     if let Ok(swept) = &swept {
         tracing::info!(accounts = swept.accounts, released = swept.released, "swept");
         metrics::record(&[
@@ -30,6 +29,7 @@ pub async fn work(app: App) -> Result<()> {
             (Metric::TokensReturned, swept.credits),
         ]);
     }
+    let files = app.store.sweep_files(app.clock.seconds()).await;
     if let Ok(messages) = &files {
         tracing::info!(messages, "deleted the files of messages that weren't stored");
     }

@@ -41,7 +41,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     account?;
     let now = app.clock.seconds();
     let chat = chat?.filter(|chat| !chat.is_expired(now)).ok_or(Error::NoSuchChat)?;
-    app.store.delete_chat(&chat, now).await?;
+    app.store.delete_chat(&chat).await?;
     tracing::info!(user = caller.user_id, chat = chat.chat_id, "chat deleted");
     http::ok(&Done { message: "The message is deleted." })
 }

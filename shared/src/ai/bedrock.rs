@@ -8,7 +8,6 @@ mod request;
 
 use std::convert::Infallible;
 
-use aws_config::SdkConfig;
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
 use aws_sdk_bedrockruntime::config::{Builder, retry::RetryConfig};
@@ -22,6 +21,7 @@ use aws_sdk_bedrockruntime::types::{
 };
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -32,7 +32,7 @@ use crate::ai::ending::Ending;
 use crate::ai::failure::Reason;
 use crate::ai::reading::{self, Reply};
 use crate::ai::{AnswerBuilder, Failure, Format, Prompt, Refusal};
-use crate::aws;
+use crate::aws::{self, http};
 use crate::config::ConfigError;
 use crate::values::{CacheCount, Picture, ReportedUsage};
 
@@ -82,7 +82,9 @@ impl Bedrock {
         };
         // The caller limits the time for an answer. Requests aren't retried, because Bedrock bills
         // a request even if its reply is lost.
+        let http = http::for_sdk(aws::client(http::AI_IDLE)?);
         let mut config = Builder::from(&aws)
+            .http_client(http.clone())
             .timeout_config(TimeoutConfig::disabled())
             .retry_config(RetryConfig::disabled());
         config.set_endpoint_url(endpoint.map(str::to_owned));
@@ -91,7 +93,7 @@ impl Bedrock {
             || format!("https://bedrock-runtime.{region}.amazonaws.com"),
             str::to_owned,
         );
-        Ok(Self { open: opening(&aws, &url), client: Client::from_conf(config.build()) })
+        Ok(Self { open: opening(http, &url), client: Client::from_conf(config.build()) })
     }
 
     /// Opens a connection for the next request. Bedrock's reply is ignored.
@@ -322,18 +324,15 @@ fn number(of_block: i32) -> u64 {
 /// Builds a `HEAD` request without a signature. The request uses the same HTTP client and time-outs
 /// as the other operations, so that they share its connection. A `HEAD` is sent because the API
 /// doesn't offer an operation that every caller may use.
-fn opening(aws: &SdkConfig, url: &str) -> Operation<(), (), Infallible> {
-    let mut opening = Operation::builder()
+fn opening(http: SharedHttpClient, url: &str) -> Operation<(), (), Infallible> {
+    Operation::builder()
+        .http_client(http)
         .service_name("bedrock")
         .operation_name("open")
         .endpoint_url(url)
         .timeout_config(TimeoutConfig::disabled())
         .no_auth()
-        .no_retry();
-    if let Some(http) = aws.http_client() {
-        opening = opening.http_client(http);
-    }
-    opening
+        .no_retry()
         .serializer(|()| {
             let mut head = HttpRequest::empty();
             head.set_method("HEAD").map_err(BoxError::from)?;

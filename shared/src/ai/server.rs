@@ -23,17 +23,10 @@ use crate::ai::failure::{Reason, Refusal};
 use crate::ai::reading::{self, Reply};
 use crate::ai::{AnswerBuilder, Failure, Prompt};
 use crate::aws;
-use crate::aws::http::Https;
+use crate::aws::http::{self, Https};
 use crate::clock::Clock;
 use crate::config::{AiServer, ConfigError};
 use crate::secrets::{CachedSecret, ServiceKey};
-
-/// How long a connection may be idle. A request that is sent while the server closes the connection
-/// fails, and isn't sent again, because the server may have read it. The servers for models and
-/// gateways close idle connections after five seconds or more: uvicorn
-/// ([settings](https://uvicorn.dev/settings/#timeouts)) and Node
-/// ([keepAliveTimeout](https://nodejs.org/api/http.html#serverkeepalivetimeout)) after five.
-const IDLE: Duration = Duration::from_secs(4);
 
 /// The maximum time for reading the body of a refusal.
 const FOR_A_REASON: Duration = Duration::from_secs(1);
@@ -85,7 +78,7 @@ impl Server {
             }
         };
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
-        Ok(Self { api, base, endpoint, key, http: aws::http::client(roots, IDLE)? })
+        Ok(Self { api, base, endpoint, key, http: http::client(roots, http::AI_IDLE)? })
     }
 
     /// Returns the server's host name.

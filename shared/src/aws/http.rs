@@ -29,11 +29,16 @@ use super::TlsError;
 /// A client for `http` and `https` with a connection pool. Clones share the pool.
 pub(crate) type Https = Client<HttpsConnector<HttpConnector>, SdkBody>;
 
-/// How long a connection to a service that repeats failed calls safely may be idle.
-///
-/// A request that is sent while the server closes the connection fails. AWS's SDK and the callers of
-/// Stripe send it again.
+/// How long a connection may be idle if its requests are sent again after a failure, or don't matter
+/// much. A request that is sent while the server closes the connection fails.
 pub(crate) const IDLE: Duration = Duration::from_secs(90);
+
+/// How long a connection to an AI may be idle. Its requests aren't sent again, because the provider
+/// may bill a request even if its reply is lost. Servers for models and gateways close idle
+/// connections after five seconds or more: uvicorn
+/// ([settings](https://uvicorn.dev/settings/#timeouts)) and Node
+/// ([keepAliveTimeout](https://nodejs.org/api/http.html#serverkeepalivetimeout)) after five.
+pub(crate) const AI_IDLE: Duration = Duration::from_secs(4);
 
 /// Returns a client that trusts certificates issued under these root certificates. It closes
 /// connections that have been idle for this long.

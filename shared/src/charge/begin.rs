@@ -107,10 +107,20 @@ impl Charge {
         let model = model?;
         let id = chat_id.to_string();
         let of_chat = (caller.user_id(), id.as_str());
-        let files =
-            PromptFiles::choose(&model.ai, &message, attachments, files, of_chat, expires_at)?;
+        // Another message may have added files to the conversation since an earlier request with the
+        // same idempotency key began.
+        let refuse = async |error| replay_or_refuse(app, caller, key.as_ref(), error, now).await;
+        let chosen =
+            PromptFiles::choose(&model.ai, &message, attachments, files, of_chat, expires_at);
+        let files = match chosen {
+            Ok(files) => files,
+            Err(error) => return Err(refuse(error).await),
+        };
         let (quote, given_bound) = model.quote(app, &message, &context, &files, folder.is_some());
-        let quote = quote.within(max_cost).map_err(Error::from)?;
+        let quote = match quote.within(max_cost) {
+            Ok(quote) => quote,
+            Err(error) => return Err(refuse(error.into()).await),
+        };
         let by_usage = quote.depends_on_usage();
 
         let lease_ends = now + time_left.as_secs() + LEASE_AFTER;
@@ -247,13 +257,13 @@ async fn read_conversation(
     })
 }
 
-/// Handles a missing conversation or parent. A retried request may have started before the
-/// deletion, so its idempotency key is checked first.
+/// Handles a request that is refused for the state of its conversation. An earlier request with the
+/// same idempotency key may have started before that state, so the key is checked first.
 async fn replay_or_refuse(
     app: &App,
     caller: &Credential,
     key: Option<&RequestKey>,
-    missing: Error,
+    refused: Error,
     now: u64,
 ) -> NoCharge {
     // If the account doesn't accept the credential, don't reveal anything else to the caller.
@@ -261,13 +271,13 @@ async fn replay_or_refuse(
         Ok(account) => account,
         Err(error) => return error.into(),
     };
-    let Some(key) = key else { return missing.into() };
+    let Some(key) = key else { return refused.into() };
     match account.reservations.get(&key.id).filter(|running| running.expires_at > now) {
         Some(running) if running.fingerprint != key.fingerprint => Error::KeyReused.into(),
         Some(_) => Error::KeyRunning { seconds: COME_AGAIN }.into(),
         // Read the idempotency key's record after the account. In the reverse order, a request that
         // ends between the two reads would be missed.
-        None => replay(app, caller, key).await.err().unwrap_or(NoCharge::Failed(missing)),
+        None => replay(app, caller, key).await.err().unwrap_or(NoCharge::Failed(refused)),
     }
 }
 

@@ -411,6 +411,10 @@ failures! {
     }: 409 "idempotency_key_running",
         "A request with this Idempotency-Key is still running. Retry it unchanged in a moment.",
         example { seconds: 5 }, retry *seconds;
+    /// The account's chats have reached the largest size that the store allows. Nothing was charged.
+    // Not a 409, 503 or 507: clients would send the message again, and the AI would answer it again.
+    ChatsFull: 403 "chats_full",
+        "Your chats have reached the largest size that can be stored. Delete old chats, and then send the message again. Nothing was charged.";
     /// The `Idempotency-Key` was used for a different request.
     KeyReused: 422 "idempotency_key_reused",
         "This Idempotency-Key was used for another request. Nothing was done; use a new Idempotency-Key.";

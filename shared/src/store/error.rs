@@ -22,6 +22,12 @@ pub enum StoreError {
     /// capacity. Nothing was written, unless an earlier attempt was applied and its reply was lost.
     /// Contains the cause, which is meant for the log.
     Throttled(String),
+    /// DynamoDB has refused a transaction because the items of a table and of its local index with
+    /// the same partition key have reached 10 GB
+    /// ([AWS](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/LSI.html#LSI.ItemCollections.SizeLimit)).
+    /// Nothing was written, unless an earlier attempt was applied and its reply was lost. Contains the
+    /// cause, which is meant for the log.
+    Full(String),
     /// DynamoDB rejected the call permanently, or a stored item can't be read. Contains the cause,
     /// which is meant for the log.
     Internal(String),
@@ -36,9 +42,10 @@ impl StoreError {
     /// Returns the cause, which must be shown only in the log.
     pub fn cause(&self) -> Option<&str> {
         match self {
-            Self::Unavailable(cause) | Self::Throttled(cause) | Self::Internal(cause) => {
-                Some(cause)
-            }
+            Self::Unavailable(cause)
+            | Self::Throttled(cause)
+            | Self::Full(cause)
+            | Self::Internal(cause) => Some(cause),
             Self::NotAccepted | Self::Refused(_) => None,
         }
     }
@@ -47,9 +54,10 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unavailable(cause) | Self::Throttled(cause) | Self::Internal(cause) => {
-                f.write_str(cause)
-            }
+            Self::Unavailable(cause)
+            | Self::Throttled(cause)
+            | Self::Full(cause)
+            | Self::Internal(cause) => f.write_str(cause),
             Self::NotAccepted => f.write_str("the account doesn't accept the credential"),
             Self::Refused(failure) => write!(f, "refused: {}", failure.code()),
         }
@@ -62,9 +70,9 @@ impl std::error::Error for StoreError {}
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(cause) | StoreError::Throttled(cause) => {
-                Self::Unavailable(cause)
-            }
+            StoreError::Unavailable(cause)
+            | StoreError::Throttled(cause)
+            | StoreError::Full(cause) => Self::Unavailable(cause),
             StoreError::Internal(cause) => Self::Internal(cause),
             StoreError::NotAccepted => Self::InvalidToken(TokenFault::Unknown),
             StoreError::Refused(failure) => failure,

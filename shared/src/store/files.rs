@@ -1,12 +1,12 @@
 //! The Files table: the pictures and texts that users attach to messages.
 //!
 //! A file's id begins with the id of its chat, and the chat lists its files. A chat's files are
-//! written before the chat and deleted before it, so a stored chat never lacks one of its files.
-//! While files are stored and their chat isn't, the item `pending:<chat id>` in the Tokens table
-//! lists them. The transaction that stores the chat with its files deletes this item. If the
-//! function dies before this transaction, the sweep finds the item and deletes the files. The item
-//! is in the Tokens table because large writes may use up the capacity of a partition of the Files
-//! table, and no settle should wait for them.
+//! written before the chat. While files are stored and their chat isn't, the item `pending:<chat
+//! id>` in the Tokens table lists them. The transaction that stores the chat with its files deletes
+//! this item, and the transaction that deletes a chat with files adds it. If the function dies while
+//! the item exists, the sweep finds the item and deletes the files. The item is in the Tokens table
+//! because large writes may use up the capacity of a partition of the Files table, and no settle
+//! should wait for them.
 //!
 //! The files of a temporary chat carry its `expires_at`. DynamoDB's TTL deletes those that `erase`
 //! has missed, even after it has deleted their chat.
@@ -17,6 +17,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::clock::millis_of;
 use crate::store::accounts::deletion::BATCH;
@@ -26,7 +27,7 @@ use crate::store::schema::{CONVERSATION, PENDING, chat_key, file_key, pending_pk
 use crate::store::{
     Hold, Item, NEW, Result, Store, StoreError, Write, files_of, from_item, n, s, text, to_item,
 };
-use crate::values::file::{chat_of, file_id};
+use crate::values::file::{FILES_OF_MESSAGE, chat_of, file_id};
 use crate::values::{Chat, File, FileContent, FileInfo};
 
 /// How long after the end of its lease a message's files are kept, in seconds. A copy of a write
@@ -36,6 +37,10 @@ const LATE: u64 = 60;
 /// How long the item that lists the files stays after the message began, in seconds. No lease is
 /// longer, and no copy of a write arrives later.
 const KEPT: u64 = 3600;
+
+/// The end of the lease of a deleted message. It is so long ago that the next sweep deletes the
+/// message's files.
+const DELETED: u64 = 1;
 
 /// The sweep skips messages that are younger than this, in milliseconds. No lease is shorter.
 const YOUNGEST: u64 = 30_000;
@@ -59,9 +64,14 @@ struct Pending {
     owner: String,
     /// How many files the message has.
     files: usize,
-    /// When the lease of the message's hold ends, in seconds since 1970. 0 once the files are being
-    /// deleted: the message can't be stored any more, or it was stored and then deleted.
+    /// When the lease of the message's hold ends, in seconds since 1970. [`DELETED`] if the message
+    /// was stored and then deleted. 0 once the sweep has begun to delete the files.
     until: u64,
+}
+
+/// Returns when the message of a [`Pending`] item began, in milliseconds since 1970.
+fn began(item: &Item) -> u64 {
+    text(item, "pk").strip_prefix(PENDING).and_then(millis_of).unwrap_or_default()
 }
 
 /// Returns a file as the Files table stores it.
@@ -169,18 +179,35 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes a chat's files, and removes them from its conversation's context. Idempotent.
-    pub(in crate::store) async fn delete_files_of(&self, chat: &Chat, now: u64) -> Result<()> {
-        if let Some(conversation) = &chat.conversation {
-            let is_of_chat = |file: &FileInfo| file.chat_id() == chat.chat_id;
-            self.leave_context(&chat.user_id, conversation, is_of_chat).await?;
-        }
-        let keys = self.file_keys(chat.files.iter().map(|file| file.id.as_str()));
-        self.expect_late_copies(&chat.user_id, &keys, now).await?;
-        for some in keys.chunks(BATCH) {
+    /// Deletes a chat, and then its files. If the function dies in between, the next sweep deletes
+    /// the files. An hour after the message, the sweep deletes them again, because a copy of the write
+    /// that stored a file may arrive after the file's deletion. Idempotent.
+    pub(in crate::store) async fn delete_with_files(&self, chat: &Chat) -> Result<()> {
+        let pending = Pending {
+            pk: pending_pk(&chat.chat_id),
+            user_id: PENDING.to_owned(),
+            owner: chat.user_id.clone(),
+            // After a restore, the chat may list only some of its files.
+            files: FILES_OF_MESSAGE,
+            until: DELETED,
+        };
+        let key = chat_key(&chat.user_id, &chat.chat_id);
+        let writes = vec![
+            Write::delete(&self.tables.chats, key),
+            Write::put(&self.tables.tokens, to_item(pending)?),
+        ];
+        self.transact(writes, &Uuid::new_v4().to_string()).await?;
+        for some in self.file_keys(chat.files.iter().map(|file| file.id.as_str())).chunks(BATCH) {
             self.delete_all(some).await?;
         }
         Ok(())
+    }
+
+    /// Removes a chat's files from its conversation's context. Idempotent.
+    pub(in crate::store) async fn leave_with(&self, chat: &Chat) -> Result<()> {
+        let Some(conversation) = &chat.conversation else { return Ok(()) };
+        let is_of_chat = |file: &FileInfo| file.chat_id() == chat.chat_id;
+        self.leave_context(&chat.user_id, conversation, is_of_chat).await
     }
 
     /// Stores the files of a message whose credits are held. First writes the item that lists them,
@@ -256,13 +283,11 @@ impl Store {
                 .set_expression_attribute_values(values([(":pending", s(PENDING))]))
                 .set_exclusive_start_key(start);
             let page = query.send().await?;
-            for item in page.items.unwrap_or_default() {
-                let chat_id = text(&item, "pk").strip_prefix(PENDING).unwrap_or_default();
-                let began = millis_of(chat_id).unwrap_or_default();
-                if began + YOUNGEST > now * 1000 {
-                    continue;
-                }
-                match self.sweep_pending(chat_id, now).await {
+            let mut ended = page.items.unwrap_or_default();
+            ended.retain(|item| began(item) + YOUNGEST <= now * 1000);
+            let keys = ended.iter().map(|item| pk(text(item, "pk").to_owned())).collect();
+            for item in self.items(&self.tables.tokens, keys).await? {
+                match self.sweep_pending(item, now).await {
                     Ok(is_swept) => swept += usize::from(is_swept),
                     Err(error @ StoreError::Internal(_)) => unreadable = Some(error),
                     Err(error) => return Err(error),
@@ -278,13 +303,12 @@ impl Store {
     /// Deletes the files of one message if its lease has ended. Returns false if the lease lasts, if
     /// the files were deleted already, or if the message was stored with them. The item stays for an
     /// hour, and the files are then deleted again: a copy of a write may have arrived since.
-    async fn sweep_pending(&self, chat_id: &str, now: u64) -> Result<bool> {
-        let (table, key) = (&self.tables.tokens, pk(pending_pk(chat_id)));
-        let Some(pending) = self.get::<Pending>(table, key.clone()).await? else {
-            return Ok(false);
-        };
-        let began = millis_of(chat_id).unwrap_or_default() / 1000;
-        let (is_marked, is_last) = (pending.until == 0, began + KEPT <= now);
+    async fn sweep_pending(&self, item: Item, now: u64) -> Result<bool> {
+        let is_last = began(&item) / 1000 + KEPT <= now;
+        let pending: Pending = from_item(item)?;
+        let (table, key) = (&self.tables.tokens, pk(pending.pk.clone()));
+        let chat_id = pending.pk.strip_prefix(PENDING).unwrap_or_default();
+        let is_marked = pending.until == 0;
         if pending.until + LATE > now || (is_marked && !is_last) {
             return Ok(false);
         }

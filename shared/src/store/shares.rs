@@ -25,7 +25,7 @@ pub(in crate::store) mod audit;
 mod create;
 mod reports;
 
-pub use create::NewShare;
+pub use create::{MessagesToShare, NewShare};
 pub use reports::ShareReport;
 
 use std::collections::BTreeSet;

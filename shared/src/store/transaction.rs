@@ -127,6 +127,9 @@ async fn attempt(
                 let refusals = Refusals(reasons.to_vec());
                 return Ok(Attempt::Ended(Transaction::Refused(refusals)));
             }
+            if reasons.iter().any(is_full) {
+                return Err(StoreError::Full(aws::cause(&error)));
+            }
             if reasons.iter().any(is_throttling) {
                 return Ok(Attempt::Again(StoreError::Throttled(aws::cause(&error))));
             }
@@ -139,6 +142,10 @@ async fn attempt(
 
 fn is_refusal(reason: &CancellationReason) -> bool {
     reason.code() == Some("ConditionalCheckFailed")
+}
+
+fn is_full(reason: &CancellationReason) -> bool {
+    reason.code() == Some("ItemCollectionSizeLimitExceeded")
 }
 
 fn is_throttling(reason: &CancellationReason) -> bool {

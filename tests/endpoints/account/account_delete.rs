@@ -147,7 +147,7 @@ async fn parallel_deletions_all_succeed() {
 
 #[tokio::test]
 async fn addresses_are_free_at_once_and_names_after_a_day() {
-    let api = Api::own(&[]).await;
+    let api = Api::at_an_hour(&[]).await;
     let (ann, email) = with_an_address(&api).await;
     let registration = json!({ "username": ann.name, "password": "another-secret" });
     ann.is_deleted().await;

@@ -66,7 +66,6 @@ async fn bedrock(provider: &Provider, model: &str) -> Api {
         ("AI_PROVIDER", "bedrock"),
         ("BEDROCK_MODEL", model),
         ("BEDROCK_ENDPOINT", &provider.url),
-        ("AI_TIMEOUT_SECONDS", "3"),
     ])
     .await
 }

@@ -23,7 +23,6 @@ pub async fn anthropic(provider: &Provider) -> Api {
         ("ANTHROPIC_MODEL", "claude"),
         ("ANTHROPIC_API_KEY", KEY),
         ("AI_MAX_TOKENS", "4096"),
-        ("AI_TIMEOUT_SECONDS", "3"),
     ])
     .await
 }

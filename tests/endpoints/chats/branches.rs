@@ -316,14 +316,14 @@ async fn a_message_with_a_deleted_parent_continues_the_main_line() {
     let edited = ann.branches("two again", &main[0], &main[0]).await;
     let slow = tokio::spawn({
         let (ann, id, edited) = (ann.clone(), main[0].clone(), edited.clone());
-        async move { ann.says_after("!slow 2000", &id, &edited).await }
+        async move { ann.says_after("!slow 4000", &id, &edited).await }
     });
     ann.is_waiting().await;
     ann.removes(&edited).await;
     let kept = slow.await.unwrap().is(200);
     assert_eq!(kept["after"], edited.as_str());
     let told = ann.is_told(&main[0], &id_of(&kept)).await;
-    assert_eq!(told, ["one", "two", "!slow 2000"]);
+    assert_eq!(told, ["one", "two", "!slow 4000"]);
     assert_eq!(ann.balance().await, GRANT - 5 * PRICE);
 }
 
@@ -336,7 +336,7 @@ async fn a_running_retry_is_reported_despite_a_deleted_parent() {
     let bearer = ann.bearer();
     let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k1")];
     let sends = async |after: &str| {
-        let body = json!({ "message": "!slow 2000", "conversation_id": main[0], "after": after });
+        let body = json!({ "message": "!slow 4000", "conversation_id": main[0], "after": after });
         api.send(Method::POST, "/api/chat/", &headers, Some(body)).await
     };
     let (first, ()) = tokio::join!(sends(&edited), async {
@@ -358,7 +358,7 @@ async fn a_version_without_its_conversation_is_still_charged() {
     ann.branches("two again", &main[0], &main[0]).await;
     let slow = tokio::spawn({
         let (ann, id) = (ann.clone(), main[0].clone());
-        async move { ann.says_after("!slow 2000", &id, &id).await }
+        async move { ann.says_after("!slow 4000", &id, &id).await }
     });
     ann.is_waiting().await;
     ann.delete(&format!("/api/conversations/{}/", main[0])).await.is(202);

@@ -76,20 +76,21 @@ async fn start(api: &Api) -> Vec<(Door, Person)> {
 #[tokio::test]
 async fn failures_within_ten_seconds_have_their_own_status() {
     let (provider, api) = Replies::start(&[]).await;
-    provider.to("nine", [seconds(9), refuses()]);
-    provider.to("eleven", [seconds(11), refuses()]);
+    // The function waits ten seconds, and a busy machine may be late by seconds.
+    provider.to("early", [seconds(4), refuses()]);
+    provider.to("late", [seconds(15), refuses()]);
     let people = start(&api).await;
-    let asked = people.iter().flat_map(|who| [(who, "nine", 9), (who, "eleven", 11)]);
-    join_all(asked.map(async |((door, ann), message, failed)| {
+    let asked = people.iter().flat_map(|who| [(who, "early"), (who, "late")]);
+    join_all(asked.map(async |((door, ann), message)| {
         let (status, headers, pieces) = listens(*door, ann, message).await;
         let all: String = pieces.iter().map(|(_, piece)| piece.as_str()).collect();
-        if failed == 9 {
+        if message == "early" {
             assert_eq!(status, 400, "{door:?}: {all}");
             let problem: Value = serde_json::from_str(&all).unwrap();
             assert!(problem.to_string().contains(too_long(*door)), "{door:?}: {all}");
         } else {
             assert_eq!(status, 200, "{door:?}: {all}");
-            assert!(headers < Duration::from_secs(11), "{door:?}: {headers:?}");
+            assert!(headers < Duration::from_secs(15), "{door:?}: {headers:?}");
             assert!(all.contains(too_long(*door)), "{door:?}: {all}");
             if *door == Door::ResponseStream {
                 let [begin, failure] = ["event: response.created", "event: error"]

@@ -108,12 +108,8 @@ fn usage_of(prompt: u64, cached: u64, answer: u64) -> Value {
 /// Starts a server that calls this provider, with this price list and these settings.
 pub async fn priced(provider: &Provider, list: &Value, settings: &[(&str, &str)]) -> Api {
     let url = format!("{}/v1", provider.url);
-    let asking = [
-        ("AI_PROVIDER", "openai"),
-        ("OPENAI_BASE_URL", url.as_str()),
-        ("OPENAI_MODEL", "tiny"),
-        ("AI_TIMEOUT_SECONDS", "3"),
-    ];
+    let asking =
+        [("AI_PROVIDER", "openai"), ("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "tiny")];
     let api = Api::own(&[&asking[..], settings].concat()).await;
     api.prices(list).await;
     api
@@ -525,7 +521,7 @@ async fn a_usage_above_the_hold_is_capped_and_counted() {
 
 #[tokio::test]
 async fn the_next_provider_answers_at_the_same_fare() {
-    let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "3")).await;
+    let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "20")).await;
     let via = json!(["openai:huge", "openai2"]);
     let deep = json!({ "name": "deep", "via": via, "fare": by_usage() });
     api.prices(&json!({ "models": [deep] })).await;

@@ -108,6 +108,27 @@ async fn files_reach_the_ai_and_stay_in_the_history() {
 }
 
 #[tokio::test]
+async fn a_retry_waits_for_its_run_even_if_files_were_added() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let ann = api.person("ann").await;
+    let id = ann.chat("hi").await.is(200)["conversation_id"].clone();
+    let slow = json!({ "message": "!slow 4000", "conversation_id": id, "max_cost": PRICE });
+    let (first, ()) = tokio::join!(ann.post_once("k", "/api/chat/", slow.clone()), async {
+        ann.is_waiting().await;
+        // Now the same message would cost more.
+        ann.attaches("hi", Some(&id), json!([file("a.txt", &"a".repeat(100_000))])).await.is(200);
+        let again = ann.post_once("k", "/api/chat/", slow.clone()).await;
+        again.expect(409, "idempotency_key_running");
+        let unlike = json!({ "message": "hi", "conversation_id": id, "max_cost": PRICE });
+        let unlike = ann.post_once("k", "/api/chat/", unlike).await;
+        unlike.expect(422, "idempotency_key_reused");
+    });
+    let first = first.is(200);
+    assert_eq!(ann.post_once("k", "/api/chat/", slow.clone()).await.is(200), first);
+    ann.post_once("another", "/api/chat/", slow).await.expect(409, "costs_more");
+}
+
+#[tokio::test]
 async fn files_stay_in_the_context_until_they_are_removed() {
     let api = Api::start().await;
     let ann = api.person("ann").await;

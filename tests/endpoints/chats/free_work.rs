@@ -15,6 +15,8 @@ use crate::endpoints::chats::fares::{RATES, counted, list, priced, scripted};
 use crate::endpoints::openai::completions::asking;
 use crate::portable::chat_stop::{PATIENT, free_work};
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person};
+use crate::support::function::ask;
+use crate::support::proxy::Proxy;
 use crate::support::world::put;
 
 const COMPLETIONS: &str = "/v1/chat/completions";
@@ -291,7 +293,8 @@ async fn a_thief_gets_limited_free_work_per_day() {
 #[tokio::test]
 async fn an_agent_that_pays_is_never_locked_out() {
     let provider = Provider::start().await;
-    let settings = [("AI_TIMEOUT_SECONDS", "1"), ("PROMPT_LIMIT", "1000000")];
+    // A busy machine needs seconds for eight prompts of this length.
+    let settings = [("AI_TIMEOUT_SECONDS", "4"), ("PROMPT_LIMIT", "1000000")];
     let api = priced(&provider, &list("openai"), &settings).await;
     api.at_midnight();
     let ann = api.person("ann").await;
@@ -320,15 +323,45 @@ async fn an_agent_that_pays_is_never_locked_out() {
     }
     // Five answers are cut short, but still charged.
     provider.does(Does::Waits(vec![chunk("Once", None)], Arc::default()));
-    for _ in 0..5 {
-        let mut body = long("hi", 200_000);
-        body["stream"] = json!(true);
-        agent.post(COMPLETIONS, body).await.is(200);
+    let mut body = long("hi", 200_000);
+    body["stream"] = json!(true);
+    for cut in join_all((0..5).map(|_| agent.post(COMPLETIONS, body.clone()))).await {
+        cut.is(200);
     }
     let [work, _, earned] = api.work(&ann).await;
     assert!(work > 10_000 && work < earned, "{work} of {earned}");
     provider.does(counted(10, 0, 10));
     agent.post(COMPLETIONS, long("hi", 200_000)).await.is(200);
+}
+
+/// An account's chats have reached the largest size that DynamoDB allows.
+#[tokio::test]
+async fn answers_that_cannot_be_stored_are_paid_or_counted() {
+    let api = Api::at_an_hour(&[("FREE_WORK", "10000")]).await;
+    let ann = api.person("ann").await;
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    lane.is_full();
+    let bearer = ann.bearer();
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k1")];
+    let asks = async |name: &str, path: &str, headers: &[(&str, &str)]| {
+        ask(&api.function_over(name, &lane), name, path, headers, json!({ "message": "hi" })).await
+    };
+
+    // The client has received a streamed answer.
+    let done = asks("chat_stream", "/api/chat/stream", &headers).await;
+    assert_eq!((done.status, &done.body["response"]), (200, &json!("You said: hi")));
+    assert_eq!(done.body["conversation_id"], Value::Null);
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    assert_eq!(ann.history("").await.is(200), json!([]));
+    let again = asks("chat_stream", "/api/chat/stream", &headers).await;
+    assert_eq!((again.status, again.code()), (410, "chat_deleted"));
+
+    let whole = asks("chat", "/api/chat", &headers[..1]).await;
+    assert_eq!((whole.status, whole.code()), (403, "chats_full"));
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    assert_eq!(api.refunds(&ann).await, (1, PRICE));
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }
 
 #[tokio::test]

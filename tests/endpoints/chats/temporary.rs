@@ -1,12 +1,16 @@
 //! Temporary chats: `POST /api/chat` with `temporary`. They are charged like all others. Lists and
 //! searches don't show them, and a day after they began they are deleted with their files.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use axum::body::Bytes;
 use serde_json::{Value, json};
 use shared::clock::Clock;
+use tokio::sync::Notify;
 
+use crate::ai::providers::{Does, Provider};
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::world::scan;
@@ -237,7 +241,7 @@ async fn late_answers_to_an_erased_temporary_chat_stay_hidden() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let id = ann.whispers().await;
-    let slow = json!({ "message": "!slow 500 psst", "conversation_id": id });
+    let slow = json!({ "message": "!slow 4000 psst", "conversation_id": id });
     let sending = tokio::spawn({
         let ann = ann.clone();
         async move { ann.post("/api/chat/", slow).await }
@@ -256,7 +260,7 @@ async fn late_answers_to_a_deleted_temporary_chat_keep_no_files() {
     let ann = api.person("ann").await;
     let id = ann.whispers().await;
     let file = json!([{ "name": "a.txt", "text": "one" }]);
-    let message = "!slow 500 psst";
+    let message = "!slow 4000 psst";
     let slow = json!({ "message": message, "conversation_id": id, "attachments": file });
     let sending = tokio::spawn({
         let ann = ann.clone();
@@ -281,16 +285,25 @@ async fn late_answers_to_a_deleted_temporary_chat_keep_no_files() {
 #[tokio::test]
 async fn no_answer_is_added_while_a_temporary_chat_is_erased() {
     let clock = Clock::standing(Clock::default().millis());
-    let api = Api::with_clock(clock, &[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let provider = Provider::start().await;
+    let url = format!("{}/v1", provider.url);
+    let settings =
+        [("AI_PROVIDER", "openai"), ("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "tiny")];
+    let api = Api::with_clock(clock, &settings).await;
     let ann = api.person("ann").await;
+    provider.says("Yes?");
     let id = ann.whispers().await;
     let last = Duration::from_secs(10);
     api.server().clock.advance(DAY - last);
     let ann = ann.elsewhere("a day later").await;
-    let slow = json!({ "message": "!slow 1000 psst", "conversation_id": id });
+    let go_on = Arc::new(Notify::new());
+    let answer = json!({ "choices": [{ "message": { "content": "Psst!" } }] }).to_string();
+    let (first, rest) = answer.split_at(1);
+    let pieces = [first, rest].map(|piece| Bytes::copy_from_slice(piece.as_bytes()));
+    provider.does(Does::Waits(pieces.to_vec(), go_on.clone()));
     let sending = tokio::spawn({
-        let ann = ann.clone();
-        async move { ann.post("/api/chat/", slow).await }
+        let (ann, message) = (ann.clone(), json!({ "message": "psst", "conversation_id": id }));
+        async move { ann.post("/api/chat/", message).await }
     });
     ann.is_waiting().await;
     api.server().clock.advance(last);
@@ -298,8 +311,12 @@ async fn no_answer_is_added_while_a_temporary_chat_is_erased() {
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
     lane.strike_once("BatchWriteItem", 2, Fault::StallBefore);
-    api.app_over("erase", &lane).store.erase(api.now(), TIME).await.unwrap();
-    assert_eq!(lane.times_struck(), 1);
+    let app = api.app_over("erase", &lane);
+    let (erased, ()) = tokio::join!(app.store.erase(api.now(), TIME), async {
+        lane.struck().await;
+        go_on.notify_one();
+    });
+    erased.unwrap();
     let answer = sending.await.unwrap().is(200);
     assert_eq!(answer["conversation_id"], Value::Null);
     assert_eq!(ann.stored_conversation(&id).await, Value::Null);

@@ -547,14 +547,14 @@ async fn retries_wait_for_a_running_request_and_rerun_failures() {
     let program = Program::of(&ann).await;
     let running = tokio::spawn({
         let (api, key) = (api.clone(), program.key.clone());
-        async move { Program { api, key }.tries(0, "!slow 1500").await.is(200) }
+        async move { Program { api, key }.tries(0, "!slow 4000").await.is(200) }
     });
     ann.is_waiting().await;
-    let early = program.tries(1, "!slow 1500").await;
+    let early = program.tries(1, "!slow 4000").await;
     assert!(early.header("retry-after").parse::<u32>().unwrap() == 10, "{early:?}");
     early.expect(409, "idempotency_key_running");
     let first = running.await.unwrap();
-    assert_eq!(program.tries(2, "!slow 1500").await.is(200), first);
+    assert_eq!(program.tries(2, "!slow 4000").await.is(200), first);
     assert_eq!(ann.balance().await, GRANT - PRICE);
 
     program.tries(0, "!fail").await.expect(502, "ai_failed");
@@ -686,14 +686,14 @@ async fn equal_bodies_wait_for_a_running_request_and_rerun_failures() {
     let program = Program::of_equal_bodies(&ann).await;
     let running = tokio::spawn({
         let (api, key) = (api.clone(), program.key.clone());
-        async move { Program { api, key }.asks("!slow 1500").await.is(200) }
+        async move { Program { api, key }.asks("!slow 4000").await.is(200) }
     });
     ann.is_waiting().await;
-    let early = program.asks("!slow 1500").await;
+    let early = program.asks("!slow 4000").await;
     assert_eq!(early.header("retry-after"), "10");
     early.expect(409, "idempotency_key_running");
     let first = running.await.unwrap();
-    assert_eq!(program.asks("!slow 1500").await.is(200), first);
+    assert_eq!(program.asks("!slow 4000").await.is(200), first);
     assert_eq!(ann.balance().await, GRANT - PRICE);
 
     for _ in 0..2 {

@@ -196,6 +196,20 @@ async fn a_repeat_needs_no_balance() {
 }
 
 #[tokio::test]
+async fn a_repeat_needs_no_room_in_a_lowered_limit() {
+    let (api, ann, _) = priced().await;
+    let limited = json!({ "name": "a program", "limit": { "tokens": 200 } });
+    let key = ann.post("/api/user/api-keys", limited).await.is(201);
+    let program = Program { api, key: key["key"].as_str().unwrap().to_owned() };
+    let (once, body) = ("idempotency-key", texts(counted(1000)));
+    program.embeds(&[(once, "one")], body.clone()).await.is(200);
+    let path = format!("/api/user/api-keys/{}", key["id"].as_str().unwrap());
+    ann.patch(&path, json!({ "limit": { "tokens": 1 } })).await.is(200);
+    assert!(program.embeds(&[(once, "one")], body.clone()).await.is_replay());
+    program.embeds(&[(once, "two")], body).await.expect(402, "insufficient_quota");
+}
+
+#[tokio::test]
 async fn failures_return_the_hold() {
     let (api, ann, program) = priced().await;
     for (text, status) in [("!fail", 502), ("!overloaded", 503)] {

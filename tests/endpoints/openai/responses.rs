@@ -348,7 +348,7 @@ async fn codex_retries_wait_for_the_first_answer() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let turn = [("x-codex-turn-metadata", r#"{"turn_id":"01a20f2e-df49-7d50-9892-dddfbb391acf"}"#)];
-    let body = input("!slow 1500");
+    let body = input("!slow 4000");
     let running = tokio::spawn({
         let (program, body) = (Program::of(&ann).await, body.clone());
         async move { program.responds(&turn, body).await.is(200) }

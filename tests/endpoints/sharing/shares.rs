@@ -172,6 +172,18 @@ async fn shared_chats_are_copies_of_a_branch() {
 }
 
 #[tokio::test]
+async fn copies_without_the_first_message_do_not_show_its_title() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let first = ann.sends_in("My password is heron. Explain hashing.", None, None).await;
+    ann.sends_in("Explain hashing.", Some(&first), Some("start")).await;
+    let shared = ann.shares(&first, json!({})).await.is(201);
+    let shown = opens(&api, &shared).await.is(200);
+    assert_eq!((messages(&shown), &shown["title"]), (vec!["Explain hashing."], &shared["title"]));
+    assert!(!shown.to_string().contains("heron") && !shared.to_string().contains("heron"));
+}
+
+#[tokio::test]
 async fn ended_shares_are_gone_at_once() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);

@@ -96,7 +96,7 @@ def check_programs():
         os.chmod(f"{few}/farebox", 0o755)
         began = time.monotonic()
         code, text = run("scripts/dev/postman", FAREBOX=f"{few}/farebox")
-        assert code == 1 and "no answer from" in text and "no room" in text and time.monotonic() - began < 10, f"exit code {code}\n{text}"
+        assert code == 1 and "no answer from" in text and "no room" in text and time.monotonic() - began < 60, f"exit code {code}\n{text}"
     code, text = run("scripts/dev/postman", FAREBOX="/bin/false")
     assert code == 1 and "FAREBOX doesn't name the program farebox" in text, text
 

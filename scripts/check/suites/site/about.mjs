@@ -2,7 +2,7 @@
 // model writes the titles of new chats.
 
 import assert from "node:assert/strict";
-import { SITE, journeys, looksRight, newUser } from "./lib/browser.mjs";
+import { SITE, fetched, journeys, looksRight, newUser } from "./lib/browser.mjs";
 import { answered, balance, chatPage, heading, newChat, say, said, stayLost } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -14,7 +14,7 @@ const edit = (page) => page.getByRole("button", { name: "Edit message" });
 /** Lets the API answer the next message, and loses the answer before its first word. */
 async function loseAnswer(page) {
   const lose = async (route) => {
-    await route.fetch();
+    await fetched(route);
     await route.abort();
   };
   await stayLost(page);
@@ -56,7 +56,7 @@ await journeys({
   async "a chat too long to add up its charges says so"() {
     const page = await chatPage(await newUser("ann"));
     await page.route(/api\/conversations\/[0-9a-f-]{36}\/$/, async (route) => {
-      const response = await route.fetch();
+      const response = await fetched(route);
       await route.fulfill({ response, json: { ...(await response.json()), charged: null } });
     });
     await say(page, "One");

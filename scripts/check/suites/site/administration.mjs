@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { SITE, ask, fitsItsBox, journeys, looksRight, mailedLink, manage, newPage, newUser, replyTo } from "./lib/browser.mjs";
+import { SITE, ask, fetched, fitsItsBox, journeys, looksRight, mailedLink, manage, newPage, newUser, replyTo } from "./lib/browser.mjs";
 
 const admin = { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD };
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -100,7 +100,7 @@ await journeys({
     await page.route("**/adjustments*", async (route) => {
       if (lost === 2) return route.continue();
       lost += 1;
-      await route.fetch();
+      await fetched(route);
       return route.abort();
     });
     await adjust(page, "Give", 500, "Sent three times");
@@ -169,7 +169,7 @@ await journeys({
     await page.route("**/api/admin/users/", async (route) => {
       if (lost === 1 || route.request().method() !== "POST") return route.continue();
       lost += 1;
-      await route.fetch();
+      await fetched(route);
       return route.abort();
     });
     await dialog.getByRole("button", { name: "Create user" }).click();
@@ -492,7 +492,7 @@ await journeys({
     await page.route("**/api/admin/grants/", async (route) => {
       lost += 1;
       if (lost > 1) return route.continue();
-      await route.fetch();
+      await fetched(route);
       return route.abort();
     });
     await preview.getByRole("button", { name: "Grant +550 tokens to 2 users" }).click();
@@ -611,7 +611,7 @@ await journeys({
 
     // Another model was called more often, and only failed.
     await page.route("**/api/admin/figures/*", async (route) => {
-      const reply = await route.fetch();
+      const reply = await fetched(route);
       const figures = await reply.json();
       const unknown = { first_token_p50: null, first_token_p95: null, answer_p50: null, answer_p95: null };
       figures.days.at(-2).calls = [{ model: "broken", calls: 1_000_000, failed: 1_000_000, ...unknown }];
@@ -671,12 +671,12 @@ await journeys({
     assert.deepEqual((await rows(page)).map((cells) => cells[1]), sentences);
 
     await page.route(`**/api/admin/users/${lou.id}/ledger?*`, async (route) => {
-      const response = await route.fetch();
+      const response = await fetched(route);
       const [grant] = await response.json();
       await route.fulfill({ response, json: [{ ...grant, kind: "gift_card", reason: "from Ben" }, grant] });
     });
     await page.route(`**/api/admin/users/${lou.id}/`, async (route) => {
-      const response = await route.fetch();
+      const response = await fetched(route);
       await route.fulfill({ response, json: { ...(await response.json()), role: "support" } });
     });
     await page.goto(`${SITE}admin/#/users/${lou.id}`);

@@ -1,7 +1,7 @@
 // Journeys of users whose balance is topped up each day, week or month.
 
 import assert from "node:assert/strict";
-import { SITE, fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { SITE, fetched, fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { answered, balance, chatPage, heading, said, say } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -35,7 +35,7 @@ const row = (page, name) => page.locator("tbody tr").filter({ hasText: name });
  */
 const outdate = (page, tokens) =>
   page.route("**/api/user/profile/", async (route) => {
-    const response = await route.fetch();
+    const response = await fetched(route);
     const old = { tokens, tokens_left: tokens, remaining_tokens: tokens, tokens_held: 0, allowance: { tokens: 300, per: "day", next: day() } };
     await route.fulfill({ response, json: { ...(await response.json()), ...old } });
   }, { times: 1 });

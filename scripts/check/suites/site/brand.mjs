@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { adminPage } from "./lib/administering.mjs";
-import { journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { fetched, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { chatPage, heading } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -165,7 +165,7 @@ await journeys({
     await heading(page, "Brand");
     await page.route("**/api/admin/brand/", async (route) => {
       if (route.request().method() !== "GET") return route.continue();
-      const response = await route.fetch();
+      const response = await fetched(route);
       return route.fulfill({ response, json: { ...(await response.json()), brand: null } });
     });
     await page.reload();

@@ -2,7 +2,7 @@
 // are sent from the page.
 
 import assert from "node:assert/strict";
-import { SITE, ask, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { SITE, ask, fetched, journeys, looksRight, newPage, newUser, until } from "./lib/browser.mjs";
 import { focused, heading, logIn } from "./lib/chatting.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -39,8 +39,8 @@ await journeys({
     await contents.getByRole("link", { name: "Read a conversation" }).click();
     await page.waitForURL(/#\/conversations\/conversation$/);
     const title = page.getByRole("heading", { name: "Read a conversation", exact: false }).first();
-    assert(await title.evaluate((element) => Math.abs(element.getBoundingClientRect().top) < 200));
-    assert.equal(await contents.locator("[aria-current]").innerText().then((text) => text.includes("Read a conversation")), true);
+    await contents.locator("[aria-current]", { hasText: "Read a conversation" }).waitFor();
+    await until("the endpoint is in view", () => title.evaluate((element) => Math.abs(element.getBoundingClientRect().top) < 200));
     // Releases before 0.20.0 wrote the section's name.
     await page.goto(`${SITE}docs/#/API%20keys/api_keys`);
     await heading(page, "API keys");
@@ -142,7 +142,7 @@ await journeys({
       if (route.request().method() !== "POST") return route.continue();
       keys.push(route.request().headers()["idempotency-key"]);
       if (keys.length > 1) return route.continue();
-      await route.fetch();
+      await fetched(route);
       return route.abort();
     });
     const send = chat.getByRole("button", { name: "Send the request" });

@@ -93,6 +93,7 @@ await journeys({
     await say(page, "Hello!");
     await answered(page);
     await box(page).pressSequentially(UNSENT);
+    await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
     const other = await newPage({ beside: page });
     await other.goto(page.url());
     await answered(other);

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { adminPage } from "./lib/administering.mjs";
-import { SITE, ask, journeys, looksRight, manage, newPage, newUser } from "./lib/browser.mjs";
+import { SITE, ask, fetched, journeys, looksRight, manage, newPage, newUser } from "./lib/browser.mjs";
 import { answered, chatPage, focused, heading, logIn, said, say } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -324,7 +324,7 @@ await journeys({
     const { body: chat } = await ann.api("POST", "api/chat/", { message: "Hello!" });
     const page = await chatPage(ann);
     await page.route("**/api/user/ledger/?*", async (route) => {
-      const response = await route.fetch();
+      const response = await fetched(route);
       const [first, ...others] = await response.json();
       const gift = { ...first, kind: "gift_card", chat_id: null, excerpt: null, amount: 50, reason: "from Ben" };
       const voice = { ...first, kind: "voice", amount: -30, reason: "read aloud" };

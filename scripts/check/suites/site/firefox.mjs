@@ -6,14 +6,14 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { file, give, pdf, png } from "./lib/attachments.mjs";
 
-const { SITE, TOOLS = "target/site-tools", FIREFOX = "/usr/bin/firefox-esr", TIMEOUT = "30000" } = process.env;
+const { SITE, TOOLS = "target/site-tools", FIREFOX = "/usr/bin/firefox-esr", TIMEOUT = "90000" } = process.env;
 const puppeteer = createRequire(path.resolve(TOOLS, "package.json"))("puppeteer-core");
 
 const NAME = "a user creates an account, reads, stops, sends, regenerates and reloads in Firefox";
 const chosen = process.argv.slice(2);
 if (chosen.length > 0 && !chosen.some((part) => NAME.includes(part))) process.exit(0);
 
-const browser = await puppeteer.launch({ browser: "firefox", executablePath: FIREFOX, headless: true, timeout: Number(TIMEOUT) });
+const browser = await puppeteer.launch({ browser: "firefox", executablePath: FIREFOX, headless: true, timeout: 180_000 });
 const wrong = [];
 try {
   const page = await browser.newPage();
@@ -23,7 +23,9 @@ try {
   page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
   const find = (selector) => page.waitForSelector(`::-p-aria(${selector})`);
   const text = (words) => page.waitForFunction((words) => document.body.innerText.includes(words), {}, words);
-  const fromEnd = () => page.$eval("#main", (main) => main.scrollHeight - main.scrollTop - main.clientHeight);
+  // Before this, what a click is aimed at may move.
+  const drawn = () => page.waitForFunction(() => document.querySelector(".answer") && !document.querySelector(".as-written"));
+  const settled = () => page.waitForFunction(() => !document.querySelector(".as-written, .answer[aria-busy=true]"));
 
   const name = `fox${Date.now().toString(36)}`;
   await page.goto(`${SITE}#/register`);
@@ -43,7 +45,11 @@ try {
   await box.type(message);
   await page.keyboard.press("Enter");
   await text("Line 25 of");
-  assert((await fromEnd()) < 5, "the reader follows the answer");
+  await drawn();
+  await page.waitForFunction(() => {
+    const main = document.getElementById("main");
+    return main.scrollHeight - main.scrollTop - main.clientHeight < 5;
+  });
   await page.mouse.move(700, 400);
   for (let turn = 0; turn < 20; turn += 1) await page.mouse.wheel({ deltaY: -30 });
   await text("Line 50 of");
@@ -63,10 +69,12 @@ try {
   await text("You said: And a second one");
 
   // Regenerate the answer and return to the first version.
+  await settled();
   const again = await page.$$("::-p-aria(Regenerate the answer)");
   await again.at(-1).click();
   await (await find("Regenerate for 100 tokens")).click();
   await text("2 / 2");
+  await settled();
   const back = await page.$$("::-p-aria(Previous version)");
   await back.at(-1).click();
   await text("1 / 2");

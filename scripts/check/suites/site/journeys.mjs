@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { SITE, ask, finish, journeys, mailedLink, manage, newPage, newUser, replyTo, until, watchAnnouncements } from "./lib/browser.mjs";
-import { RESTS, answer, answered, balance, chatPage, copies, focused, heading, logIn, newChat, said, say, stayLost, toBeginning } from "./lib/chatting.mjs";
+import { SITE, ask, fetched, finish, journeys, mailedLink, manage, newPage, newUser, replyTo, until, watchAnnouncements } from "./lib/browser.mjs";
+import { answer, answered, balance, chatPage, copies, focused, heading, logIn, newChat, rests, said, say, stayLost, toBeginning } from "./lib/chatting.mjs";
 import { newWire } from "./lib/wire.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -78,7 +78,7 @@ await journeys({
     for (const isSent of [false, true]) {
       const page = await newPage();
       await page.route("**/api/health/", async (route) => {
-        const response = await route.fetch();
+        const response = await fetched(route);
         await route.fulfill({ response, json: { ...(await response.json()), email_verification: isSent } });
       });
       await page.goto(`${SITE}#/register`);
@@ -271,7 +271,7 @@ await journeys({
 
     await manage("adjust", ann.name, String(-4 * PRICE), "--reason", "for a test");
     await page.route("**/api/user/profile/", async (route) => {
-      const response = await route.fetch();
+      const response = await fetched(route);
       await route.fulfill({ response, json: { ...(await response.json()), top_up: { text: "", url: null } } });
     });
     await page.reload();
@@ -321,7 +321,7 @@ await journeys({
 
     // For other errors, the page shows the API's message.
     await page.route("**/api/user/profile/", async (route) => {
-      const response = await route.fetch();
+      const response = await fetched(route);
       await route.fulfill({ response, json: { ...(await response.json()), message_limit: undefined } });
     });
     await page.reload();
@@ -403,7 +403,7 @@ await journeys({
     await say(page, "Slowly one two three");
     await said(page, "Slowly one").waitFor();
     await page.reload();
-    await page.getByText(RESTS).waitFor();
+    await rests(page);
     await finish("Slowly one two three");
     await answered(page);
     assert.match(await answer(page).innerText(), /three/);
@@ -945,7 +945,7 @@ async function hold(page, url) {
   const answered = new Promise((resolve) => {
     tell = resolve;
   });
-  await page.route(url, async (route) => tell([route, await route.fetch()]), { times: 1 });
+  await page.route(url, async (route) => tell([route, await fetched(route)]), { times: 1 });
   const letGo = async () => {
     const [route, response] = await answered;
     const heard = page.waitForEvent("requestfinished", (request) => request === route.request());

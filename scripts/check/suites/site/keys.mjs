@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { adminPage } from "./lib/administering.mjs";
-import { SITE, ask, fitsItsBox, journeys, looksRight, newUser, replyTo } from "./lib/browser.mjs";
+import { SITE, ask, fetched, fitsItsBox, journeys, looksRight, newUser, replyTo } from "./lib/browser.mjs";
 import { chatPage, focused, heading } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -63,7 +63,7 @@ async function message(key, { model = "any", site = SITE } = {}) {
 async function pretend(page, path, change) {
   await page.route(path, async (route) => {
     if (route.request().method() !== "GET") return route.continue();
-    const response = await route.fetch();
+    const response = await fetched(route);
     return route.fulfill({ response, json: (await response.json()).map((key) => ({ ...key, ...change(key) })) });
   });
 }

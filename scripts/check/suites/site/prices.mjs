@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { adminPage, rows } from "./lib/administering.mjs";
-import { fitsItsBox, journeys, looksRight, newPage, newUser, replyTo } from "./lib/browser.mjs";
+import { fetched, fitsItsBox, journeys, looksRight, newPage, newUser, replyTo } from "./lib/browser.mjs";
 import { answer, answered, balance, chatPage, focused, heading, logIn, said, say, stayLost } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -445,7 +445,7 @@ await journeys({
     const server = await newServer(list(({ models }) => models.reverse()));
     const page = await newPage();
     await page.route("**/api/models", async (route) => {
-      const response = await route.fetch();
+      const response = await fetched(route);
       const reply = await response.json();
       reply.models.find(({ name }) => name === "deep").usual = 88;
       await route.fulfill({ response, json: reply });
@@ -552,6 +552,7 @@ await journeys({
     await page.reload();
     await cost(page).getByText("at most 300 tokens").waitFor();
     await say(page, "One too many");
+    await page.locator(".turn .said").waitFor();
     await page.getByLabel("Your message").fill("and more");
     go();
     const turn = page.locator(".turn");
@@ -805,6 +806,7 @@ await journeys({
       await route.fulfill({ status: 409, json: { status: 409, code: "costs_more", detail: "This message costs more than max_cost allows.", cost: max_cost + 50, max_cost } });
     }, { times: 1 });
     await say(page, "Counted 10 0 10");
+    await page.locator(".turn .said").waitFor();
     await page.getByLabel("Your message").fill("and more");
     go();
     const turn = page.locator(".turn");
@@ -1154,7 +1156,7 @@ await journeys({
 
     // Large numbers and the navigation fit at usual widths.
     await page.route("**/api/admin/figures/*", async (route) => {
-      const reply = await route.fetch();
+      const reply = await fetched(route);
       const figures = await reply.json();
       const count = 123_456_789;
       const counts = { chats: 1_234_567, tokens: count, prompt_tokens: count, cached_tokens: count, written_tokens: count, completion_tokens: count };
@@ -1195,7 +1197,7 @@ await journeys({
     await page.route("**/api/admin/models", async (route) => {
       if (route.request().method() !== "PUT" || lost > 0) return route.continue();
       lost += 1;
-      await route.fetch();
+      await fetched(route);
       return route.abort();
     });
     await save(page);

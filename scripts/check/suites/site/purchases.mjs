@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { adminPage, rows } from "./lib/administering.mjs";
-import { fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { fetched, fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { answered, balance, chatPage, heading, logIn, say } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -152,7 +152,7 @@ await journeys({
       if (route.request().method() !== "GET" || held === 2) return route.continue();
       held += 1;
       if (held === 2) await looked;
-      const response = await route.fetch();
+      const response = await fetched(route);
       const reply = await response.json();
       const open = { state: "open", paid: null, tokens_granted: 0, receipt_url: null };
       return route.fulfill({ response, json: { ...reply, purchases: reply.purchases.map((one) => ({ ...one, ...open })) } });
@@ -301,6 +301,7 @@ await journeys({
     await heading(page, "What would you like to know?");
     // The menu has the link once the page knows that tokens are sold.
     await (await shop).finished();
+    await page.waitForFunction(() => document.querySelector(".bar-buy")?.hidden === false);
     assert.equal(await page.getByRole("link", { name: "Buy", exact: true }).count(), 0);
     await page.getByRole("button", { name: "Your account" }).click();
     await page.getByRole("link", { name: "Buy tokens", exact: true }).click();

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { SITE, finish, journeys, looksRight, newPage, newUser, until } from "./lib/browser.mjs";
-import { answer, answered, chatPage, copies, heading, said, say, toBeginning } from "./lib/chatting.mjs";
+import { answer, answered, chatPage, copies, heading, said, say, toBeginning, withClipboard } from "./lib/chatting.mjs";
 
 /** Returns the distance to the end of the text, in pixels. */
 const fromEnd = (page) => page.locator("main").evaluate((main) => main.scrollHeight - main.scrollTop - main.clientHeight);
@@ -34,7 +34,8 @@ await journeys({
     const message = `Lines for ${ann.name}`;
     await say(page, message);
     await grows(page, "Line 25 of");
-    assert((await fromEnd(page)) < 5, "the reader follows the answer");
+    await answer(page).locator(".as-written").waitFor({ state: "detached" });
+    await atEnd(page);
     await page.mouse.move(700, 400);
     for (let turn = 0; turn < 30; turn += 1) {
       await page.mouse.wheel(0, -15);
@@ -308,7 +309,12 @@ await journeys({
 
   async "copying works without the clipboard API"() {
     const page = await newPage({ permissions: ["clipboard-read"] });
-    await page.addInitScript(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
+    await page.addInitScript(() => {
+      Object.defineProperty(navigator, "clipboard", { value: undefined });
+      // The buttons' labels change for two seconds. A busy machine may look only later.
+      const later = globalThis.setTimeout;
+      globalThis.setTimeout = (run, pause, ...more) => later(run, pause === 2000 ? 60_000 : pause, ...more);
+    });
     const ann = await newUser("ann");
     await page.goto(SITE);
     await page.getByLabel("Username or e-mail address").fill(ann.name);
@@ -317,21 +323,23 @@ await journeys({
     await heading(page, "What would you like to know?");
     await say(page, "Copy me");
     await answered(page);
-    await page.getByRole("button", { name: "Copy the answer" }).click();
-    await page.getByText("Copied", { exact: true }).waitFor();
     const box = page.getByLabel("Your message");
-    await box.focus();
-    await page.keyboard.press("Control+V");
-    assert.equal(await box.inputValue(), "You said: Copy me");
+    await withClipboard(async () => {
+      await page.getByRole("button", { name: "Copy the answer" }).click();
+      await page.getByText("Copied", { exact: true }).waitFor();
+      await box.focus();
+      await page.keyboard.press("Control+V");
+      assert.equal(await box.inputValue(), "You said: Copy me");
 
-    // If the browser also refuses this command, the page selects the text.
-    await page.evaluate(() => (document.execCommand = () => false));
-    await box.fill("");
-    await page.getByRole("button", { name: "Copy the answer" }).click();
-    await page.getByText("Press Ctrl+C").waitFor();
-    await page.keyboard.press("Control+C");
-    await box.focus();
-    await page.keyboard.press("Control+V");
-    assert.equal(await box.inputValue(), "You said: Copy me");
+      // If the browser also refuses this command, the page selects the text.
+      await page.evaluate(() => (document.execCommand = () => false));
+      await box.fill("");
+      await answer(page).getByRole("button", { name: /^(Copy the answer|Copied)$/ }).click();
+      await page.getByText("Press Ctrl+C").first().waitFor();
+      await page.keyboard.press("Control+C");
+      await box.focus();
+      await page.keyboard.press("Control+V");
+      assert.equal(await box.inputValue(), "You said: Copy me");
+    });
   },
 });

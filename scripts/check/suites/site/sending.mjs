@@ -2,8 +2,8 @@
 // use a second tab.
 
 import assert from "node:assert/strict";
-import { SITE, ask, finish, journeys, leftAt, newPage, newUser } from "./lib/browser.mjs";
-import { RESTS, answer, answered, balance, chatPage, focused, heading, holdsTokens, logIn, newChat, said, say, stayLost } from "./lib/chatting.mjs";
+import { SITE, ask, finish, journeys, leftAt, newPage, newUser, watchAnnouncements } from "./lib/browser.mjs";
+import { answer, answered, balance, chatPage, drawn, focused, heading, holdsTokens, logIn, newChat, rests, said, say, stayLost } from "./lib/chatting.mjs";
 import { newWire } from "./lib/wire.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -38,6 +38,7 @@ await journeys({
     // The AI never ends this answer, and has 100 seconds for it.
     assert(took <= 30_000, `the AI was left after ${took} ms`);
     assert.equal(await focused(page), "Your message");
+    await drawn(page);
     const part = await page.locator(".prose").first().innerText();
     assert.match(part, /^You said: Slowly one two/);
     assert(!part.includes(ann.name), part);
@@ -47,6 +48,7 @@ await journeys({
     await answered(page);
     await page.reload();
     await page.getByText("You stopped this answer.").waitFor();
+    await drawn(page);
     assert.deepEqual(await messages(page), [slow, "And a second one"]);
     assert.equal(await page.locator(".prose").first().innerText(), part);
     assert.equal(await listed(page), 1);
@@ -109,7 +111,7 @@ await journeys({
     await say(page, slow);
     await said(page, "Slowly one").waitFor();
     await page.reload();
-    await page.getByText(RESTS).waitFor();
+    await rests(page);
     await page.getByRole("button", { name: "Stop" }).click();
     await page.getByText("You stopped this answer.").waitFor();
     assert.match(await page.locator(".prose").first().innerText(), /^You said: Slowly one/);
@@ -172,7 +174,7 @@ await journeys({
     await page.getByText("The answer broke off.").waitFor();
     wire.lose(false);
     await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
-    await page.getByText(RESTS).waitFor();
+    await rests(page);
     await finish(slow);
     await answered(page);
     assert.match(await answer(page).innerText(), new RegExp(ann.name));
@@ -193,23 +195,51 @@ await journeys({
     wire.cut();
     await lost.waitFor();
     // While the API can't be reached, the note and its button stay.
-    const checks = () => page.waitForEvent("requestfailed", (request) => request.url().endsWith("/api/health/"));
+    // The pauses between the checks grow.
+    const timeout = 120_000;
+    const checks = () => page.waitForEvent("requestfailed", { predicate: (request) => request.url().endsWith("/api/health/"), timeout });
     await checks();
     await checks();
     assert(await lost.isVisible());
     await page.getByText("This page asks for the answer again when the server can be reached. The message is only charged once.").waitFor();
     // The button that has the focus disappears.
     await page.getByRole("button", { name: "Retry" }).focus();
+    await watchAnnouncements(page);
     wire.lose(false);
-    await page.getByText(RESTS).waitFor();
+    await rests(page, { timeout });
     assert(await page.locator(".turn").evaluate((turn) => turn === document.activeElement));
-    await page.getByRole("status").filter({ hasText: "Asking for the answer again." }).waitFor({ state: "attached" });
+    await page.waitForFunction(() => globalThis.announced.includes("Asking for the answer again."));
     await finish(slow);
     await answered(page);
     assert.match(await answer(page).innerText(), new RegExp(ann.name));
     assert.deepEqual(await messages(page), [slow]);
     assert.equal(await spent(ann), 1);
     await balance(page, FIRST_GRANT - PRICE);
+  },
+
+  async "a failed first message is sent again after a lost answer"() {
+    const ann = await newUser("ann");
+    const wire = await newWire();
+    const page = await chatPage(ann, { url: wire.url });
+    await stayLost(page);
+    await say(page, `Fail ${ann.name}`);
+    await page.getByText("The AI did not answer.").waitFor();
+    const slow = `Slowly one two three four ${ann.name}`;
+    await say(page, slow);
+    await said(page, "Slowly one").waitFor();
+    wire.lose(true);
+    wire.cut();
+    await page.getByText("The answer broke off.").waitFor();
+    wire.lose(false);
+    await finish(slow);
+    // The second message has begun the chat.
+    await page.getByRole("button", { name: "Retry" }).first().click();
+    await said(page, `Fail ${ann.name}`).waitFor();
+    await answered(page);
+    assert.equal(await page.getByRole("button", { name: "Retry" }).count(), 0);
+    assert.equal(await spent(ann), 2);
+    assert.equal(await listed(page), 1);
+    await balance(page, FIRST_GRANT - 2 * PRICE);
   },
 
   async "an answer that cannot be stopped continues and costs once"() {
@@ -240,7 +270,7 @@ await journeys({
     await say(page, slow);
     await said(page, "Slowly one").waitFor();
     await page.reload();
-    await page.getByText(RESTS).waitFor();
+    await rests(page);
     await finish(slow);
     await answered(page);
     await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
@@ -321,7 +351,7 @@ await journeys({
       const part = page.locator(".turn").last().locator(".prose").getByText(`You said: Slowly ${begins} three four`);
       await part.waitFor();
       await page.reload();
-      await page.getByText(RESTS).waitFor();
+      await rests(page);
       await part.waitFor();
       assert(!(await answer(page).innerText()).includes(ann.name));
       await finish(slow);
@@ -466,7 +496,12 @@ await journeys({
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     // Otherwise the page may notice the end when it reads its lists.
-    await page.waitForLoadState("networkidle");
+    const lists = [/\/api\/conversations\/\?/, /\/api\/folders\//, /\/api\/user\/purchases\//];
+    const read = Promise.all(lists.map(async (url) => (await page.waitForResponse(url)).finished()));
+    await page.reload();
+    await read;
+    await heading(page, "What would you like to know?");
+    await page.getByText("Your chats will appear here.").waitFor();
     await endSessions(ann);
     await say(page, "Do not lose me");
     await heading(page, "Log in");

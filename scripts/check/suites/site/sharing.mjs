@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { adminPage } from "./lib/administering.mjs";
-import { SITE, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { SITE, fetched, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { answered, chatPage, focused, heading, say } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -148,7 +148,7 @@ await journeys({
     await answered(page);
     const dialog = await sharing(page);
     const loses = async (route) => {
-      await route.fetch();
+      await fetched(route);
       await route.abort();
     };
     await page.route("**/api/user/shares/", loses, { times: 1 });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { SITE, finish, journeys, newPage, newUser } from "./lib/browser.mjs";
-import { RESTS, answer, answered, balance, chatPage, emptyBalance, focused, heading, holdsTokens, regenerate, said, say, stayLost } from "./lib/chatting.mjs";
+import { answer, answered, balance, chatPage, emptyBalance, focused, heading, holdsTokens, regenerate, rests, said, say, stayLost } from "./lib/chatting.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
@@ -268,7 +268,7 @@ await journeys({
     await regenerate(page);
     await page.getByText("Wait until the answer is complete, or stop it.").waitFor();
     await page.reload();
-    await page.getByText(RESTS).waitFor();
+    await rests(page);
     await shows(page, "2 / 2");
     await finish(slow);
     await answered(page);

@@ -99,6 +99,9 @@ impl Shortage {
             });
         }
         let (limit, purse) = hold.limit.zip(hold.held.purse.as_deref())?;
+        if hold.held.cost == Credits::ZERO {
+            return None;
+        }
         let spent = account.purse(purse);
         let after = spent.checked_add(hold.held.cost);
         after.is_none_or(|after| after > limit.tokens).then(|| Self::KeyLimit {
@@ -340,6 +343,11 @@ impl Store {
             set.push_str(PURSE_UPDATE);
             names.push(("#purse".to_owned(), purse.clone()));
             match limit.tokens.checked_sub(hold.held.cost) {
+                // A hold without credits fits even if the limit was lowered below the purse.
+                Some(_) if hold.held.cost == Credits::ZERO => {
+                    condition.push_str(PURSE_CONDITION);
+                    values.push((":room".to_owned(), n(Credits::MAX)));
+                }
                 Some(room) => {
                     condition.push_str(PURSE_CONDITION);
                     values.push((":room".to_owned(), n(room)));

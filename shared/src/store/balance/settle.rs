@@ -7,7 +7,7 @@ use crate::store::balance::limits::Earning;
 use crate::store::balance::{CLOSED, FREE_WORK_UPDATE, append_removals};
 use crate::store::chats::items::NEW_CHAT;
 use crate::store::schema::pk;
-use crate::store::{Result, Store, Transaction, Write, n, no_entries, s, to_item};
+use crate::store::{Result, Store, StoreError, Transaction, Write, n, no_entries, s, to_item};
 use crate::values::{Chat, Entry};
 
 /// The condition that the chat's hold exists and its lease hasn't ended.
@@ -32,6 +32,12 @@ pub enum SettleOutcome {
     /// The idempotency key already has a record. The chat isn't stored, and the credits are still
     /// held.
     KeyUsed,
+    /// The account's chats have reached the largest size that the store allows. The chat isn't
+    /// stored, and the credits are still held.
+    Full {
+        /// True if an earlier copy of the settle may still be applied.
+        in_doubt: bool,
+    },
 }
 
 /// The writes that store a chat, in the transaction that spends its cost.
@@ -83,6 +89,20 @@ impl Store {
         self.settle_with(hold, entry, (chat.cost, expires_at), Some(storing), now).await
     }
 
+    /// Like [`Store::settle`], but stores only the ledger entry, as if the chat had been deleted at
+    /// once. For a chat that was delivered and can't be stored.
+    ///
+    /// # Errors
+    /// The same as those of [`Store::settle`].
+    pub async fn settle_unstored(
+        &self,
+        hold: &Hold,
+        chat: &Chat,
+        now: u64,
+    ) -> Result<SettleOutcome> {
+        self.settle_with(hold, Entry::of_chat(chat), (chat.cost, None), None, now).await
+    }
+
     /// Like [`Store::settle`], but for embeddings: stores only the ledger entry. `chat` contains
     /// the price and its receipt.
     ///
@@ -123,7 +143,16 @@ impl Store {
         }
         // If the sweep has begun to delete the files, the lease has ended.
         writes.extend(files);
-        match self.transact(writes, &hold.settle_token).await? {
+        let mut in_doubt = false;
+        let transaction =
+            match self.transact_watched(writes, &hold.settle_token, &mut in_doubt).await {
+                Err(StoreError::Full(cause)) => {
+                    tracing::warn!(cause, user = hold.user_id, "an account's chats are full");
+                    return Ok(SettleOutcome::Full { in_doubt });
+                }
+                transaction => transaction?,
+            };
+        match transaction {
             Transaction::Applied => Ok(SettleOutcome::Stored),
             // The hold is gone, or its lease has ended. If a copy of this settle was applied, its
             // ledger entry exists.

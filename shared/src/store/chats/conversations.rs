@@ -110,7 +110,7 @@ impl Conversation {
                 None => conversation_place(id, chat.time),
                 Some(end) => temporary_place(id, end),
             },
-            title: title_of(chat),
+            title: title_of(&chat.message),
             created: chat.time,
             used: chat.time,
             instructions: None,
@@ -258,10 +258,10 @@ impl Store {
             .condition("title = :given OR title = :fenced OR title = :cut OR title = ai_title")
             .values([
                 (":none", s(UNTITLED)),
-                (":given", s(title_of(chat))),
+                (":given", s(title_of(&chat.message))),
                 // The titles that earlier releases would have taken from the same chat.
-                (":fenced", s(cut_title(top_line(chat)))),
-                (":cut", s(top_line(chat).chars().take(TITLE).collect::<String>())),
+                (":fenced", s(cut_title(top_line(&chat.message)))),
+                (":cut", s(top_line(&chat.message).chars().take(TITLE).collect::<String>())),
             ]);
         self.send(&forget).await.map(drop)
     }
@@ -465,14 +465,14 @@ pub(in crate::store) const EXISTS: &str =
 /// The title of a conversation whose first chat was deleted.
 const UNTITLED: &str = "Untitled";
 
-/// Returns the title for a conversation that this chat begins: the message's first line that
+/// Returns the title for a conversation that this message begins: the message's first line that
 /// contains text, shortened at a word boundary if it is too long. `site/chat/sidebar.js` shows the
 /// same title until the API replies. Earlier releases also used code fences as titles, and the
 /// first releases didn't look for a word boundary.
-fn title_of(chat: &Chat) -> String {
-    let mut lines = chat.message.lines().map(str::trim);
+pub(in crate::store) fn title_of(message: &str) -> String {
+    let mut lines = message.lines().map(str::trim);
     let text = lines.find(|line| !line.is_empty() && !is_fence(line));
-    cut_title(text.unwrap_or_else(|| top_line(chat)))
+    cut_title(text.unwrap_or_else(|| top_line(message)))
 }
 
 /// Returns true if a line is a Markdown code fence.
@@ -481,8 +481,8 @@ fn is_fence(line: &str) -> bool {
         || (line.starts_with("```") && !line.trim_start_matches('`').contains('`'))
 }
 
-fn top_line(chat: &Chat) -> &str {
-    chat.message.trim().lines().next().unwrap_or_default()
+fn top_line(message: &str) -> &str {
+    message.trim().lines().next().unwrap_or_default()
 }
 
 fn keys_of(user_id: &str, keys: &[String]) -> Vec<Item> {

@@ -85,14 +85,17 @@ impl Store {
     /// Deletes a chat and its files. If the conversation's title was taken from this chat, the
     /// title is reset. Chats that followed the deleted chat now follow its parent. The ledger keeps
     /// the cost of the deleted chat.
-    pub async fn delete_chat(&self, chat: &Chat, now: u64) -> Result<()> {
+    pub async fn delete_chat(&self, chat: &Chat) -> Result<()> {
         if !chat.files.is_empty() {
-            self.delete_files_of(chat, now).await?;
+            self.leave_with(chat).await?;
         }
         if chat.conversation.as_ref() == Some(&chat.chat_id) {
             self.forget_title_of(chat).await?;
         }
         self.relink_followers(chat).await?;
+        if !chat.files.is_empty() {
+            return self.delete_with_files(chat).await;
+        }
         let key = chat_key(&chat.user_id, &chat.chat_id);
         self.send(&Write::delete(&self.tables.chats, key)).await.map(drop)
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::Error;
+use crate::store::chats::conversations::title_of;
 use crate::store::chats::items::CHATS;
 use crate::store::credentials::sessions::CALLER;
 use crate::store::schema::{
@@ -40,8 +41,8 @@ pub struct NewShare {
 }
 
 impl NewShare {
-    /// Creates a shared chat of these messages, oldest first. `author` is true if readers see the
-    /// account's username. `now` is in milliseconds.
+    /// Creates a shared chat of these messages. `author` is true if readers see the account's
+    /// username. `now` is in milliseconds.
     ///
     /// # Errors
     /// [`Error::ShareTooLong`] if the messages are too long.
@@ -49,7 +50,7 @@ impl NewShare {
         link: &ShareLink,
         account: &Account,
         conversation: &Conversation,
-        messages: &[SharedMessage],
+        MessagesToShare { messages, title }: &MessagesToShare,
         author: bool,
         now: u64,
     ) -> Result<Self> {
@@ -70,7 +71,7 @@ impl NewShare {
             user_id: account.id.clone(),
             name: account.label.clone(),
             link: link.text(),
-            title: conversation.title.clone(),
+            title: title.as_ref().unwrap_or(&conversation.title).clone(),
             author: author.then(|| account.name.clone()),
             conversation: conversation.id().to_owned(),
             messages: count(messages.len()),
@@ -85,6 +86,16 @@ impl NewShare {
     pub fn share(&self) -> &Share {
         &self.share
     }
+}
+
+/// The messages of a branch, for a shared chat.
+#[derive(Clone, Debug)]
+pub struct MessagesToShare {
+    /// The messages, oldest first. There is at least one.
+    messages: Vec<SharedMessage>,
+    /// The title of the copy, if that isn't the conversation's. A conversation's title usually comes
+    /// from its first message, so a copy without this message has a title of its own.
+    title: Option<String>,
 }
 
 /// Cuts a text into parts that fit into an item. A part ends between two characters.
@@ -117,7 +128,7 @@ impl Store {
         conversation: &str,
         last: Option<&ParentChat>,
         now: u64,
-    ) -> Result<Option<Vec<SharedMessage>>> {
+    ) -> Result<Option<MessagesToShare>> {
         let most = SHARED_MESSAGES + 1;
         let newest = self.newest_chats(user_id, conversation, most).await?;
         let branch = self.branch(user_id, conversation, newest, last, most).await?;
@@ -140,7 +151,10 @@ impl Store {
                 messages.push(message);
             }
         }
-        Ok(Some(messages).filter(|messages| !messages.is_empty()))
+        let Some(first) = messages.first() else { return Ok(None) };
+        let has_beginning = branch.ids.iter().any(|id| id == conversation);
+        let title = (!has_beginning).then(|| title_of(&first.message));
+        Ok(Some(MessagesToShare { messages, title }))
     }
 
     /// Stores a shared chat with its messages, if the account accepts the caller and can have

@@ -57,7 +57,7 @@ impl Exporter {
     /// Creates an exporter. Returns `None` if `endpoint` isn't a URL or TLS can't be configured.
     pub fn for_endpoint(endpoint: &str) -> Option<Self> {
         let url: Uri = format!("{}/v1/traces", endpoint.trim_end_matches('/')).parse().ok()?;
-        let http = aws::client().ok()?;
+        let http = aws::client(aws::http::IDLE).ok()?;
         Some(Self::with_post(Box::new(move |body| post(http.clone(), url.clone(), body).boxed())))
     }
 

@@ -31,28 +31,36 @@ export async function stayLost(page) {
   await page.route("**/api/health/", (route) => route.abort());
 }
 
-/** What a page says while it waits for an answer that the API already writes. */
-export const RESTS = /Waiting for the rest of the answer|still finishing this message/;
+/** Resolves once the page says that it waits for an answer that the API already writes. */
+export const rests = (page, options) =>
+  page
+    .locator(".turn-state")
+    .getByText(/Waiting for the rest of the answer|still finishing this message/)
+    .waitFor(options);
 
 let copying = Promise.resolve();
 
-/**
- * Presses a button that copies `text`, or a text that `text` matches. All journeys of a browser
- * share the clipboard, so only one of them uses it at a time.
- */
+/** Runs `work` while no other journey of this browser uses the clipboard, which all of them share. */
+export function withClipboard(work) {
+  const done = copying.then(work);
+  copying = done.catch(() => {});
+  return done;
+}
+
+/** Presses a button that copies `text`, or a text that `text` matches. */
 export function copies(page, button, text) {
-  const copy = async () => {
+  return withClipboard(async () => {
     await button.click();
     const isText = async ([text, flags]) => {
       const copied = await navigator.clipboard.readText();
       return flags === undefined ? copied === text : new RegExp(text, flags).test(copied);
     };
     await page.waitForFunction(isText, text instanceof RegExp ? [text.source, text.flags] : [text]);
-  };
-  const done = copying.then(copy);
-  copying = done.catch(() => {});
-  return done;
+  });
 }
+
+/** Resolves once all answers are shown as Markdown. */
+export const drawn = (page) => page.waitForFunction(() => document.querySelector(".answer") && !document.querySelector(".as-written"));
 
 /**
  * Lets the API report an empty balance, for journeys with a made-up refusal for lack of tokens:

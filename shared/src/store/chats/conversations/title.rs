@@ -34,7 +34,7 @@ impl Store {
                 "{EXISTS} AND title = :given AND attribute_not_exists(title_asked) \
                  AND attribute_not_exists(expires_at)"
             ))
-            .values([(":now", n(now)), (":given", s(title_of(chat)))]);
+            .values([(":now", n(now)), (":given", s(title_of(&chat.message)))]);
         let count = self.count_title(&chat.user_id, most, seconds);
         match self.transact(vec![claim, count], &Uuid::new_v4().to_string()).await? {
             Transaction::Applied => Ok(true),
@@ -62,7 +62,7 @@ impl Store {
             .values([
                 (":title", s(title.text())),
                 (":claimed", n(claimed)),
-                (":given", s(title_of(chat))),
+                (":given", s(title_of(&chat.message))),
             ])
             .returns(ReturnValue::AllNew);
         match self.send(&set).await? {
