@@ -248,14 +248,16 @@ export class Turns {
     return path.slice(-count).map((id) => this.branches.get(id));
   }
 
-  /** Adds the answer to a message. */
+  /** Adds the answer to a message. If the message is shown, its answer is shown, too. */
   answer(turn) {
+    const isShown = this.shown.includes(turn);
     dropUnfinished(turn);
     this.waiting = this.waiting.filter((other) => other !== turn);
     this.answered.set(turn.chat.id, turn);
     this.branches.add(turn.chat);
     if (this.place === turn) this.place = turn.chat.id;
     this.arrange();
+    if (isShown && !this.shown.includes(turn)) this.turnTo(turn.chat.id);
   }
 
   /** Removes a turn whose message was deleted, or has returned to where it was written. */

@@ -12,8 +12,8 @@ import { answered, chatPage, focused, heading, logIn, said, say } from "./lib/ch
  * files that it needs before its first message, in bytes.
  */
 const FIRST_LOAD = 40_000;
-const SESSION_LOAD = 42_100;
-const MESSAGE_LOAD = 11_200;
+const SESSION_LOAD = 42_400;
+const MESSAGE_LOAD = 11_300;
 
 /**
  * Matches the files that a session needs in addition to the page: the frame and the conversations,

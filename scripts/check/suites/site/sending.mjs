@@ -236,6 +236,7 @@ await journeys({
     await page.getByRole("button", { name: "Retry" }).first().click();
     await said(page, `Fail ${ann.name}`).waitFor();
     await answered(page);
+    await page.getByText("2 / 2").waitFor();
     assert.equal(await page.getByRole("button", { name: "Retry" }).count(), 0);
     assert.equal(await spent(ann), 2);
     assert.equal(await listed(page), 1);
