@@ -8,7 +8,15 @@ import { fill, h } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
 import { explain, time } from "../ui/format.js";
 import { attempt, toast } from "../ui/message.js";
-import { editors, isSame, keptEditor, lossOf, mayDiscard, showConflict } from "./cards.js";
+import {
+  editorPage,
+  editors,
+  isSame,
+  keptEditor,
+  lossOf,
+  mayDiscard,
+  showConflict,
+} from "./cards.js";
 import { author } from "./people.js";
 
 const PATH = "api/admin/brand/";
@@ -22,7 +30,6 @@ export const brandView = ({ signal, title }, me, reload) =>
 
 /** The view of the stored brand: `{content, isChanged}`. */
 function page(read, title, me, reload) {
-  const { element, isChanged } = editor(read, me, reload);
   const tools = [
     linkButton("History", "#/trail?act=brand", { kind: "quiet", icon: "history" }),
     read.version &&
@@ -32,19 +39,7 @@ function page(read, title, me, reload) {
         onclick: () => remove(read.version, reload),
       }),
   ];
-  const content = h(
-    "div",
-    { class: "page" },
-    h(
-      "div",
-      { class: "page-head" },
-      h("h1", {}, title),
-      h("div", { class: "toolbar admin-head" }, tools),
-    ),
-    h("p", { class: "lead" }, about(read, me)),
-    element,
-  );
-  return { content, isChanged };
+  return editorPage({ title, tools, lead: about(read, me) }, editor(read, me, reload));
 }
 
 /** Who set the brand, and when. */

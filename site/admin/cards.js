@@ -127,6 +127,26 @@ export async function keptEditor(what, make, from) {
   return { content };
 }
 
+/**
+ * The page of an editor, `{content, isChanged}`: its title, buttons, and a sentence about what is
+ * stored precede the editor.
+ */
+export function editorPage({ title, tools, lead, isWide = false }, { element, isChanged }) {
+  const content = h(
+    "div",
+    { class: isWide ? "page page-wide" : "page" },
+    h(
+      "div",
+      { class: "page-head" },
+      h("h1", {}, title),
+      h("div", { class: "toolbar admin-head" }, tools),
+    ),
+    h("p", { class: "lead" }, lead),
+    element,
+  );
+  return { content, isChanged };
+}
+
 // Asks before the page is closed or left, if unsaved changes would be lost. A page whose session has
 // ended doesn't ask, because the next user may be another person.
 addEventListener("beforeunload", (event) => {

@@ -11,6 +11,7 @@ import { digitsOf, formatPrice, typedAmount, unitsToType } from "../ui/purchase.
 import { go } from "../ui/router.js";
 import {
   cards,
+  editorPage,
   editors,
   isSame,
   keptEditor,
@@ -35,7 +36,6 @@ export const packsView = ({ signal, title }, me, reload) =>
 
 /** The view of the stored packs: `{content, isChanged}`. */
 function page(read, title, me, reload) {
-  const { element, isChanged } = editor(read, me, reload);
   const tools = [
     linkButton("History", "#/trail?act=packs", { kind: "quiet", icon: "history" }),
     read.packs &&
@@ -45,19 +45,8 @@ function page(read, title, me, reload) {
         onclick: () => stop(read.version, reload),
       }),
   ];
-  const content = h(
-    "div",
-    { class: "page page-wide" },
-    h(
-      "div",
-      { class: "page-head" },
-      h("h1", {}, title),
-      h("div", { class: "toolbar admin-head" }, tools),
-    ),
-    h("p", { class: "lead" }, about(read, me)),
-    element,
-  );
-  return { content, isChanged };
+  const lead = about(read, me);
+  return editorPage({ title, tools, lead, isWide: true }, editor(read, me, reload));
 }
 
 /** Who set the packs, and when. */

@@ -185,7 +185,7 @@ async fn started(program: Command) -> RunningServer {
 async fn started_with(line: &str, program: impl Fn() -> Command) -> RunningServer {
     for _ in 0..4 {
         let server = started(program()).await;
-        if server.printed.lines().any(|printed| printed == line) {
+        if has_printed(&server, line) {
             return server;
         }
     }
@@ -203,9 +203,13 @@ async fn chat(server: &RunningServer, name: &str) -> Value {
     chat
 }
 
+fn has_printed(server: &RunningServer, line: &str) -> bool {
+    server.printed.lines().any(|printed| printed == line)
+}
+
 #[track_caller]
 fn prints(server: &RunningServer, line: &str) {
-    assert!(server.printed.lines().any(|printed| printed == line), "{}", server.printed);
+    assert!(has_printed(server, line), "{}", server.printed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -532,8 +532,7 @@ impl Traffic {
         let mut reasons = vec![json!({ "Code": "None" }); writes.len()];
         *reasons.last_mut().unwrap() =
             json!({ "Code": "ThrottlingError", "Message": "The table is above its capacity." });
-        let reasons = json!({ "CancellationReasons": reasons });
-        is_throttled.then(|| failure(400, &dynamodb("TransactionCanceledException"), reasons))
+        is_throttled.then(|| cancelled(reasons))
     }
 
     /// Returns DynamoDB's reply to a transaction that [`Lane::is_full`] refuses.
@@ -550,10 +549,7 @@ impl Traffic {
             false => json!({ "Code": "None" }),
         };
         let writes = sent["TransactItems"].as_array().unwrap();
-        let reasons =
-            json!({ "CancellationReasons": writes.iter().map(reason).collect::<Vec<_>>() });
-        let is_refused = writes.iter().any(stores);
-        is_refused.then(|| failure(400, &dynamodb("TransactionCanceledException"), reasons))
+        writes.iter().any(stores).then(|| cancelled(writes.iter().map(reason).collect()))
     }
 
     /// Returns true if [`Lane::limits_partitions`] throttles the call. Counts the call otherwise.
@@ -898,11 +894,13 @@ fn conflict(operation: &str, body: &Bytes) -> Response {
         vec![json!({ "Code": "None" }); sent["TransactItems"].as_array().unwrap().len()];
     reasons[0] =
         json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" });
-    failure(
-        400,
-        &dynamodb("TransactionCanceledException"),
-        json!({ "CancellationReasons": reasons }),
-    )
+    cancelled(reasons)
+}
+
+/// Returns DynamoDB's error for a cancelled transaction, with a reason for each of its writes.
+fn cancelled(reasons: Vec<Value>) -> Response {
+    let reasons = json!({ "CancellationReasons": reasons });
+    failure(400, &dynamodb("TransactionCanceledException"), reasons)
 }
 
 /// Returns a reply that lists all requests in a batch as unprocessed.

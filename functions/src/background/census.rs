@@ -31,8 +31,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Counts the accounts, and takes ow
         Permit::Statements("ReadMetrics"),
     ]);
 
-/// How many days before today must be stored. If the metrics can't be read on one day, the next
-/// runs try again.
+/// The number of days before today that must be stored. If the metrics can't be read on one day,
+/// the next runs try again.
 const DAYS: u64 = 4;
 
 /// How long after its end a day is read, in milliseconds, so that its last metrics have arrived.

@@ -69,6 +69,13 @@ struct Pending {
     until: u64,
 }
 
+impl Pending {
+    fn new(chat_id: &str, owner: &str, files: usize, until: u64) -> Self {
+        let (pk, user_id) = (pending_pk(chat_id), PENDING.to_owned());
+        Self { pk, user_id, owner: owner.to_owned(), files, until }
+    }
+}
+
 /// Returns when the message of a [`Pending`] item began, in milliseconds since 1970.
 fn began(item: &Item) -> u64 {
     text(item, "pk").strip_prefix(PENDING).and_then(millis_of).unwrap_or_default()
@@ -167,13 +174,7 @@ impl Store {
             if millis_of(chat_id).unwrap_or_default() / 1000 + KEPT <= now {
                 continue;
             }
-            let pending = Pending {
-                pk: pending_pk(chat_id),
-                user_id: PENDING.to_owned(),
-                owner: user_id.to_owned(),
-                files,
-                until: 0,
-            };
+            let pending = Pending::new(chat_id, user_id, files, 0);
             self.send(&Write::put(&self.tables.tokens, to_item(pending)?)).await?;
         }
         Ok(())
@@ -183,14 +184,8 @@ impl Store {
     /// the files. An hour after the message, the sweep deletes them again, because a copy of the write
     /// that stored a file may arrive after the file's deletion. Idempotent.
     pub(in crate::store) async fn delete_with_files(&self, chat: &Chat) -> Result<()> {
-        let pending = Pending {
-            pk: pending_pk(&chat.chat_id),
-            user_id: PENDING.to_owned(),
-            owner: chat.user_id.clone(),
-            // After a restore, the chat may list only some of its files.
-            files: FILES_OF_MESSAGE,
-            until: DELETED,
-        };
+        // After a restore, the chat may list only some of its files.
+        let pending = Pending::new(&chat.chat_id, &chat.user_id, FILES_OF_MESSAGE, DELETED);
         let key = chat_key(&chat.user_id, &chat.chat_id);
         let writes = vec![
             Write::delete(&self.tables.chats, key),
@@ -216,13 +211,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] if the store doesn't answer. Some of the files may be stored.
     pub async fn store_files(&self, hold: &Hold, files: &[File]) -> Result<()> {
-        let pending = Pending {
-            pk: pending_pk(hold.chat_id()),
-            user_id: PENDING.to_owned(),
-            owner: hold.user_id().to_owned(),
-            files: files.len(),
-            until: hold.lease_ends(),
-        };
+        let (chat_id, owner) = (hold.chat_id(), hold.user_id());
+        let pending = Pending::new(chat_id, owner, files.len(), hold.lease_ends());
         self.send(&Write::put(&self.tables.tokens, to_item(pending)?).condition(NEW)).await?;
         let puts: Vec<Write> =
             files.iter().map(|file| Write::put(&self.tables.files, item_of(file))).collect();

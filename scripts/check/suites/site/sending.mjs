@@ -23,6 +23,20 @@ const spent = async (person) => (await ask("GET", "api/user/ledger/", null, awai
 /** Ends all sessions of a user. */
 const endSessions = async (person) => ask("POST", "api/logout/", { all: true }, await session(person));
 
+/**
+ * Sends a message, and breaks all connections once its answer has begun. Resolves with the note about
+ * the loss.
+ */
+async function loses(page, wire, message) {
+  const lost = page.getByText("The answer broke off.");
+  await say(page, message);
+  await said(page, "Slowly one").waitFor();
+  wire.lose(true);
+  wire.cut();
+  await lost.waitFor();
+  return lost;
+}
+
 await journeys({
   async "Stop ends the answer at the AI; the next message works"() {
     const ann = await newUser("ann");
@@ -167,11 +181,7 @@ await journeys({
     const page = await chatPage(ann, { url: wire.url });
     await stayLost(page);
     const slow = `Slowly one two three four ${ann.name}`;
-    await say(page, slow);
-    await said(page, "Slowly one").waitFor();
-    wire.lose(true);
-    wire.cut();
-    await page.getByText("The answer broke off.").waitFor();
+    await loses(page, wire, slow);
     wire.lose(false);
     await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
     await rests(page);
@@ -188,14 +198,9 @@ await journeys({
     const wire = await newWire();
     const page = await chatPage(ann, { url: wire.url });
     const slow = `Slowly one two three four ${ann.name}`;
-    const lost = page.getByText("The answer broke off.");
-    await say(page, slow);
-    await said(page, "Slowly one").waitFor();
-    wire.lose(true);
-    wire.cut();
-    await lost.waitFor();
-    // While the API can't be reached, the note and its button stay.
-    // The pauses between the checks grow.
+    const lost = await loses(page, wire, slow);
+    // While the API can't be reached, the note and its button stay. The pauses between the checks
+    // grow.
     const timeout = 120_000;
     const checks = () => page.waitForEvent("requestfailed", { predicate: (request) => request.url().endsWith("/api/health/"), timeout });
     await checks();
@@ -225,11 +230,7 @@ await journeys({
     await say(page, `Fail ${ann.name}`);
     await page.getByText("The AI did not answer.").waitFor();
     const slow = `Slowly one two three four ${ann.name}`;
-    await say(page, slow);
-    await said(page, "Slowly one").waitFor();
-    wire.lose(true);
-    wire.cut();
-    await page.getByText("The answer broke off.").waitFor();
+    await loses(page, wire, slow);
     wire.lose(false);
     await finish(slow);
     // The second message has begun the chat.

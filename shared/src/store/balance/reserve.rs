@@ -342,12 +342,12 @@ impl Store {
         if let (Some(limit), Some(purse)) = (hold.limit, &hold.held.purse) {
             set.push_str(PURSE_UPDATE);
             names.push(("#purse".to_owned(), purse.clone()));
-            match limit.tokens.checked_sub(hold.held.cost) {
-                // A hold without credits fits even if the limit was lowered below the purse.
-                Some(_) if hold.held.cost == Credits::ZERO => {
-                    condition.push_str(PURSE_CONDITION);
-                    values.push((":room".to_owned(), n(Credits::MAX)));
-                }
+            // A hold without credits fits even if the limit was lowered below the purse.
+            let room = match hold.held.cost {
+                Credits::ZERO => Some(Credits::MAX),
+                cost => limit.tokens.checked_sub(cost),
+            };
+            match room {
                 Some(room) => {
                     condition.push_str(PURSE_CONDITION);
                     values.push((":room".to_owned(), n(room)));
