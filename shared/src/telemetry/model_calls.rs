@@ -1,9 +1,9 @@
 //! Calls to AI models: records each call, and returns the figures of a day's calls for the
 //! statistics.
 //!
-//! On AWS, a call is recorded as [metrics](super::metrics), and [`CloudWatch`] computes a day's
-//! figures from them. The local server has no CloudWatch. After a call to [`keep`], this process
-//! keeps the calls in memory until it ends.
+//! On AWS, a call is recorded as [`metrics`], and [`CloudWatch`] computes a day's figures from
+//! them. The local server has no CloudWatch. After a call to [`keep`], this process keeps the calls
+//! in memory until it ends.
 
 mod cloudwatch;
 

@@ -55,7 +55,7 @@ impl Store {
     /// Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable).
+    /// [`StoreError::Unavailable`].
     pub async fn begin_free_work(&self, hold: &Hold) -> Result<()> {
         let is_needed = hold.earns.is_some() || hold.free_work > Credits::ZERO;
         if hold.has_free_work || !is_needed {
@@ -73,7 +73,7 @@ impl Store {
     /// has ended. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the outcome remains
+    /// [`StoreError::Unavailable`] if the outcome remains
     /// unknown. If the chat wasn't stored, its credits are returned after the lease ends.
     pub async fn settle(&self, hold: &Hold, chat: &Chat, now: u64) -> Result<SettleOutcome> {
         let entry = Entry::of_chat(chat);
