@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
@@ -14,6 +14,21 @@ use uuid::{Builder, ContextV7, NoContext, Timestamp, Uuid};
 
 const RFC3339: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+/// The variable that puts all clocks of a process ahead of the system's clock, in seconds. Releases
+/// ignore it (`build.rs`). `scripts/dev/test-at` sets it, so that tests run as if at another time.
+pub const CLOCK_AHEAD: &str = "CLOCK_AHEAD_SECONDS";
+
+static AHEAD: LazyLock<Duration> = LazyLock::new(|| {
+    let seconds = if cfg!(clock_ahead) { std::env::var(CLOCK_AHEAD).ok() } else { None };
+    Duration::from_secs(seconds.and_then(|seconds| seconds.parse().ok()).unwrap_or(0))
+});
+
+/// Returns the time since the beginning of 1970. The only function that reads the system's clock.
+#[expect(clippy::disallowed_methods, reason = "all other code gets the system's time here")]
+pub fn system_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO) + *AHEAD
+}
 
 /// The system's clock plus an offset. Clones share the offset.
 #[derive(Clone, Debug, Default)]
@@ -35,10 +50,9 @@ impl Clock {
 
     /// Returns the current time in milliseconds since 1970.
     pub fn millis(&self) -> u64 {
-        let system = self.fixed_at.unwrap_or_else(|| {
-            let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-            u64::try_from(system.as_millis()).unwrap_or(u64::MAX)
-        });
+        let system = self
+            .fixed_at
+            .unwrap_or_else(|| u64::try_from(system_time().as_millis()).unwrap_or(u64::MAX));
         system.saturating_add_signed(self.offset_ms.load(Ordering::Relaxed))
     }
 

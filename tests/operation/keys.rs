@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde_json::json;
 use shared::App;
 use shared::app::IssuerApp;
-use shared::clock::Clock;
 use shared::config::Secret;
 use shared::keys::Signer;
 use shared::secrets;
@@ -133,7 +132,7 @@ async fn keys_are_rotated_while_the_server_runs() {
 /// are stored in whole seconds.
 async fn second_after(api: &Api) {
     let from = api.store().public_keys().await.unwrap()[0].from;
-    while Clock::default().seconds() <= from {
+    while api.now() <= from {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -249,8 +248,8 @@ async fn secrets_that_are_not_stored_cannot_be_rotated() {
     let folder = Folder::new();
     let api = Api::in_folder(folder.path()).await;
     let run = |secret: &'static str| {
-        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_farebox"));
-        program.args(["manage", "rotate-key"]).env_clear().env("SIGNING_SECRET", secret);
+        let mut program = program::command(&["manage", "rotate-key"]);
+        program.env("SIGNING_SECRET", secret);
         program::over_tables(&mut program, &api.dynamodb);
         tokio::task::spawn_blocking(move || program.output().unwrap())
     };

@@ -180,9 +180,9 @@ impl Api {
         (api, person)
     }
 
-    /// Starts another server for this test with the same store and some settings changed.
+    /// Starts another server for this test with the same store and clock, and some settings changed.
     pub async fn beside(&self, environment: &[(&str, &str)]) -> Self {
-        Self::at(&self.dynamodb, Clock::default(), environment).await
+        Self::at(&self.dynamodb, self.clock(), environment).await
     }
 
     /// Starts a server for this test that uses the store at `dynamodb` and `clock`.
@@ -349,7 +349,7 @@ impl Api {
         let session = Session::new(
             &account,
             Some("a device".into()),
-            &Clock::default(),
+            &self.clock(),
             Duration::from_secs(3600),
         );
         let caller = AccessToken::new(&account, &session, session.ends);
@@ -381,7 +381,7 @@ impl Api {
 
     /// Adjusts an account's balance by `amount`, as `manage adjust` does.
     pub async fn adjust(&self, person: &Person, amount: i64, reason: &str) -> AdjustOutcome {
-        let (account, clock) = (self.account(person).await, Clock::default());
+        let (account, clock) = (self.account(person).await, self.clock());
         let adjustment = Adjustment::new(
             &account,
             BalanceChange::new(amount).unwrap(),
@@ -399,7 +399,7 @@ impl Api {
         let store = self.store();
         let seen = store.prices().await.unwrap();
         let seen = seen.as_ref().map(|seen| seen.of.version.as_str());
-        let set = store.set_list(None, list.as_ref(), seen, &Clock::default()).await.unwrap();
+        let set = store.set_list(None, list.as_ref(), seen, &self.clock()).await.unwrap();
         assert!(matches!(set, SetPricesOutcome::Set(_)), "{set:?}");
     }
 
@@ -467,10 +467,13 @@ impl Api {
         token.text()
     }
 
+    /// Returns the server's clock. A server in another process has the system's time.
+    pub fn clock(&self) -> Clock {
+        self.own.as_ref().map_or_else(Clock::default, |own| own.server.clock.clone())
+    }
+
     pub fn now(&self) -> u64 {
-        self.own
-            .as_ref()
-            .map_or_else(|| Clock::default().seconds(), |own| own.server.clock.seconds())
+        self.clock().seconds()
     }
 
     /// Deletes the account's item from the store, as if it had never existed.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -15,13 +15,14 @@ use axum::routing::{get, post};
 use emulator::template::Template;
 use lambda_http::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
+use shared::clock;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::support::function::Reply;
-use crate::support::program::memory;
+use crate::support::program::{clear_environment, memory};
 
 /// The trace id of every invocation, as Lambda reports it.
 pub const TRACE: &str = "5759e988bd862e3fe1be46a994272793";
@@ -148,7 +149,7 @@ impl Instance {
         let described =
             template.functions.iter().find(|described| described.name == function).unwrap();
         let errors = Log::new();
-        command.env_clear().stdout(log).stderr(errors.writer());
+        clear_environment(&mut command).stdout(log).stderr(errors.writer());
         command.envs(described.environment.iter().filter(|(_, value)| !value.is_empty()));
         command.envs([
             ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
@@ -267,7 +268,7 @@ pub const LEASE: Duration = FUNCTION_TIME.saturating_add(Duration::from_secs(31)
 async fn next(State(runtime): State<Arc<Runtime>>) -> Response {
     runtime.asks.notify_one();
     let Some(event) = runtime.work.lock().await.recv().await else { std::future::pending().await };
-    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + FUNCTION_TIME;
+    let deadline = clock::system_time() + FUNCTION_TIME;
     let mut response = Response::new(event.into());
     for (name, value) in [
         ("content-type", "application/json".to_owned()),

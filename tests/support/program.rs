@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use reqwest::Client;
 use serde_json::Value;
+use shared::clock::CLOCK_AHEAD;
 use uuid::Uuid;
 
 use crate::support::lambda::Log;
@@ -148,9 +149,14 @@ pub fn over_tables<'c>(command: &'c mut Command, dynamodb: &str) -> &'c mut Comm
     command.env("DYNAMODB_ENDPOINT", dynamodb)
 }
 
+/// Clears a program's environment, and puts the program's clocks ahead by as much as this process's.
+pub fn clear_environment(command: &mut Command) -> &mut Command {
+    command.env_clear().envs(std::env::var(CLOCK_AHEAD).map(|seconds| (CLOCK_AHEAD, seconds)))
+}
+
 fn started(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments).env_clear();
+    clear_environment(command.args(arguments));
     command.env("ADMIN_PASSWORD", ADMIN_PASSWORD).env("AI_PROVIDER", "echo");
     command
 }

@@ -7,7 +7,7 @@ use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -20,6 +20,7 @@ use dynoxide::types::{Item, item_size};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use shared::aws::{self, SdkConfig, ServiceUrl};
+use shared::clock;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -652,7 +653,7 @@ pub fn signed(headers: &mut HeaderMap, body: &[u8], url: &str, credentials: Cred
         .identity(&identity)
         .region("us-east-1")
         .name("dynamodb")
-        .time(SystemTime::now())
+        .time(UNIX_EPOCH + clock::system_time())
         .settings(settings);
     for name in ["authorization", "x-amz-date"] {
         headers.remove(name);

@@ -157,7 +157,7 @@ impl Rig {
 
 /// A clock that only `after_the_lease` moves. With a running clock, leases could end during a test
 /// on a busy machine.
-fn standing() -> Clock {
+pub fn standing() -> Clock {
     Clock::standing(well_before_the_hour())
 }
 

@@ -14,10 +14,11 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use crate::clock;
 use crate::telemetry::trace::export::Exporter;
 pub use crate::telemetry::trace::parent::Parent;
 
@@ -174,7 +175,7 @@ impl Traces {
         let (drawn, _) = random.as_u64_pair();
         // The upper 32 bits of a UUIDv4 are all random.
         let is_drawn = (drawn >> 32) as f64 / (f64::from(u32::MAX) + 1.0) < self.0.share;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = clock::system_time();
         Trace(Arc::new(Recording {
             id: parent.trace.unwrap_or_else(|| Uuid::new_v4().simple().to_string()),
             root: span_id(),

@@ -10,7 +10,7 @@ use emulator::dynamo;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
-use shared::clock::{Clock, month};
+use shared::clock::month;
 use shared::store::{AdjustOutcome, Adjustment, Store};
 use shared::values::Reason;
 use shared::{BalanceChange, Credits};
@@ -56,7 +56,7 @@ async fn adjustment(api: &Api, person: &Person, amount: i64) -> Adjustment {
         BalanceChange::new(amount).unwrap(),
         reason,
         "manage",
-        &Clock::default(),
+        &api.clock(),
     )
 }
 
@@ -77,7 +77,7 @@ async fn adjustments_change_balance_and_grants_and_are_audited() {
     assert_eq!(numbers(&api, &ann).await, [0, PRICE, PRICE]);
     assert_eq!(ann.balance().await, 0);
 
-    let this_month = month(Clock::default().millis());
+    let this_month = month(api.clock().millis());
     let trail = dynamo::client(&api.dynamodb)
         .query()
         .table_name("LedgerTable")

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::Credits;
-use shared::clock::{Clock, least_id};
+use shared::clock::least_id;
 
 use crate::endpoints::admin::administration::texts;
 use crate::support::client::{Answer, Api, GRANT, Person, unique};
@@ -226,7 +226,7 @@ async fn administrators_cannot_grant_themselves_credits() {
         let sentence = "Ask another administrator. Nothing was changed.";
         assert!(refused["detail"].as_str().unwrap().ends_with(sentence), "{refused}");
     }
-    let id = Clock::default().id().to_string();
+    let id = api.clock().id().to_string();
     for id in [json!(id), Value::Null] {
         for user in [&root.id, &root.name, &root.name.to_uppercase()] {
             let file = [(user.as_str(), 500), (other.id.as_str(), -1_000_000)];
@@ -343,7 +343,7 @@ async fn usernames_like_account_ids_get_no_foreign_grants() {
     gone.deletes_the_account().await.is(202);
     let thief = json!({ "username": gone.id, "password": "secret123" });
     let thief = api.person_with(thief).await;
-    let id = Clock::default().id().to_string();
+    let id = api.clock().id().to_string();
     // Other programs may write the id in capitals or without hyphens.
     for notation in [gone.id.clone(), gone.id.to_uppercase(), gone.id.replace('-', "")] {
         let made = root.grants(&json!(id), &[(notation.as_str(), 500)]).await.is(200);

@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::clock::{Clock, Day};
+use shared::clock::Day;
 use shared::http::Body;
 use shared::store::{Adjustment, NewAccount, RegisterOutcome, StoreError, chat_month};
 use shared::values::{Account, Administrator, Chat, Reason, Role, Username};
@@ -551,7 +551,7 @@ async fn the_last_administrators_cannot_delete_their_accounts() {
 #[tokio::test]
 async fn administrators_made_by_command_are_audited() {
     let api = Api::own(&[]).await;
-    let (name, clock) = (Username::parse(&unique("root")).unwrap(), Clock::default());
+    let (name, clock) = (Username::parse(&unique("root")).unwrap(), api.clock());
     let grant = Credits::ZERO;
     let new = NewAccount {
         name,
@@ -767,7 +767,7 @@ async fn former_administrators_change_nothing() {
         let account = api.account(&ann).await;
         let adjusting = |subject: &Account| {
             let (change, reason) = (BalanceChange::new(5).unwrap(), Reason::parse("x").unwrap());
-            Adjustment::new(subject, change, reason, "", &Clock::default()).made_by(&was)
+            Adjustment::new(subject, change, reason, "", &api.clock()).made_by(&was)
         };
         let adjustment = adjusting(&account).unwrap();
         assert_eq!(api.store().adjust(&adjustment, api.now()).await, Err(refusal.clone()));
@@ -776,7 +776,7 @@ async fn former_administrators_change_nothing() {
         let change =
             shared::store::StandingChange { active: Some(false), role: None, reason: None };
         assert_eq!(
-            api.store().change_standing(&was, &account, &change, &Clock::default()).await.map(drop),
+            api.store().change_standing(&was, &account, &change, &api.clock()).await.map(drop),
             Err(refusal)
         );
     })

@@ -6,7 +6,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::clock::Clock;
 use shared::store::{NewAccount, PlannedIntervention, StoreError};
 use shared::values::{Intervention, Role, Username};
 use shared::{Credits, Error};
@@ -316,7 +315,7 @@ async fn former_administrators_create_no_users() {
         grant: Credits::ZERO,
         reason: "a test",
     };
-    let clock = Clock::default();
+    let clock = api.clock();
     let account = new.open(&clock);
     let doing =
         PlannedIntervention::new(&was, &account, Intervention::Creation, None, &clock).unwrap();

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::clock::Clock;
 use shared::store::{PlannedIntervention, Purpose};
 use shared::values::Intervention;
 
@@ -348,7 +347,7 @@ async fn former_administrators_cannot_intervene() {
     api.outbox_is_empty().await;
     without_rights(&root, async |was, refusal| {
         let account = api.account(&ann).await;
-        let (store, clock) = (api.store(), Clock::default());
+        let (store, clock) = (api.store(), api.clock());
         let doing = |what| PlannedIntervention::new(&was, &account, what, None, &clock).unwrap();
         let keys = store.revoke_keys_of_user(&doing(Intervention::ApiKeys), None).await;
         let outcomes = [

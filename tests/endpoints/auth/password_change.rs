@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::clock::Clock;
 use shared::store::{Ending, StoreError};
 use shared::values::Session;
 
@@ -99,7 +98,7 @@ async fn sessions_that_ended_meanwhile_cannot_change_the_password() {
     let next = Session::new(
         &account,
         Some("another device".into()),
-        &Clock::default(),
+        &api.clock(),
         Duration::from_secs(3600),
     );
     store

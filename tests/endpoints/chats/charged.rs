@@ -4,7 +4,6 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use emulator::dynamo;
 use serde_json::{Value, json};
-use shared::clock::Clock;
 use shared::store::Difference;
 
 use crate::support::client::{Api, PRICE, Person};
@@ -100,7 +99,7 @@ async fn restored_conversations_forget_a_split_charge() {
     ann.changes_stored(&id, "SET charged = :charged", &[(":charged", 3 * PRICE)]).await;
     let second = api.now() + 60;
     for repairs in [1, 0] {
-        let done = api.store().reconcile(second, &Clock::default()).await.unwrap().unwrap();
+        let done = api.store().reconcile(second, &api.clock()).await.unwrap().unwrap();
         assert_eq!(done.repairs.len(), repairs, "{:?}", done.repairs);
     }
     assert_eq!(ann.stored_conversation(&id).await["charged"], Value::Null);

@@ -6,18 +6,17 @@ use std::sync::LazyLock;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use shared::clock::Clock;
 use shared::values::{EntryKind, Role};
 
 use super::{Case, Matrix, Scenario, none};
 use crate::support::client::{GRANT, Person};
 use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
-use crate::support::rig::Rig;
+use crate::support::rig::{Rig, standing};
 use crate::support::world::World;
 
 /// The id of a file of grants, as created by its preview. Each case grants to a different user.
-static FILE: LazyLock<String> = LazyLock::new(|| Clock::default().id().to_string());
+static FILE: LazyLock<String> = LazyLock::new(|| standing().id().to_string());
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Administering {

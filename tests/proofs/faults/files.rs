@@ -14,7 +14,7 @@ use shared::values::file::{chat_of, file_id};
 use super::{Case, Matrix, OwnStore, Scenario, none, one_store_each};
 use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
-use crate::support::rig::Rig;
+use crate::support::rig::{Rig, well_before_the_hour};
 use crate::support::world::{World, put};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,9 +188,9 @@ const OWNER: &str = "ann";
 /// After this time, in seconds, the sweep looks at a message's files for the last time.
 const HOUR: u64 = 3600;
 
-/// When the first case began, in milliseconds. The ids of messages contain their time, and must not
-/// change while a case runs.
-static BEGAN: LazyLock<u64> = LazyLock::new(|| Clock::default().millis());
+/// When the first case began, in milliseconds, by the clock of the cases. The ids of messages
+/// contain their time, and must not change while a case runs.
+static BEGAN: LazyLock<u64> = LazyLock::new(well_before_the_hour);
 
 /// Returns the id of the message in this state.
 fn chat_id(listed: Listed) -> String {

@@ -331,7 +331,7 @@ pub async fn record(api: &Api, release: &str) -> Record {
 
 /// Returns the server's time in milliseconds.
 fn now(api: &Api) -> u64 {
-    if api.is_own() { api.server().clock.millis() } else { Clock::default().millis() }
+    api.clock().millis()
 }
 
 async fn registers(api: &Api, name: &str, email: Option<&str>) -> Person {
