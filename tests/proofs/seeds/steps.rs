@@ -5,9 +5,9 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use shared::BalanceChange;
 use shared::store::{AdjustOutcome, Adjustment};
 use shared::values::Reason;
-use shared::{BalanceChange, Credits};
 
 use super::account::{Account, Limits};
 use super::model::Person;
@@ -181,7 +181,7 @@ impl Schedule<'_> {
     /// Returns the waiting calls, sorted by task and then by contents. Ids are random, and parallel
     /// calls are sent in any order, so neither the ids nor the order of sending is the same in each
     /// run.
-    fn waiting(&self) -> Vec<u64> {
+    pub(super) fn waiting(&self) -> Vec<u64> {
         let wire = self.lane.connection.wire();
         let mut waiting: Vec<_> = wire.calls.iter().collect();
         let order = |packet: &Packet| {
@@ -197,7 +197,7 @@ impl Schedule<'_> {
     }
 
     /// Returns the number of the task that sends a call.
-    fn task_of(&self, call: u64) -> Option<usize> {
+    pub(super) fn task_of(&self, call: u64) -> Option<usize> {
         self.lane.connection.wire().call(call).map(|call| call.packet.task)
     }
 
@@ -309,7 +309,12 @@ impl Schedule<'_> {
     async fn buy(&mut self, person: usize) -> Checked {
         let bought =
             self.random.pick(if self.features.poor { &[150, 400] } else { &[50, 150, 400, 2000] });
-        let change = BalanceChange::Credit(Credits::new(bought).unwrap());
+        self.adjust(person, bought).await
+    }
+
+    /// Adjusts a user's balance.
+    pub(super) async fn adjust(&mut self, person: usize, amount: i64) -> Checked {
+        let change = BalanceChange::new(amount).unwrap();
         let reason = Reason::parse("bought").unwrap();
         let account = &self.accounts[person];
         let adjustment = Adjustment::new(account, change, reason, "manage", &self.clock);
@@ -319,17 +324,17 @@ impl Schedule<'_> {
         }
         let tables = self.lane.tables();
         let name = self.people[person].name;
-        self.say(format_args!("{name} buys {bought}"));
-        self.people[person].buys(&tables, bought.cast_signed())
+        self.say(format_args!("{name} buys {amount}"));
+        self.people[person].buys(&tables, amount)
     }
 
-    fn jump(&mut self, by: u64) {
+    pub(super) fn jump(&mut self, by: u64) {
         self.clock.advance(Duration::from_secs(by));
         self.say(format_args!("{by} seconds go by"));
     }
 
     /// Lets the tasks run until each of them waits for the store.
-    async fn run_until_waiting(&mut self) -> Checked {
+    pub(super) async fn run_until_waiting(&mut self) -> Checked {
         let begun = Instant::now();
         let quiet = poll_fn(|context| {
             let mut all_wait = true;
@@ -371,7 +376,7 @@ impl Schedule<'_> {
 
     /// Ends the faults, and checks that nothing is reserved after one jump in time and one sweep,
     /// and that every client learns the outcome of its requests.
-    async fn finish_and_audit(&mut self) -> Checked {
+    pub(super) async fn finish_and_audit(&mut self) -> Checked {
         (self.options.storm, self.options.echoes, self.options.lost_reserves) = (0, 0, 0);
         for index in self.arriving().into_iter().rev() {
             let packet = self.lane.connection.wire().adrift.remove(index);
@@ -456,14 +461,23 @@ impl Schedule<'_> {
         self.finish(client, Action::Balance).await.map(drop)
     }
 
-    /// Starts a request and lets all its calls through. Returns the number of the request's task.
-    async fn finish(&mut self, client: usize, action: Action) -> Checked<usize> {
-        let id = self.start(client, action);
-        while self.tasks[id].is_running() {
+    /// Runs all tasks until they wait for the store, and returns this task's next call. `None` once
+    /// the task has ended.
+    pub(super) async fn next_call(&mut self, task: usize) -> Checked<Option<u64>> {
+        loop {
             self.run_until_waiting().await?;
-            if let Some(call) = self.waiting().first() {
-                self.let_through(*call)?;
+            let call = self.waiting().into_iter().find(|call| self.task_of(*call) == Some(task));
+            if call.is_some() || !self.tasks[task].is_running() {
+                return Ok(call);
             }
+        }
+    }
+
+    /// Starts a request and lets all its calls through. Returns the number of the request's task.
+    pub(super) async fn finish(&mut self, client: usize, action: Action) -> Checked<usize> {
+        let id = self.start(client, action);
+        while let Some(call) = self.next_call(id).await? {
+            self.let_through(call)?;
         }
         Ok(id)
     }
