@@ -34,6 +34,8 @@ async function whisper(page, message) {
 await journeys({
   async "a chat shows what its messages were charged"() {
     const page = await chatPage(await newUser("ann"));
+    // The same module draws the switch and the line.
+    await page.getByLabel("Temporary chat").waitFor();
     assert.equal(await page.locator(".thread-about").isVisible(), false);
     await say(page, "One");
     await answered(page);
@@ -81,6 +83,7 @@ await journeys({
     await listed(page, "Kept").waitFor();
     assert.equal(await listed(page, "Psst").count(), 0);
     await page.locator(".thread-head").getByRole("button", { name: "More about this chat" }).click();
+    await page.getByRole("button", { name: "Rename", exact: true }).waitFor();
     assert.equal(await page.getByRole("button", { name: "Pin", exact: true }).count(), 0);
     await page.keyboard.press("Escape");
     // Its address still works, until it is deleted.
@@ -91,6 +94,7 @@ await journeys({
     await looksRight(page, "temporary-chat");
     await page.goto(`${SITE}#/history`);
     await page.locator(".chat-row", { hasText: "Kept" }).waitFor();
+    await listed(page, "Kept").waitFor();
     assert.equal(await page.getByText("Psst").count(), 0);
   },
 
@@ -120,6 +124,7 @@ await journeys({
     await page.getByRole("button", { name: "Retry" }).click();
     await answered(page);
     await about(page, /^Temporary: /);
+    await page.getByText("Your chats will appear here.").waitFor();
     assert.equal(await listed(page, "Fail once, please").count(), 0);
   },
 

@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { SITE, ask, fetched, fitsItsBox, journeys, looksRight, mailedLink, manage, newPage, newUser, replyTo } from "./lib/browser.mjs";
+import { SITE, ask, eventually, fetched, fitsItsBox, journeys, loaded, looksRight, mailedLink, manage, newPage, newUser, replyTo } from "./lib/browser.mjs";
 
 const admin = { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD };
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -73,6 +73,7 @@ await journeys({
     const page = await adminPage();
     await openUser(page, ann);
     const refunds = page.getByText("refund it at Stripe");
+    await page.getByLabel("Take away", { exact: true }).waitFor();
     assert.equal(await refunds.isVisible(), false);
     await page.getByLabel("Take away", { exact: true }).check();
     await refunds.waitFor();
@@ -128,7 +129,7 @@ await journeys({
     await page.getByRole("region", { name: "Sessions" }).getByText("Last used").first().waitFor();
     await decide(page, "Deactivate", "Spam");
     await page.getByText(`${bob.name} has been deactivated.`).waitFor();
-    assert.equal(await focused(page), "Reactivate");
+    await eventually(() => focused(page), "Reactivate");
     await page.getByText("The account has no sessions.").waitFor();
 
     await say(chat, "Hello?");
@@ -150,7 +151,7 @@ await journeys({
     const page = await adminPage();
     await page.getByRole("button", { name: "New user" }).click();
     const dialog = page.getByRole("dialog");
-    assert.equal(await focused(page), "Username");
+    await eventually(() => focused(page), "Username");
     await dialog.getByLabel("Username").fill(ann.name);
     await dialog.getByRole("button", { name: "Create user" }).click();
     await dialog.getByText("Please fill this in.").waitFor();
@@ -223,7 +224,7 @@ await journeys({
     await decideIn(page, "Sessions", "Log out everywhere", "A lost laptop");
     await page.getByText(`${ann.name} has been logged out everywhere.`).waitFor();
     await page.getByText("The account has no sessions.").waitFor();
-    assert.equal(await focused(page), "Sessions");
+    await eventually(() => focused(page), "Sessions");
     await say(chat, "Hello?");
     await chat.getByText("Your session has ended").waitFor();
     await logIn(chat, ann);
@@ -285,7 +286,7 @@ await journeys({
     await page.getByRole("button", { name: "Revoke a script" }).click();
     await answer(page, "Revoke", "Published by mistake");
     await page.getByText("The key has been revoked.").waitFor();
-    assert.equal(await focused(page), "API keys");
+    await eventually(() => focused(page), "API keys");
     await page.getByRole("button", { name: "Revoke a script" }).waitFor({ state: "detached" });
     assert.deepEqual(await Promise.all(keys.map(works)), [true, false, true]);
 
@@ -351,7 +352,7 @@ await journeys({
     await page.route("**/api/admin/**", (route) => route.fulfill({ status: 401, json: { status: 401, code: "invalid_token", detail: "No." } }));
     await page.getByRole("searchbox", { name: "Search" }).fill("roo");
     await page.getByText("Your session has ended.").waitFor();
-    assert.equal(await focused(page), "Username or e-mail address");
+    await eventually(() => focused(page), "Username or e-mail address");
     await page.unroute("**/api/admin/**");
     await logIn(page, admin);
     await heading(page, "Users");
@@ -373,15 +374,14 @@ await journeys({
       await page.waitForURL(`**/admin/#/users?q=${part}`);
       await page.getByRole("button", { name: "Show more users" }).click();
       await page.getByRole("row").nth(count).waitFor();
-      const names = (await rows(page)).map(([name]) => name);
-      assert.deepEqual(names.toSorted(), users.map(({ name }) => name).toSorted());
+      await eventually(() => names(page), users.map(({ name }) => name).toSorted());
       assert.equal(await page.getByRole("button", { name: "Show more users" }).count(), 0);
     }
     const order = page.getByLabel("Order");
     const shown = () => order.evaluate(({ selectedOptions: [chosen], disabled }) => [chosen.text, disabled]);
-    assert.deepEqual(await shown(), ["By name", true]);
+    await eventually(shown, ["By name", true]);
     await search.fill("");
-    assert.deepEqual(await shown(), ["Newest first", false]);
+    await eventually(shown, ["Newest first", false]);
     await search.fill("nobody-is-called-this");
     await page.getByText("No results for “nobody-is-called-this”.").waitFor();
     await page.goBack();
@@ -395,11 +395,8 @@ await journeys({
     const [busy, idle] = [await newUser(prefix), await newUser(prefix)];
     await busy.api("POST", "api/chat/", { message: "Hello!" });
     const page = await adminPage(`#/users?q=${prefix}`);
-    const names = async (count) => {
-      await page.waitForFunction((count) => document.querySelectorAll("tbody tr").length === count, count);
-      return (await rows(page)).map(([name]) => name);
-    };
-    assert.deepEqual((await names(2)).toSorted(), [busy.name, idle.name].toSorted());
+    const finds = (...users) => eventually(() => names(page), users.map(({ name }) => name).toSorted());
+    await finds(busy, idle);
     const shown = (await rows(page)).find(([name]) => name === busy.name);
     assert.deepEqual(shown.slice(2, 6), ["User", "Active", (FIRST_GRANT - PRICE).toLocaleString("en"), String(PRICE)]);
     assert.match(shown[6], /just now|minute/);
@@ -408,13 +405,13 @@ await journeys({
     await page.getByLabel("Balance to").fill(String(FIRST_GRANT - 1));
     await page.getByLabel("Balance to").press("Enter");
     await page.waitForURL(`**/admin/#/users?q=${prefix}&tokens_to=${FIRST_GRANT - 1}`);
-    assert.deepEqual(await names(1), [busy.name]);
+    await finds(busy);
     await page.reload();
-    assert.deepEqual(await names(1), [busy.name]);
+    await finds(busy);
     assert.equal(await page.getByLabel("Balance to").inputValue(), String(FIRST_GRANT - 1));
     await page.getByLabel("Balance to").fill("");
     await page.getByLabel("Last active to").fill("2026-11-01");
-    assert.deepEqual(await names(1), [idle.name]);
+    await finds(idle);
     await page.getByLabel("Last active from").fill("2026-11-02");
     await page.getByText("The last day can't be before the first.").waitFor();
     await page.getByLabel("Last active from").fill("");
@@ -422,7 +419,7 @@ await journeys({
     await page.getByLabel("Status").selectOption("Deactivated");
     await page.getByText("No user matches these filters.").waitFor();
     await page.getByLabel("Status").selectOption("Active");
-    assert.deepEqual(await names(1), [idle.name]);
+    await finds(idle);
     await page.goto(`${SITE}admin/#/users?role=admin`);
     await page.getByRole("link", { name: admin.name, exact: true }).waitFor();
     const roles = new Set((await rows(page)).map((row) => row[2]));
@@ -449,14 +446,16 @@ await journeys({
     await adjust(page, "Take away", 9_003_999, "A mistake");
     await page.getByText(`${rich.name} has 1 token now.`).waitFor();
     await page.goto(`${SITE}admin/#/users?sort=-tokens`);
-    await page.waitForFunction((name) => document.querySelector("tbody tr")?.cells[0].innerText.trim() === name, rich.name);
-    assert.equal((await rows(page))[0][4], "1");
+    const first = async () => {
+      const [[name, , , , tokens]] = await rows(page);
+      return [name, tokens];
+    };
+    await eventually(first, [rich.name, "1"]);
     await page.getByLabel("Search").fill(idle.name);
-    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
-    assert.equal((await rows(page))[0][6], "never");
+    await eventually(async () => (await rows(page)).map((row) => [row[0], row[6]]), [[idle.name, "never"]]);
     assert(await page.getByLabel("Order").isDisabled(), "search results have one order");
     await page.getByLabel("Search").fill("");
-    assert(await page.getByLabel("Order").isEnabled());
+    await eventually(() => page.getByLabel("Order").isEnabled(), true);
 
     await page.getByRole("link", { name: "Statistics" }).click();
     const sums = page.getByRole("region", { name: "All accounts" });
@@ -483,7 +482,7 @@ await journeys({
     const preview = page.getByRole("region", { name: "Preview", exact: true });
     await preview.getByRole("heading", { name: "2 of 4 rows ready" }).waitFor();
     const results = async () => (await rows(preview)).map((row) => row.at(-1));
-    assert.deepEqual(await results(), ["Ready", "Ready", "No such user", "Listed more than once"]);
+    await eventually(results, ["Ready", "Ready", "No such user", "Listed more than once"]);
     assert.match((await rows(preview))[1][1], /Unverified address/);
     assert.equal((await ann.api("GET", "api/user/balance/")).body.tokens, FIRST_GRANT);
 
@@ -497,7 +496,7 @@ await journeys({
     });
     await preview.getByRole("button", { name: "Grant +550 tokens to 2 users" }).click();
     await preview.getByText("2 of 4 rows done.").first().waitFor();
-    assert.deepEqual((await results()).slice(0, 2), ["Already done", "Already done"]);
+    await eventually(async () => (await results()).slice(0, 2), ["Already done", "Already done"]);
     await page.unroute("**/api/admin/grants/");
 
     // In another browser, the server reports the grants that this file has already made, with their
@@ -526,7 +525,7 @@ await journeys({
     await page.getByRole("link", { name: "7 days" }).click();
     await page.waitForURL("**/admin/#/figures?days=7");
     await page.locator('[aria-current="true"]', { hasText: "7 days" }).waitFor();
-    assert.equal(await focused(page), "7 days");
+    await eventually(() => focused(page), "7 days");
     await page.locator('[role="slider"][aria-valuemax="6"]').first().waitFor();
     await page.getByRole("link", { name: "30 days" }).click();
     await page.locator('[aria-current="true"]', { hasText: "30 days" }).waitFor();
@@ -548,7 +547,7 @@ await journeys({
 
     await page.getByText("The same numbers as a table").click();
     const table = page.getByRole("region", { name: "Statistics day by day" });
-    assert.equal((await rows(table)).length, 30);
+    await eventually(async () => (await rows(table)).length, 30);
     assert.match((await rows(table))[0][0], /\d{4}\s+so far$/);
     assert.match(await table.locator("tbody th").first().textContent(), /\d{4} so far$/);
     await page.getByRole("button", { name: "Messages" }).click();
@@ -561,7 +560,7 @@ await journeys({
     await top.getByRole("link", { name: "By messages" }).click();
     await page.waitForURL("**/admin/#/figures?days=30&top=chats");
     await top.locator('[aria-current="true"]', { hasText: "By messages" }).waitFor();
-    assert.equal(await focused(page), "By messages");
+    await eventually(() => focused(page), "By messages");
     await page.waitForFunction(() => !document.querySelector("main [aria-busy='true']"));
     const most = (await rows(top)).map((row) => number(row[1]));
     assert(most.length > 0 && most[0] > 0 && most.length <= 20, most.join(" "));
@@ -596,14 +595,15 @@ await journeys({
     const plot = (name) => page.getByRole("slider", { name });
     const said = (name) => plot(name).getAttribute("aria-valuetext");
     await card.getByText("A message causes several calls").waitFor();
-    assert.match(await said(/^Calls by day/), /: [1-9][\d,]* calls, so far$/);
-    assert.match(await said(/^Failed calls by day/), /: [\d.]+% failed, so far$/);
-    assert.match(await said(/^Time until answers are complete by day/), /: [\d.,]+ sec for half of the answers, [\d.,]+ sec for 95% of the answers, so far$/);
+    await eventually(() => said(/^Calls by day/), /: [1-9][\d,]* calls, so far$/);
+    await eventually(() => said(/^Failed calls by day/), /: [\d.]+% failed, so far$/);
+    await eventually(() => said(/^Time until answers are complete by day/), /: [\d.,]+ sec for half of the answers, [\d.,]+ sec for 95% of the answers, so far$/);
     await plot(/^Time until answers are complete by day/).focus();
     await page.keyboard.press("Home");
     assert.equal(await plot(/^Time until answers are complete by day/).getAttribute("aria-valuenow"), "0");
     await card.getByText("The calls as a table").click();
     const table = page.getByRole("region", { name: "Calls to parrot day by day" });
+    await rowsAre(table);
     const [today] = await rows(table);
     assert(number(today[1]) >= 1, today.join(" "));
     assert.match(today[2], /^\d+ \([\d.]+%\)$/);
@@ -619,14 +619,14 @@ await journeys({
     });
     await page.getByRole("link", { name: "30 days" }).click();
     await page.getByRole("region", { name: "Calls to broken day by day", includeHidden: true }).waitFor({ state: "attached" });
-    assert.match(await said(/^Calls by day/), /: 0 calls, so far$/);
-    assert.match(await said(/^Failed calls by day/), /: no data failed, so far$/);
+    await eventually(() => said(/^Calls by day/), /: 0 calls, so far$/);
+    await eventually(() => said(/^Failed calls by day/), /: no data failed, so far$/);
     await plot(/^Failed calls by day/).focus();
     await page.keyboard.press("ArrowLeft");
     assert.match(await said(/^Failed calls by day/), /: 100% failed$/);
     await card.getByLabel("Model", { exact: true }).selectOption("parrot");
     await page.getByRole("region", { name: "Calls to parrot day by day", includeHidden: true }).waitFor({ state: "attached" });
-    assert.match(await said(/^Calls by day/), /: [1-9][\d,]* calls, so far$/);
+    await eventually(() => said(/^Calls by day/), /: [1-9][\d,]* calls, so far$/);
     await looksRight(page, "admin-calls");
     await page.unroute("**/api/admin/figures/*");
 
@@ -805,7 +805,7 @@ await journeys({
     await page.getByRole("button", { name: "Cancel" }).focus();
     await page.keyboard.press("Enter");
     await page.getByText("Cancelled after 0 bytes.").waitFor();
-    assert.match(await focused(page), /^Cancelled/);
+    await eventually(() => focused(page), /^Cancelled/);
   },
 
   async "a statement of many pages is downloaded whole"() {
@@ -850,7 +850,7 @@ await journeys({
     await dialog.getByRole("button", { name: "Refund", exact: true }).click();
     await page.getByText(`Refunded. ${ida.name} has 3,900 tokens now.`).first().waitFor();
     await table.getByText("Refunded", { exact: true }).waitFor();
-    assert.equal(await focused(page), "Refunded");
+    await eventually(() => focused(page), "Refunded");
     await table.getByText("Refund of the answer of").waitFor();
     assert.deepEqual((await rows(table))[0].slice(2, 4), ["+100", "3,900"]);
     assert.equal((await ida.api("GET", "api/tokens/")).body.tokens, 3900);
@@ -964,6 +964,7 @@ await journeys({
         await page.getByRole("button", { name: "Preview" }).click();
         await page.getByRole("region", { name: "Preview", exact: true }).waitFor();
       }
+      await loaded(page);
       const touching = await page.evaluate(() => {
         const boxes = [...document.querySelectorAll("main :is(.card, .table-box, .toolbar > .button)")].filter((box) => box.checkVisibility());
         const all = boxes.map((box) => [box, box.getBoundingClientRect()]);
@@ -1006,6 +1007,7 @@ await journeys({
         await rowsAre(page);
         await looksRight(page, `admin-users-${width}-${colorScheme}`);
         await page.getByRole("button", { name: "New user" }).click();
+        await page.getByRole("dialog").waitFor();
         await looksRight(page, `admin-new-user-${width}-${colorScheme}`);
         await page.keyboard.press("Escape");
         await openUser(page, ida);
@@ -1020,6 +1022,7 @@ await journeys({
         await part(page, "Messages");
         await showsCurrent(page, /^About /);
         await page.locator("summary").first().click();
+        await page.locator("details[open] .prose > *").first().waitFor();
         await looksRight(page, `admin-user-chats-${width}-${colorScheme}`);
         for (const [view, title, sign] of [["users/grants", "Bulk grants", "form"], ["chats", "Messages", "summary"], ["trail", "Audit log", "tbody tr, .empty"], ["figures", "Statistics", ".plot text"], ["export", "Export", "select"]]) {
           await page.goto(`${SITE}admin/#/${view}`);
@@ -1122,6 +1125,11 @@ async function rowsAre(page) {
 /** Returns the text of each cell in a table, by row. */
 function rows(page) {
   return page.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
+}
+
+/** Returns the names in the list of users, in alphabetical order. */
+async function names(page) {
+  return (await rows(page)).map(([name]) => name).toSorted();
 }
 
 /** Returns the audit log's entries about a user: the action, the administrator and the reason. */

@@ -1,7 +1,7 @@
 // Journeys of users whose balance is topped up each day, week or month.
 
 import assert from "node:assert/strict";
-import { SITE, fetched, fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { SITE, eventually, fetched, fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { answered, balance, chatPage, heading, said, say } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -106,7 +106,7 @@ await journeys({
       const { next } = (await ann.api("GET", "api/tokens/")).body.allowance;
       const now = sentence("1,000 tokens", per, Date.parse(next));
       const lead = "All changes to your balance, newest first. Entries are never edited or removed.";
-      assert.equal(await page.locator(".lead").innerText(), `${lead} ${now}`);
+      await eventually(() => page.locator(".lead").innerText(), `${lead} ${now}`);
       const month = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" }).format(Date.now());
       const period = per === "week" ? `the week of ${inWords(Date.parse(next) - 7 * DAY)}` : month;
       await row(page, `Allowance for ${period}`).getByText("+1,000").waitFor();
@@ -154,7 +154,10 @@ await journeys({
     await page.getByText("Grant for a new account").waitFor();
     assert.equal(await page.locator(".lead").innerText(), "All changes to your balance, newest first. Entries are never edited or removed.");
     assert.equal(await page.locator(".balance").getAttribute("title"), "An answer costs 100 tokens. Open your statement");
-    assert.equal((await page.goto(SITE).then(() => page.content())).includes("filled up"), false);
+    await page.goto(SITE);
+    await heading(page, "What would you like to know?");
+    await balance(page, 4000);
+    assert.equal((await page.content()).includes("filled up"), false);
   },
 
   async "the allowance fits all windows and is accessible"() {

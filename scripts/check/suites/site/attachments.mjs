@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { SITE, journeys, looksRight, newUser, replyTo } from "./lib/browser.mjs";
+import { SITE, eventually, journeys, looksRight, newUser, replyTo } from "./lib/browser.mjs";
 import { choose, file, give, headers, jpegSize, pdf, png, tray, withPlace } from "./lib/attachments.mjs";
 import { answer, answered, balance, chatPage, emptyBalance, focused, heading, newChat, say, stayLost } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
@@ -117,7 +117,7 @@ await journeys({
     // 150,000 bytes are three times 64 KB, and pictures 16 KB each.
     await choose(page, file("long.log", "0123456789abcde".repeat(10_000)), file("a.png", png()), file("b.png", png()));
     await added(page, "b.png");
-    assert.equal(await cost(page).innerText(), "300 tokens");
+    await eventually(() => cost(page).innerText(), "300 tokens");
     await say(page, "Find 0123456789");
     await answered(page);
     await answer(page).getByText("found", { exact: true }).waitFor();
@@ -127,7 +127,7 @@ await journeys({
     assert.equal(await cost(page).innerText(), "300 tokens");
     await inChat(page).getByRole("button", { name: "Remove from the chat: long.log" }).click();
     await inChat(page).getByText("long.log").waitFor({ state: "detached" });
-    assert.equal(await cost(page).innerText(), "100 tokens");
+    await eventually(() => cost(page).innerText(), "100 tokens");
     await page.getByRole("button", { name: "Send" }).click();
     await answered(page);
     await balance(page, 3600);
@@ -258,7 +258,7 @@ await journeys({
     await added(page, "IMG_0001.png");
     await inView(tray(page));
     await inView(page.getByRole("button", { name: "Send" }));
-    assert.equal(await cost(page).innerText(), "100 tokens");
+    await eventually(() => cost(page).innerText(), "100 tokens");
     const remove = await tray(page).getByRole("button", { name: "Remove IMG_0001.png" }).boundingBox();
     assert(remove.width >= 44 && remove.height >= 44, JSON.stringify(remove));
     await looksRight(page, "files-phone-tray");
@@ -274,6 +274,7 @@ await journeys({
     await looksRight(page, "files-phone-sent");
     // On a phone, the list of the chat's files is closed at first.
     const kept = page.locator(".tray-chat summary");
+    await kept.waitFor();
     assert.equal(await inChat(page).isVisible(), false);
     await kept.tap();
     await inChat(page).getByText("IMG_0001.png").waitFor();
@@ -471,7 +472,7 @@ await journeys({
       await page.getByText(`Removed ${name} from the chat.`).waitFor();
       await page.getByRole("button", { name: "Add it to the next message" }).click();
       await added(page, name);
-      assert.equal(await focused(page), `Remove ${name}`);
+      await eventually(() => focused(page), `Remove ${name}`);
     }
     assert.equal(await inChat(page).count(), 0);
     await say(page, "Find Remember me");

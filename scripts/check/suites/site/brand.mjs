@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { adminPage } from "./lib/administering.mjs";
-import { fetched, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { eventually, fetched, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { chatPage, heading } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -32,14 +32,14 @@ await journeys({
       await page.goto(`${server.url}#/register`);
       await heading(page, "Create an account");
       await page.locator(".guest-bar").getByRole("link", { name: "Acme Chat" }).waitFor();
-      assert.equal(await page.title(), "Create an account · Acme Chat");
+      await eventually(() => page.title(), "Create an account · Acme Chat");
       await page.getByText("you agree to the terms").waitFor();
       const legal = page.locator(".legal");
       for (const [name, href] of [["Terms", BRAND.terms_url], ["Privacy", BRAND.privacy_url], ["Legal notice", BRAND.imprint_url]])
         assert.equal(await legal.getByRole("link", { name, exact: true }).getAttribute("href"), href);
       await legal.getByText("Springfield").waitFor();
       const expected = colorScheme === "light" ? "rgb(26, 79, 163)" : "rgb(138, 180, 248)";
-      assert.equal(await colorOf(page.getByRole("button", { name: "Create account" })), expected);
+      await eventually(() => colorOf(page.getByRole("button", { name: "Create account" })), expected);
       await page.waitForFunction(() => {
         const image = document.querySelector(".guest-bar img");
         return image?.naturalWidth > 0 && image.src.endsWith("/logo.svg");
@@ -58,15 +58,15 @@ await journeys({
     await page.route("**/api/models", () => {});
     await page.reload();
     await heading(page, "Log in");
-    assert.equal(await page.title(), "Log in · Acme Chat");
-    assert.equal(await colorOf(page.getByRole("button", { name: "Log in" })), "rgb(26, 79, 163)");
+    await eventually(() => page.title(), "Log in · Acme Chat");
+    await eventually(() => colorOf(page.getByRole("button", { name: "Log in" })), "rgb(26, 79, 163)");
   },
 
   async "a new browser shows the brand at the administrators' log-in"() {
     const page = await newPage();
     await page.goto(`${server.url}admin/`);
     await page.locator(".brand-name").getByText("Acme Chat").waitFor();
-    assert.equal(await page.evaluate(() => document.activeElement.name), "username");
+    await eventually(() => page.evaluate(() => document.activeElement.name), "username");
   },
 
   async "an app on iOS has the brand's logo as its icon"() {
@@ -85,12 +85,7 @@ await journeys({
         const at = (side) => [...context.getImageData(side, side, 1, 1).data].slice(0, 3).join(" ");
         return [canvas.width, canvas.height, at(90), at(2)];
       }, link);
-    let found = [];
-    for (let tries = 0; tries < 300 && found[2] !== "26 79 163"; tries += 1) {
-      found = await icon();
-      await page.waitForTimeout(100);
-    }
-    assert.deepEqual(found, [180, 180, "26 79 163", "246 246 242"]);
+    await eventually(icon, [180, 180, "26 79 163", "246 246 242"]);
   },
 
   async "downloaded files begin with the brand's name"() {
@@ -114,7 +109,7 @@ await journeys({
     await page.getByRole("link", { name: "Legal notice" }).waitFor();
     await page.goto(`${server.url}docs/`);
     await heading(page, "Quickstart");
-    assert.equal(await page.title(), "Quickstart · Acme Chat API");
+    await eventually(() => page.title(), "Quickstart · Acme Chat API");
   },
 
   async "readers of a shared chat see the brand and its links"() {
@@ -128,7 +123,7 @@ await journeys({
       await page.locator(".topbar").getByRole("link", { name: "Acme Chat" }).waitFor();
       for (const [name, href] of [["Terms", BRAND.terms_url], ["Privacy", BRAND.privacy_url], ["Legal notice", BRAND.imprint_url]])
         assert.equal(await page.locator(".legal").getByRole("link", { name, exact: true }).getAttribute("href"), href);
-      await page.waitForFunction((expected) => document.title === expected, `${title} · Acme Chat`);
+      await eventually(() => page.title(), `${title} · Acme Chat`);
       await page.waitForFunction(() => document.querySelector("link[rel='icon']").href.endsWith("/logo.svg"));
       assert(!(await page.content()).includes("Farebox"));
       await looksRight(page, title === "Hello" ? "brand-shared" : "brand-not-shared");
@@ -198,7 +193,7 @@ await journeys({
     await cancel.click();
     await question.getByRole("button", { name: "Discard" }).click();
     await page.getByRole("img", { name: "The logo" }).waitFor();
-    assert.equal(await name.inputValue(), "Acme Chat");
+    await eventually(() => name.inputValue(), "Acme Chat");
     await cancel.click();
     await page.getByRole("heading", { name: "Brand" }).and(page.locator(":focus")).waitFor();
     assert.equal(await question.count(), 0);
@@ -220,7 +215,7 @@ await journeys({
     await loss.waitFor();
     await question.getByRole("button", { name: "Remove the brand" }).click();
     await page.getByText("The brand has been removed.").waitFor();
-    assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "");
+    await eventually(() => page.getByLabel("Name", { exact: true }).inputValue(), "");
   },
 
   async "a brand that changed meanwhile isn't overwritten"() {
@@ -234,6 +229,6 @@ await journeys({
     await page.getByText("The brand was changed").waitFor();
     await page.getByRole("button", { name: "Load the newer brand" }).click();
     await page.getByText("The newer brand has been loaded.").waitFor();
-    assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "Other");
+    await eventually(() => page.getByLabel("Name", { exact: true }).inputValue(), "Other");
   },
 });

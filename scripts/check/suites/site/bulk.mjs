@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { adminPage, rows } from "./lib/administering.mjs";
-import { SITE, journeys, looksRight, newUser, replyTo, watchAnnouncements } from "./lib/browser.mjs";
+import { SITE, eventually, journeys, looksRight, newUser, replyTo, watchAnnouncements } from "./lib/browser.mjs";
 import { heading, logIn } from "./lib/chatting.mjs";
 
 const FIRST_GRANT = 4000;
@@ -39,8 +39,8 @@ await journeys({
     await page.getByLabel("Tokens for each user").fill("1,000");
     await page.getByRole("button", { name: "Preview" }).click();
     await preview(page).getByRole("heading", { name: "2 of 2 users ready" }).waitFor();
-    const chosen = (await rows(preview(page))).map(([user]) => user).sort();
-    assert.deepEqual(chosen, users.slice(0, 2).map(({ name, email }) => `${name} ${email}`));
+    const chosen = async () => (await rows(preview(page))).map(([user]) => user).sort();
+    await eventually(chosen, users.slice(0, 2).map(({ name, email }) => `${name} ${email}`));
     await looksRight(page, "bulk-grant");
     await preview(page).getByRole("button", { name: "Grant +2,000 tokens to 2 users" }).click();
     await preview(page).getByRole("heading", { name: "2 of 2 users done." }).waitFor();
@@ -60,7 +60,7 @@ await journeys({
     await page.getByRole("checkbox", { name: "Select all shown" }).check();
     await act(page, "Deactivate");
     await heading(page, "Deactivate users");
-    assert.deepEqual((await rows(preview(page))).map((cells) => cells.slice(2)), Array(3).fill(["Active", "Deactivated", "Ready"]));
+    await eventually(async () => (await rows(preview(page))).map((cells) => cells.slice(2)), Array(3).fill(["Active", "Deactivated", "Ready"]));
     await looksRight(page, "bulk-deactivate-390");
     const path = `**/api/admin/users/${users[1].id}/`;
     const body = { type: "about:blank", title: "Not found", status: 404, code: "not_found", detail: "There is no user with this id." };
@@ -85,7 +85,7 @@ await journeys({
     await page.getByText("3 users selected", { exact: true }).waitFor();
     await act(page, "Deactivate");
     await preview(page).getByRole("heading", { name: "0 of 3 users" }).waitFor();
-    assert.deepEqual((await rows(preview(page))).map((cells) => cells.slice(3)), Array(3).fill(["No change", "Already deactivated"]));
+    await eventually(async () => (await rows(preview(page))).map((cells) => cells.slice(3)), Array(3).fill(["No change", "Already deactivated"]));
     await page.goto(`${SITE}admin/#/users?q=${mark}`);
     await act(page, "Reactivate");
     await page.getByRole("button", { name: "Reactivate 3 users" }).click();

@@ -2,7 +2,7 @@
 // are sent from the page.
 
 import assert from "node:assert/strict";
-import { SITE, ask, fetched, journeys, looksRight, newPage, newUser, until } from "./lib/browser.mjs";
+import { SITE, ask, eventually, fetched, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { focused, heading, logIn } from "./lib/chatting.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -26,7 +26,7 @@ await journeys({
     await page.getByRole("button", { name: "Python" }).first().click();
     await page.getByText(`base_url="${SITE}v1"`).waitFor();
     await page.getByText("pip install anthropic").waitFor();
-    assert.equal(await focused(page).catch(() => ""), "Python");
+    await eventually(() => focused(page), "Python");
     await page.reload();
     await page.getByText("pip install openai").waitFor();
     await page.getByText("Web pages from this origin").waitFor();
@@ -40,11 +40,11 @@ await journeys({
     await page.waitForURL(/#\/conversations\/conversation$/);
     const title = page.getByRole("heading", { name: "Read a conversation", exact: false }).first();
     await contents.locator("[aria-current]", { hasText: "Read a conversation" }).waitFor();
-    await until("the endpoint is in view", () => title.evaluate((element) => Math.abs(element.getBoundingClientRect().top) < 200));
+    await eventually(() => title.evaluate((element) => Math.abs(element.getBoundingClientRect().top) < 200), true, "the endpoint is in view");
     // Releases before 0.20.0 wrote the section's name.
     await page.goto(`${SITE}docs/#/API%20keys/api_keys`);
     await heading(page, "API keys");
-    await page.waitForFunction(() => document.title.startsWith("List API keys"));
+    await eventually(() => page.title(), /^List API keys/);
   },
 
   async "the search finds endpoints by all words and fields"() {

@@ -1,7 +1,7 @@
 // Text that hasn't been sent yet is kept, however the user leaves its box.
 
 import assert from "node:assert/strict";
-import { SITE, ask, finish, journeys, newPage, newUser } from "./lib/browser.mjs";
+import { SITE, ask, eventually, finish, journeys, newPage, newUser } from "./lib/browser.mjs";
 import { answered, chatPage, focused, heading, holdsTokens, logIn, newChat, said, say } from "./lib/chatting.mjs";
 
 const UNSENT = "Not sent yet";
@@ -9,7 +9,7 @@ const UNSENT = "Not sent yet";
 const box = (page) => page.getByLabel("Your message");
 
 /** Waits until the box contains this text. */
-const holds = (page, text) => page.waitForFunction((text) => document.getElementById("message")?.value === text, text);
+const holds = (page, text) => eventually(() => box(page).inputValue(), text);
 
 /** Begins a chat whose first answer is still being written, and types the next message. */
 async function typeDuringAnswer(page, { name }) {
@@ -176,6 +176,7 @@ await journeys({
     await page.goto(`${SITE}#/account/sessions`);
     await page.getByRole("button", { name: "Log out everywhere" }).click();
     await question.getByRole("button", { name: "Cancel" }).click();
+    await question.waitFor({ state: "detached" });
     assert.equal(await page.getByRole("dialog").count(), 0);
     // The text in another chat counts too.
     await page.goto(`${SITE}#/history`);
@@ -205,6 +206,7 @@ await journeys({
     await text.fill(UNSENT);
     await page.keyboard.press("Escape");
     const question = page.getByRole("dialog", { name: "Discard your text?" });
+    await question.waitFor();
     await page.keyboard.press("Escape");
     await question.waitFor({ state: "detached" });
     assert.equal(await text.inputValue(), UNSENT);

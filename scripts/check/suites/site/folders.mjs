@@ -1,7 +1,7 @@
 // Journeys of users who put chats into folders: the folders' chats, names, instructions and order.
 
 import assert from "node:assert/strict";
-import { SITE, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { SITE, eventually, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { answered, chatPage, focused, heading, said, say } from "./lib/chatting.mjs";
 
 const chats = (page) => page.getByRole("navigation", { name: "Chats" });
@@ -9,13 +9,7 @@ const opener = (page, name) => chats(page).getByRole("button", { name, exact: tr
 const inside = (page, name) => chats(page).getByRole("list", { name: `Chats in ${name}` }).getByRole("link");
 const menu = (page, name) => chats(page).getByRole("button", { name: `More about the folder ${name}` });
 /** Waits until a locator's texts are these. */
-const shows = async (locator, texts) => {
-  for (const last = Date.now() + 30_000; Date.now() < last; ) {
-    if (JSON.stringify(await locator.allInnerTexts()) === JSON.stringify(texts)) return;
-    await new Promise((wake) => setTimeout(wake, 100));
-  }
-  assert.deepEqual(await locator.allInnerTexts(), texts);
-};
+const shows = (locator, texts) => eventually(() => locator.allInnerTexts(), texts);
 const choose = async (page, button, choice) => {
   await button.click();
   await page.getByRole("button", { name: choice, exact: true }).click();
@@ -25,7 +19,7 @@ const choose = async (page, button, choice) => {
 async function create(page, name, instructions = "") {
   await chats(page).getByRole("button", { name: "New folder" }).press("Enter");
   await page.getByRole("dialog", { name: "New folder" }).waitFor();
-  assert.equal(await focused(page), "Name");
+  await eventually(() => focused(page), "Name");
   await page.keyboard.type(name);
   await page.keyboard.press("Tab");
   await page.keyboard.type(instructions);
@@ -62,7 +56,7 @@ await journeys({
     const row = chats(page).getByRole("button", { name: "More about Talk one" });
     await choose(page, row, "Move to a folder");
     const dialog = page.getByRole("dialog", { name: "Move to a folder" });
-    assert.equal(await focused(page), "Folder");
+    await eventually(() => focused(page), "Folder");
     await looksRight(page, "folders-move");
     await dialog.getByLabel("Folder").selectOption("Travel");
     await dialog.getByRole("button", { name: "Move" }).click();
@@ -93,17 +87,17 @@ await journeys({
     const page = await chatPage(ann);
     await create(page, "Travel");
     await page.getByRole("dialog").waitFor({ state: "detached" });
-    assert.equal(await focused(page), "New folder");
+    await eventually(() => focused(page), "New folder");
     // The folder is closed, so the chat in it isn't shown.
     await choose(page, chats(page).getByRole("button", { name: "More about Talk one" }), "Move to a folder");
     await page.getByLabel("Folder", { exact: true }).selectOption("Travel");
     await page.getByRole("button", { name: "Move", exact: true }).click();
     await page.getByRole("dialog").waitFor({ state: "detached" });
-    assert.equal(await focused(page), "Travel");
+    await eventually(() => focused(page), "Travel");
     await choose(page, menu(page, "Travel"), "Delete");
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await opener(page, "Travel").waitFor({ state: "detached" });
-    assert.equal(await focused(page), "New folder");
+    await eventually(() => focused(page), "New folder");
   },
 
   async "folders are renamed, moved, instructed and deleted"() {
@@ -120,8 +114,8 @@ await journeys({
     await shows(names, ["Journeys", "Work"]);
     await choose(page, menu(page, "Journeys"), "Move down");
     await shows(names, ["Work", "Journeys"]);
-    assert.equal(await focused(page), "More about the folder Journeys");
-    assert.deepEqual((await ann.api("GET", "api/folders/")).body.map(({ name }) => name), ["Work", "Journeys"]);
+    await eventually(() => focused(page), "More about the folder Journeys");
+    await eventually(async () => (await ann.api("GET", "api/folders/")).body.map(({ name }) => name), ["Work", "Journeys"]);
 
     await choose(page, menu(page, "Journeys"), "Instructions");
     await page.getByLabel("How should the AI answer in this folder?").fill("Answer in French.");
@@ -150,7 +144,7 @@ await journeys({
         if (reload) await page.reload();
         await heading(page, "What would you like to know?");
         await label.waitFor();
-        assert.equal(await box.inputValue(), text);
+        await eventually(() => box.inputValue(), text);
       }
     };
     await label.waitFor();
@@ -182,7 +176,7 @@ await journeys({
     await ann.api("DELETE", `api/folders/${travel.id}/`);
     await say(page, "Where to?");
     await page.getByText("You have no folder with this id, or it was deleted.").waitFor();
-    assert.equal(await page.getByLabel("Your message").inputValue(), "Where to?");
+    await eventually(() => page.getByLabel("Your message").inputValue(), "Where to?");
     await page.getByRole("button", { name: "Send" }).click();
     await said(page, "Where to?").waitFor();
     await answered(page);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { SITE, ask, fetched, finish, journeys, mailedLink, manage, newPage, newUser, replyTo, until, watchAnnouncements } from "./lib/browser.mjs";
+import { SITE, ask, eventually, fetched, finish, journeys, mailedLink, manage, newPage, newUser, replyTo, watchAnnouncements } from "./lib/browser.mjs";
 import { answer, answered, balance, chatPage, copies, focused, heading, logIn, newChat, rests, said, say, stayLost, toBeginning } from "./lib/chatting.mjs";
 import { newWire } from "./lib/wire.mjs";
 
@@ -60,7 +60,8 @@ await journeys({
     await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 502, json: { status: 502, code: "ai_unavailable", detail: "The AI failed." } }));
     await say(page, "Hello");
     await page.getByRole("alert").waitFor();
-    await new Promise((done) => setTimeout(done, 200));
+    // The page announces a text after a pause. Its earlier timers end before this one.
+    await page.evaluate(() => new Promise((done) => setTimeout(done, 200)));
     assert.equal(await page.getByRole("status").filter({ hasText: "on its way" }).count(), 0);
   },
 
@@ -244,7 +245,7 @@ await journeys({
     const slow = `Slowly one two three ${Date.now()}`;
     const answering = ann.api("POST", "api/chat/stream/", { message: slow });
     const isHeld = async () => (await ann.api("GET", "api/tokens/")).body.tokens_held === PRICE;
-    await until("the price is held", isHeld);
+    await eventually(isHeld, true, "the price is held");
     const page = await chatPage(ann, { place: "#/statement" });
     const holding = page.locator(".balance-held");
     await holding.waitFor();
@@ -683,7 +684,7 @@ await journeys({
     await save.click();
     await page.getByText("Your instructions have been saved.").waitFor();
     await page.reload();
-    assert.equal(await box.inputValue(), "Answer in one sentence.\nUse metres.");
+    await eventually(() => box.inputValue(), "Answer in one sentence.\nUse metres.");
 
     const recall = async (message) => {
       await say(page, `Recall ${message}`);
@@ -758,7 +759,7 @@ await journeys({
     await dialog.getByRole("button", { name: "Create key" }).click();
     const key = await dialog.getByLabel("API key").inputValue();
     assert.match(key, /^sk-/);
-    assert.equal(await focused(page), "Copy");
+    await eventually(() => focused(page), "Copy");
     await dialog.getByRole("button", { name: "Done" }).click();
     await page.getByText("build server", { exact: true }).waitFor();
     await page.getByText(`base_url="${SITE}v1"`).waitFor();

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { adminPage } from "./lib/administering.mjs";
-import { SITE, ask, fetched, fitsItsBox, journeys, looksRight, newUser, replyTo } from "./lib/browser.mjs";
+import { SITE, ask, eventually, fetched, fitsItsBox, journeys, looksRight, newUser, replyTo } from "./lib/browser.mjs";
 import { chatPage, focused, heading } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -101,7 +101,7 @@ await journeys({
     await looksRight(page, "keys-change");
     await page.keyboard.press("Enter");
     await row(page, "test server").getByText("200 of 250 tokens in total").waitFor();
-    assert.equal(await focused(page), "Change test server");
+    await eventually(() => focused(page), "Change test server");
     await shown.waitFor({ state: "detached" });
     await page.reload();
     await row(page, "test server").waitFor();
@@ -133,6 +133,8 @@ await journeys({
     const other = await newKey(page, "an evaluation");
     await create(other);
     const plain = await keyIn(other);
+    await other.waitFor({ state: "detached" });
+    await row(page, "an evaluation").waitFor();
     for (let sent = 1; sent <= 2; sent += 1) assert.deepEqual(await message(plain), [200, undefined]);
     assert.equal(before - (await balance()), 300);
     assert.equal(await page.getByText("Equal requests within a minute").count(), 1);
@@ -258,7 +260,7 @@ await journeys({
     await question.getByRole("button", { name: "Remove" }).click();
     const free = row(page, "copter");
     await free.getByRole("meter").waitFor({ state: "detached" });
-    assert.equal(await focused(page), "Change copter");
+    await eventually(() => focused(page), "Change copter");
     assert.deepEqual(await message(body.key), [200, undefined]);
     const without = await changeKey(page, "copter");
     await without.getByLabel("Name").waitFor();
@@ -291,7 +293,7 @@ await journeys({
     await looksRight(page, "keys-change-revoked");
     await changing.getByRole("button", { name: "Cancel" }).click();
     await page.getByText("No API keys").waitFor();
-    assert.equal(await focused(page), "Your keys");
+    await eventually(() => focused(page), "Your keys");
   },
 
   async "the focus stays in the list when a key is revoked"() {
@@ -301,7 +303,7 @@ await journeys({
     await row(page, "laptop").getByRole("button", { name: "Revoke laptop" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
     await page.getByText("No API keys").waitFor();
-    assert.equal(await focused(page), "Your keys");
+    await eventually(() => focused(page), "Your keys");
   },
 
   async "a key restricted to a model refuses the others"() {

@@ -3,7 +3,8 @@
 
 import assert from "node:assert/strict";
 import { SITE, fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
-import { emptyBalance, stayLost } from "./lib/chatting.mjs";
+import { drawn, emptyBalance, stayLost } from "./lib/chatting.mjs";
+import { visit } from "./lib/views.mjs";
 
 const PLACES = { history: "#/history", search: "#/history?q=bus", statement: "#/statement", profile: "#/account", sessions: "#/account/sessions", keys: "#/account/api-keys", data: "#/account/data", nowhere: "#/nowhere" };
 const GUEST_VIEWS = { register: "#/register", forgotten: "#/forgotten-password", reset: "#/reset-password?token=x", verify: "#/verify-email?token=x", half: "#/verify-email" };
@@ -16,7 +17,7 @@ const looks = (colorScheme, width) => async () => {
   await page.getByText("Please fill this in.").first().waitFor();
   await shot("log-in");
   for (const [view, place] of Object.entries(GUEST_VIEWS)) {
-    await visit(page, place);
+    await visit(page, SITE + place);
     // Wait for the link to another view: every view without a session has such a link.
     if (view === "half") await page.getByRole("link", { name: "Log in", exact: true }).waitFor();
     if (view === "reset") await page.getByRole("link", { name: "Back to the log-in" }).waitFor();
@@ -39,6 +40,7 @@ const looks = (colorScheme, width) => async () => {
     await page.keyboard.press("Enter");
     await answers.nth(index).waitFor();
   }
+  await drawn(page);
   await shot("conversation");
   await page.getByRole("button", { name: "Regenerate the answer" }).last().click();
   await shot("regenerate");
@@ -102,8 +104,11 @@ const looks = (colorScheme, width) => async () => {
   await shot("menu");
   await page.keyboard.press("Escape");
   for (const [view, place] of Object.entries(PLACES)) {
-    await visit(page, place);
-    if (view === "search") await page.locator(".chat-answer summary").first().click();
+    await visit(page, SITE + place);
+    if (view === "search") {
+      await page.locator(".chat-answer summary").first().click();
+      await page.locator(".chat-answer[open] .prose > *").first().waitFor();
+    }
     await shot(view);
     if (width < 600) await fitsNarrow(page, view);
   }
@@ -152,15 +157,6 @@ async function fitsNarrow(page, view) {
     assert.equal(await left("From"), await left("To"), "the days begin at the same place");
   }
   await page.setViewportSize({ width, height });
-}
-
-/** Opens another view and waits until it has replaced the old one. */
-async function visit(page, place) {
-  const heading = page.locator("h1");
-  const left = await heading.elementHandle();
-  await page.goto(SITE + place);
-  await left.waitForElementState("hidden");
-  await heading.waitFor();
 }
 
 await journeys({

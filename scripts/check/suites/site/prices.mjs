@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { adminPage, rows } from "./lib/administering.mjs";
-import { fetched, fitsItsBox, journeys, looksRight, newPage, newUser, replyTo } from "./lib/browser.mjs";
+import { eventually, fetched, fitsItsBox, journeys, loaded, looksRight, newPage, newUser, replyTo } from "./lib/browser.mjs";
 import { answer, answered, balance, chatPage, focused, heading, logIn, said, say, stayLost } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -1134,18 +1134,18 @@ await journeys({
     const users = page.getByRole("region", { name: "Cost and value of each user" });
     await users.waitFor();
     const models = page.getByRole("region", { name: "Use of each model" });
-    assert.deepEqual((await rows(models)).map((cells) => [cells[0], ...cells.slice(-3)]), [["deep", "$0.0125", "$0.01", "−$0.0025 (−25%)"]]);
-    assert.deepEqual(await rows(users), [[ann.name, "2", "500", "$0.0125", "$0.01", "−$0.0025 (−25%)"]]);
+    await eventually(async () => (await rows(models)).map((cells) => [cells[0], ...cells.slice(-3)]), [["deep", "$0.0125", "$0.01", "−$0.0025 (−25%)"]]);
+    await eventually(() => rows(users), [[ann.name, "2", "500", "$0.0125", "$0.01", "−$0.0025 (−25%)"]]);
     const accounts = page.getByRole("region", { name: "All accounts" });
     await accounts.locator("p", { hasText: /^13,500 tokens outstanding, worth \$0\.27 at list price\./ }).waitFor();
     const said = (name) => page.getByRole("slider", { name }).getAttribute("aria-valuetext");
-    assert.match(await said(/^Cost and value by day/), /: \$0\.01 value at list price, \$0\.0125 cost, so far$/);
-    assert.match(await said(/^Margin by day/), /: −\$0\.0025 margin, so far$/);
+    await eventually(() => said(/^Cost and value by day/), /: \$0\.01 value at list price, \$0\.0125 cost, so far$/);
+    await eventually(() => said(/^Margin by day/), /: −\$0\.0025 margin, so far$/);
     // The axis shows the currency.
     await page.locator(".plot text").getByText("$0.01", { exact: true }).first().waitFor();
     await page.getByText("The same numbers as a table").click();
     const days = page.getByRole("region", { name: "Statistics day by day" });
-    assert.deepEqual((await rows(days))[0].slice(-3), ["$0.0125", "$0.01", "−$0.0025"]);
+    await eventually(async () => (await rows(days))[0].slice(-3), ["$0.0125", "$0.01", "−$0.0025"]);
     await days.getByRole("button", { name: "Margin" }).click();
     assert.equal((await rows(days)).at(-1).at(-1), "−$0.0025", "the lowest margin");
     await looksRight(page, "prices-figures");
@@ -1187,10 +1187,10 @@ await journeys({
     await conflict.getByText(/^The price list was changed by you, .*, while you were editing\. Nothing was saved\.$/).waitFor();
     await conflict.getByText("Your changes stay here until you load the newer list.").waitFor();
     assert.equal(await card(page, "quick").getByLabel("Tokens a message").inputValue(), "120");
-    assert.equal(await focused(page), "Load the newer list");
+    await eventually(() => focused(page), "Load the newer list");
     await page.keyboard.press("Enter");
     await page.getByText("The newer price list has been loaded.").waitFor();
-    assert.equal(await card(page, "quick").getByLabel("Tokens a message").inputValue(), "130");
+    await eventually(() => card(page, "quick").getByLabel("Tokens a message").inputValue(), "130");
     await card(page, "quick").getByLabel("Tokens a message").fill("140");
     // The API stores the list, but the reply is lost.
     let lost = 0;
@@ -1247,7 +1247,7 @@ await journeys({
     await page.goto(`${server.url}admin/#/prices`);
     await page.getByRole("button", { name: "Remove the list" }).click();
     const dialog = page.getByRole("dialog");
-    assert.equal(await focused(page), "Cancel");
+    await eventually(() => focused(page), "Cancel");
     await dialog.getByRole("button", { name: "Remove the list" }).click();
     await page.getByText("The price list has been removed.").waitFor();
     await page.getByText("No price list", { exact: true }).waitFor();
@@ -1266,13 +1266,13 @@ await journeys({
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const messages = sent(page);
-    assert.equal(await picker(page).count(), 0);
     await page.locator(".composer-hint").getByText("An answer costs 100 tokens").waitFor();
+    assert.equal(await picker(page).count(), 0);
     await say(page, "Hello!");
     await answered(page);
     assert.deepEqual(Object.keys(messages[0]).sort(), ["key", "message"]);
-    assert.equal(await answer(page).locator("details").count(), 0);
     await answer(page).getByText(/^parrot · 100 tokens · /).waitFor();
+    assert.equal(await answer(page).locator("details").count(), 0);
     assert.equal((await ann.api("GET", "api/models")).body.version, null);
     const { body } = await ann.api("GET", "api/chat/");
     assert.equal(body[0].receipt, undefined);
@@ -1331,7 +1331,7 @@ await journeys({
     await page.getByText("Includes 500 free tokens: about 2 answers of a usual length.").waitFor();
     const models = page.locator(".guest-models");
     await models.getByText("3 models and their prices").waitFor();
-    assert.deepEqual((await models.getByRole("listitem").allInnerTexts()).map((text) => text.split(/\n+/)), [
+    await eventually(async () => (await models.getByRole("listitem").allInnerTexts()).map((text) => text.split(/\n+/)), [
       ["deep", "Slow, thorough", "Usually about 250 tokens an answer", "Tokens per million model tokens: 50,000 for the prompt, 5,000 for the cached prompt, 400,000 for the answer"],
       ["quick", "100 tokens a message"],
       ["vast", "Usually about 3,000 tokens an answer", "Tokens per million model tokens: 500,000 for the prompt, 50,000 for the cached prompt, 5,000,000 for the answer"],
@@ -1366,6 +1366,7 @@ await journeys({
     for (const [place, sign] of [["#/statement", "tbody tr"], ["#/account/api-keys", ".example"], ["#/account/data", ".card-danger"], ["#/history", ".chat-row"]]) {
       await page.goto(server.url + place);
       await page.locator(sign).first().waitFor();
+      await loaded(page);
       const text = (await page.locator("body").innerText()).replaceAll("model tokens", "").replace("Buy more tokens in our shop.", "");
       assert.doesNotMatch(text, /\btokens?\b/i, place);
     }
@@ -1373,6 +1374,7 @@ await journeys({
     for (const [place, sign] of [["prices", "tbody tr"], ["prices/edit", ".admin-cards .card"], ["users", "tbody tr"], [`users/${ann.id}`, ".admin-balance"], [`users/${ann.id}/statement`, "tbody tr"], ["users/grants", "form"], ["figures", ".plot text"], ["chats", "summary"], ["trail", "tbody tr, .empty"]]) {
       await admin.goto(`${server.url}admin/#/${place}`);
       await admin.locator(sign).first().waitFor();
+      await loaded(admin);
       assert.doesNotMatch((await admin.locator("body").innerText()).replaceAll("model tokens", ""), /\btokens?\b/i, place);
     }
   },

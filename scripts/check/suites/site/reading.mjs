@@ -2,7 +2,7 @@
 // conversations, and search results.
 
 import assert from "node:assert/strict";
-import { SITE, finish, journeys, looksRight, newPage, newUser, until } from "./lib/browser.mjs";
+import { SITE, eventually, finish, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { answer, answered, chatPage, copies, heading, said, say, toBeginning, withClipboard } from "./lib/chatting.mjs";
 
 /** Returns the distance to the end of the text, in pixels. */
@@ -14,18 +14,19 @@ const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseco
 /** Returns the scrolled distance once it no longer changes. */
 async function rests(page) {
   let last = -1;
-  await until("the text rests", async () => {
+  const isSame = async () => {
     await pause(300);
     const before = last;
     last = await scrolled(page);
     return last === before;
-  });
+  };
+  await eventually(isSame, true, "the text rests");
   return last;
 }
 /** Resolves once the main part shows its end. */
-const atEnd = (page) => until("the end is in view", async () => (await fromEnd(page)) < 5);
+const atEnd = (page) => eventually(async () => (await fromEnd(page)) < 5, true, "the end is in view");
 /** Resolves once the main part is this many pixels away from its end. */
-const leaves = (page, pixels) => until("the text is scrolled up", async () => (await fromEnd(page)) > pixels);
+const leaves = (page, pixels) => eventually(async () => (await fromEnd(page)) > pixels, true, "the text is scrolled up");
 
 await journeys({
   async "a reader scrolls away from a growing answer and back"() {
@@ -53,7 +54,8 @@ await journeys({
       await pause(100);
     }
     await grows(page, "Line 75 of");
-    assert((await fromEnd(page)) < 5, "the answer is followed again");
+    // The answer is followed again.
+    await atEnd(page);
     await finish(message);
     await answered(page);
     await atEnd(page);
@@ -77,7 +79,8 @@ await journeys({
     await leaves(page, 150);
     await page.getByRole("button", { name: "To the newest message" }).click();
     await grows(page, "Line 65 of");
-    assert((await fromEnd(page)) < 5, "the button follows the answer again");
+    // The button follows the answer again.
+    await atEnd(page);
     await page.locator(".turn").last().focus();
     await page.keyboard.press("PageUp");
     await leaves(page, 150);
@@ -98,9 +101,11 @@ await journeys({
     await say(page, `One more question\nin\nseveral\nlines`);
     const dots = page.locator(".turn").last().locator(".thinking");
     await dots.getByText("Thinking").waitFor();
-    await pause(200);
-    const [indicator, foot] = await Promise.all([dots.boundingBox(), page.locator(".composer-form").boundingBox()]);
-    assert(indicator.y + indicator.height <= foot.y, `the indicator ends at ${indicator.y + indicator.height}, the box begins at ${foot.y}`);
+    const covered = async () => {
+      const [indicator, foot] = await Promise.all([dots.boundingBox(), page.locator(".composer-form").boundingBox()]);
+      return Math.max(0, indicator.y + indicator.height - foot.y);
+    };
+    await eventually(covered, 0, "pixels of the indicator behind the box");
   },
 
   async "selections and scrolled code survive a growing answer"() {
@@ -329,7 +334,7 @@ await journeys({
       await page.getByText("Copied", { exact: true }).waitFor();
       await box.focus();
       await page.keyboard.press("Control+V");
-      assert.equal(await box.inputValue(), "You said: Copy me");
+      await eventually(() => box.inputValue(), "You said: Copy me");
 
       // If the browser also refuses this command, the page selects the text.
       await page.evaluate(() => (document.execCommand = () => false));
@@ -339,7 +344,7 @@ await journeys({
       await page.keyboard.press("Control+C");
       await box.focus();
       await page.keyboard.press("Control+V");
-      assert.equal(await box.inputValue(), "You said: Copy me");
+      await eventually(() => box.inputValue(), "You said: Copy me");
     });
   },
 });

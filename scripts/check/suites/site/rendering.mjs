@@ -2,7 +2,7 @@
 // libraries, the growth of answers, and the protection against scripts.
 
 import assert from "node:assert/strict";
-import { SITE, finish, journeys, looksRight, newPage, newUser, until } from "./lib/browser.mjs";
+import { SITE, eventually, finish, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { answer, answered, chatPage, copies, heading, logIn, say, toBeginning } from "./lib/chatting.mjs";
 import { PAYLOADS } from "./lib/payloads.mjs";
 
@@ -70,8 +70,8 @@ const looks = (colorScheme, width) => async () => {
   const page = await chatPage(await newUser("ann"), { colorScheme, viewport: { width, height: 800 } });
   await say(page, EVERYTHING);
   await rendered(page);
-  assert.deepEqual(await kinds(page), KINDS.map((kind) => `code-${kind}`));
-  assert.equal(await answer(page).locator("math").count(), 3);
+  await eventually(() => kinds(page), KINDS.map((kind) => `code-${kind}`));
+  await eventually(() => answer(page).locator("math").count(), 3);
   await looksRight(page, `rendered-${width}-${colorScheme}`);
   await toBeginning(page);
   await looksRight(page, `rendered-top-${width}-${colorScheme}`);
@@ -107,7 +107,7 @@ await journeys({
     assert.equal(await answer(page).locator("math").count(), 4);
     assert.equal(await answer(page).locator("em").count(), 0);
     await answer(page).getByText("It costs $5 and $6, or $7. No formula:").waitFor();
-    assert.deepEqual(await answer(page).locator(".formula").allInnerTexts(), [String.raw`\(\frac{1}\)`]);
+    await eventually(() => answer(page).locator(".formula").allInnerTexts(), [String.raw`\(\frac{1}\)`]);
 
     const block = "$$\n\\sum_{i=1}^{n} x_i * y_i\n- 1\n$$";
     await say(page, `Raw ${block}`);
@@ -190,7 +190,7 @@ await journeys({
     await say(page, "Raw It is $x^2$.");
     await answer(page).locator("math").waitFor();
     // The formula doesn't wait for its styles.
-    await until("its styles are requested", () => names.length === 5);
+    await eventually(() => names.length, 5, "its styles are requested");
     assert.deepEqual(names.slice(2).sort(), ["stix-two-math.css", "temml.css", "temml.min.mjs"]);
     await page.reload();
     await answer(page).locator("math").waitFor();

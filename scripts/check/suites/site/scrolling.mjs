@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { adminPage } from "./lib/administering.mjs";
-import { SITE, ask, journeys, newPage, newUser } from "./lib/browser.mjs";
+import { SITE, ask, journeys, loaded, newPage, newUser } from "./lib/browser.mjs";
 import { answered, chatPage, heading, logIn, said } from "./lib/chatting.mjs";
 import { GUEST_VIEWS, administratorsViews, furnished, viewsOf, visit as visitAt } from "./lib/views.mjs";
 
@@ -53,13 +53,7 @@ async function endsWithContent(page, view) {
   assert(scrollWidth <= width, `${view}: ${scrollWidth} pixels wide in a window of ${width}`);
 }
 
-/** Opens another view and waits until it has read its lists. */
-async function visit(page, place) {
-  await page.goto(SITE + place);
-  await pause(300);
-  await page.locator("h1").waitFor();
-  await page.waitForFunction(() => !document.querySelector(".skeletons"));
-}
+const visit = (page, place) => visitAt(page, SITE + place);
 
 /** Checks that a turn begins below the bar and that the bar and the box are in the window. */
 async function isInView(page, turn, view) {
@@ -79,8 +73,7 @@ const everyView = (options) => async () => {
   await page.goto(SITE);
   await heading(page, "Log in");
   for (const view of GUEST_VIEWS) {
-    await page.goto(SITE + view);
-    await page.locator("h1").waitFor();
+    await visit(page, view);
     await endsWithContent(page, view);
   }
   await page.goto(`${SITE}#/log-in`);
@@ -93,7 +86,8 @@ const everyView = (options) => async () => {
   }
   await visit(page, "#/statement");
   await page.getByText("Totals by month").click();
-  await page.waitForFunction(() => !document.querySelector(".skeletons"));
+  await page.locator(".months tbody tr").first().waitFor();
+  await loaded(page);
   await fillsWindow(page, "the totals of the months");
 
   // The documentation scrolls as a whole.

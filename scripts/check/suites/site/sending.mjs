@@ -310,7 +310,7 @@ await journeys({
     // the click.
     await page.goto(local);
     await said(page, slow).waitFor();
-    assert.equal(page.url(), own);
+    await page.waitForURL(own);
     assert.equal(await listed(page), 1);
   },
 
@@ -328,6 +328,9 @@ await journeys({
     await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
     const { body } = await ann.api("GET", "api/conversations/");
     assert.deepEqual(body.map((conversation) => conversation.title), [title]);
+    // The page has read the API's title together with what the chat was charged.
+    const charged = page.locator(".thread-about").getByText("Charged 100 tokens so far");
+    await charged.waitFor();
     assert.equal(await page.locator(".thread-title").textContent(), title);
 
     // The title of a chat that begins with code is the first line of code, both before and after
@@ -340,6 +343,7 @@ await journeys({
     });
     await say(page, code);
     await answered(page);
+    await charged.waitFor();
     assert.equal(await page.locator(".thread-title").textContent(), "import os");
     assert.equal((await ann.api("GET", "api/conversations/")).body[0].title, "import os");
   },

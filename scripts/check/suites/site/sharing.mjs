@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { adminPage } from "./lib/administering.mjs";
-import { SITE, fetched, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { SITE, eventually, fetched, journeys, loaded, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { answered, chatPage, focused, heading, say } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
@@ -113,7 +113,7 @@ await journeys({
     await page.getByRole("dialog").getByLabel("Reason").fill("a private address");
     await page.getByRole("dialog").getByRole("button", { name: "End", exact: true }).click();
     await row.waitFor({ state: "detached" });
-    assert.equal(await focused(page), "Shared chats");
+    await eventually(() => focused(page), "Shared chats");
     await visitor.reload();
     await heading(visitor, "Not shared");
     const { body } = await admin("GET", "api/admin/trail/?act=share");
@@ -133,7 +133,7 @@ await journeys({
     await page.getByRole("dialog").getByRole("button", { name: "Dismiss", exact: true }).click();
     await page.getByText("The report has been dismissed.").waitFor();
     await row.waitFor({ state: "detached" });
-    assert.equal(await focused(page), "Shared chats");
+    await eventually(() => focused(page), "Shared chats");
     await page.goto(`${url}admin/#/trail?act=report_dismissal`);
     const dismissal = page.locator("tbody tr").filter({ hasText: ann.name });
     await dismissal.getByText("Dismissed a report about a shared chat of").waitFor();
@@ -163,6 +163,7 @@ await journeys({
     const { address } = await shared(ann, hostile);
     const visitor = await opened(address);
     await visitor.locator(".shared-turn .prose").first().waitFor();
+    await visitor.locator(".as-written").first().waitFor({ state: "detached" });
     assert.equal(await visitor.locator("main :is(script, iframe, object, img)").count(), 0);
     assert.equal(await visitor.locator("main a[href^=javascript]").count(), 0);
     assert.doesNotMatch(await visitor.title(), /^bad/);
@@ -178,6 +179,7 @@ await journeys({
     assert.equal(await page.getByRole("button", { name: "Share", exact: true }).count(), 0);
     await page.goto(`${SITE}#/account/data`);
     await heading(page, "Your data");
+    await loaded(page);
     assert.equal(await page.getByRole("heading", { name: "Shared chats" }).count(), 0);
     // What was shared before can still be ended.
     const before = { id: ann.name, link: "0".repeat(32), title: "Old", author: null, messages: 1, shared: "2026-11-20T07:17:39.995Z" };

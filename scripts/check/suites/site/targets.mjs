@@ -95,6 +95,7 @@ await journeys({
     await isLarge(page, "the models");
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Edit this message" }).tap();
+    await page.getByLabel("Edit the message").waitFor();
     await isLarge(page, "an edited message");
     await page.getByRole("button", { name: "Cancel" }).tap();
     await page.getByRole("button", { name: "Regenerate the answer" }).tap();

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { adminPage, rows } from "./lib/administering.mjs";
-import { SITE, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
+import { SITE, eventually, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { balance, chatPage, logIn } from "./lib/chatting.mjs";
 
 const FIRST_GRANT = 4000;
@@ -40,7 +40,7 @@ await journeys({
     const name = `Spring ${Date.now()}`;
     const { dialog, codes } = await create(page, { Name: name, Tokens: "500", Codes: "3" });
     assert.equal(new Set(codes).size, 3);
-    assert.match(await page.evaluate(() => document.activeElement.textContent), /^Save the 3 codes of /);
+    await eventually(() => page.evaluate(() => document.activeElement.textContent), /^Save the 3 codes of /);
     await looksRight(page, "vouchers-codes");
     const saving = page.waitForEvent("download");
     await dialog.getByRole("button", { name: "Download CSV" }).click();
@@ -117,7 +117,7 @@ await journeys({
     await row(page, name).getByRole("button", { name: `Void ${name}` }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Void", exact: true }).click();
     await row(page, name).getByText("Voided").waitFor();
-    assert(await row(page, name).evaluate((element) => element === document.activeElement), "the focus stays in the list");
+    await eventually(() => row(page, name).evaluate((element) => element === document.activeElement), true, "the focus stays in the list");
     await looksRight(page, "vouchers-390");
     const user = await chatPage(await newUser("ann"), { place: "#/statement" });
     await (await redeem(user, codes[0])).getByText("no longer valid").waitFor();

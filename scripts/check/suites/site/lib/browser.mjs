@@ -69,7 +69,8 @@ export async function journeys(all) {
   };
   await Promise.all(Array.from({ length: Number(AT_ONCE) }, run));
   await browser.close();
-  if (failed.length > 0) process.exit(1);
+  // At the end of a script, Node may wait forever for a connection that wire.mjs has reset.
+  process.exit(failed.length > 0 ? 1 : 0);
 }
 
 /** Describes what a page shows: its address and the beginning of its text. */
@@ -189,10 +190,9 @@ export async function finish(message) {
  */
 export async function leftAt(message) {
   const { api } = await newUser("friend");
-  for (let tries = 0; tries < 20; tries += 1) {
+  for (const last = Date.now() + Number(TIMEOUT); Date.now() < last; await sleep(500)) {
     const { body } = await api("POST", "api/chat/", { message: `Left ${message}` });
     if (body.response !== "never") return Number(body.response);
-    await sleep(500);
   }
   return NaN;
 }
@@ -210,12 +210,23 @@ export async function ask(method, path, body, token, site = SITE) {
   return reply;
 }
 
-/** Waits until `look()` returns true, or resolves with it. */
-export async function until(what, look) {
-  for (const last = Date.now() + 60_000; Date.now() < last; await new Promise((done) => setTimeout(done, 50))) {
-    if (await look()) return;
+/**
+ * Waits for a value: calls `read` until it returns, or resolves with, a value that is deeply equal to
+ * `expected`. If `expected` is a pattern, the value must match it. After the time-out of a step, fails
+ * with the last value. A journey that reads a value only once may read it before the page draws it.
+ */
+export async function eventually(read, expected, message) {
+  for (const last = Date.now() + Number(TIMEOUT); ; await sleep(50)) {
+    try {
+      const value = await read();
+      if (expected instanceof RegExp) assert.match(value, expected);
+      else assert.deepEqual(value, expected);
+      return;
+    } catch (error) {
+      if (Date.now() < last) continue;
+      throw message ? new Error(`${message}: ${error.message}`, { cause: error }) : error;
+    }
   }
-  throw new Error(`waited in vain until ${what}`);
 }
 
 /** Returns the reply to a request that the API may refuse. */
@@ -228,10 +239,13 @@ export async function replyTo(asking) {
   }
 }
 
+/** Waits until the page has read the lists of its view. */
+export const loaded = (page) => page.waitForFunction(() => !document.querySelector(".skeletons"));
+
 /** Stores a screenshot of the page after it has loaded. */
 export async function picture(page, name) {
   // Don't wait for messages over the page. The journeys that cause such messages check them.
-  await page.waitForFunction(() => !document.querySelector(".skeletons"));
+  await loaded(page);
   await page.screenshot({ path: `${SCREENS}/${name}.png` });
 }
 

@@ -1,6 +1,6 @@
 // Steps and checks of journeys through the chat page.
 
-import { SITE, newPage, until } from "./browser.mjs";
+import { SITE, eventually, newPage } from "./browser.mjs";
 
 /** Opens a page in a new browser in which a user is logged in. */
 export async function chatPage(person, { place = "", url = SITE, ...options } = {}) {
@@ -71,7 +71,7 @@ export const emptyBalance = (page) =>
 
 /** Resolves once the API holds tokens for a message of this user. */
 export async function holdsTokens({ api }) {
-  await until("tokens are held", async () => (await api("GET", "api/tokens/")).body.tokens_held > 0);
+  await eventually(async () => (await api("GET", "api/tokens/")).body.tokens_held > 0, true, "tokens are held");
 }
 
 /**

@@ -1,6 +1,6 @@
 // A server with something to show in every view, and the addresses of the views.
 
-import { newUser } from "./browser.mjs";
+import { loaded, newUser } from "./browser.mjs";
 import { pdf } from "./attachments.mjs";
 import { newServer } from "./server.mjs";
 
@@ -53,15 +53,16 @@ export const GUEST_VIEWS = ["#/log-in", "#/register", "#/forgotten-password", "#
 /** The addresses of the administrators' views. */
 export const administratorsViews = ({ ann, batch }) => ["users", "users/grants", "users/bulk?act=grant", `users/${ann.id}`, `users/${ann.id}/statement`, `users/${ann.id}/chats`, "chats", "figures", "prices", "prices/edit", "vouchers", `vouchers/${batch.id}`, "purchases", "purchases/packs", "shares", "brand", "trail", "export"];
 
-/** Opens another view of a page, and waits until it has read its lists. */
+/** Opens another view of a page, and waits until it is shown and has read its lists. */
 export async function visit(page, address) {
-  const heading = await page.$("h1");
-  const isSame = page.url() === address;
+  const [left, opened] = [page.url(), address].map((url) => url.split("#"));
+  const isView = opened.length > 1 && left[0] === opened[0] && left[1] !== opened[1];
+  // The previous view is shown until the new one gets the focus.
+  if (isView) await page.evaluate(() => document.activeElement.blur());
   await page.goto(address);
-  // A page that is left takes its heading along.
-  if (!isSame) await heading?.waitForElementState("hidden").catch(() => {});
+  if (isView) await page.waitForFunction(() => document.activeElement !== document.body);
   await page.locator("h1").first().waitFor();
-  await page.waitForFunction(() => !document.querySelector(".skeletons"));
+  await loaded(page);
 }
 
 /** A PDF of many pages with much text. */
