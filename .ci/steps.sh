@@ -5,14 +5,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # imports most of the Python tools' modules.
 export CARGO_INCREMENTAL=0 SAM_CLI_TELEMETRY=0 PIP_NO_COMPILE=1
 
-# steps STEP..: runs these steps one after the other.
+# steps STEP..: runs these steps one after the other. After each, calls `passed STEP SECONDS` if the
+# script has such a function.
 steps() {
-  local step
+  local step began
   for step; do
     declare -F "$step" >/dev/null || { echo "no step $step"; return 2; }
     echo
     echo "== $step ($(date +%H:%M:%S))"
+    began=$SECONDS
     "$step"
+    if declare -F passed >/dev/null; then passed "$step" $((SECONDS - began)); fi
   done
 }
 
