@@ -3,7 +3,8 @@ result with the table in docs/use/clients.md. With programs, it measures only th
 
 Each program sends one message through wire.py, which cuts the first reply: before its first byte,
 after the server has finished the answer, or in the middle. The measurement counts the program's
-requests, and the charges in the account's statement."""
+requests, and the charges in the account's statement. Several programs run at once, and wire.py tells
+them apart by their API keys."""
 
 import os
 import socket
@@ -11,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from coding_agents import AGENTS, PEERS, written
-from scripted import API_WIRE, BASE_URL, Person, equal, play, says, wire
+from scripted import API_WIRE, BASE_URL, Person, Wire, equal, free_port, play, says
 from webui import SAVING, started
 
 HERE = Path(__file__).parent
@@ -24,6 +26,8 @@ BEGIN, END = "<!-- lost replies -->\n", "<!-- end of lost replies -->\n"
 # Instructor and some tests expect an object.
 ANSWER = '{"city": "Paris", "degrees": 21}'
 QUESTION = "How is the weather in Paris?"
+# A program mostly waits, for its own timers too, but needs a processor while it starts.
+AT_ONCE = 2 * os.cpu_count()
 NOT_SENT = "not sent again"
 CUTS = {"before": "before the first byte", "middle": "in the middle"}
 # The settings of the measured API keys, by the titles of their columns. Keys for which an equal body
@@ -110,8 +114,7 @@ def promptfoo(key):
 
 def router(key):
     """Claude Code, whose requests claude-code-router turns into chat completions."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     provider = {"name": "farebox", "api_base_url": f"{BASE_URL}/chat/completions", "api_key": key, "models": ["farebox"]}
     access = {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}", "ANTHROPIC_API_KEY": "any", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
     with tempfile.TemporaryDirectory() as home:
@@ -197,7 +200,7 @@ def asked(ask, cut, settings):
     """Runs a program. Returns its output, its requests, and the number of charges."""
     person = Person()
     key = person.api_key(**settings)
-    play(*20 * [says(ANSWER)])
+    wire = Wire(API_WIRE, key)
     wire.cut(cut, times=1 if cut else 0)
     output = ask(key)
     return output, wire.calls(), len(person.charges())
@@ -240,15 +243,22 @@ def row(name, ask):
 def main(chosen):
     lines = ["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
     failed = []
-    for name, ask in PROGRAMS.items():
-        if chosen and name not in chosen:
-            continue
-        try:
-            lines.append("| " + " | ".join(row(name, ask)) + " |")
-            print("  " + lines[-1], flush=True)
-        except Exception as error:
-            failed.append(name)
-            print(f"  {name} failed: {error!r}", flush=True)
+    # All programs get the same answer. Each of a program's five accounts can pay for forty.
+    play(*len(PROGRAMS) * 200 * [says(ANSWER)])
+    without_key = Wire(API_WIRE)
+    without_key.watch()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        rows = {name: pool.submit(row, name, ask) for name, ask in PROGRAMS.items() if name in (chosen or PROGRAMS)}
+        for name, measured in rows.items():
+            try:
+                lines.append("| " + " | ".join(measured.result()) + " |")
+                print("  " + lines[-1], flush=True)
+            except Exception as error:
+                failed.append(name)
+                print(f"  {name} failed: {error!r}", flush=True)
+    for request in without_key.calls():
+        failed.append(request["path"])
+        print(f"  a request without the key of its program: {request}", flush=True)
     documented = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0].split("\n")
     changed = [line for line in lines if line not in documented] + list(wrong_summaries(lines[2:]))
     if changed or failed:

@@ -5,8 +5,11 @@ import http.client
 import itertools
 import json
 import os
+import random
+import socket
 import statistics
 import time
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 API, API_WIRE, PROVIDER, PROVIDER_WIRE = (os.environ[name] for name in ["API", "API_WIRE", "PROVIDER", "PROVIDER_WIRE"])
@@ -15,7 +18,7 @@ PRICE, FIRST_GRANT = 100, 4000
 STREAMS = 20
 SOON = 0.1
 
-names = (f"{os.getpid()}-{number}" for number in itertools.count())
+numbers = itertools.count()
 
 
 def prove(*proofs):
@@ -48,6 +51,13 @@ def raised(kind, ask):
     except kind as error:
         return error
     raise AssertionError(f"no {kind.__name__}")
+
+
+def free_port():
+    """A free port below the range that the system uses for outgoing connections."""
+    while True:
+        with suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(20000, 32000))) as server:
+            return server.getsockname()[1]
 
 
 def recital(messages):
@@ -90,7 +100,7 @@ class Person:
     """A new user."""
 
     def __init__(self):
-        status, account = call(API, "POST", "/api/register/", {"username": f"ann-{next(names)}", "password": "secret123"})
+        status, account = call(API, "POST", "/api/register/", {"username": f"ann-{os.getpid()}-{next(numbers)}", "password": "secret123"})
         equal(status, 201)
         self.token = account["access"]
 
@@ -156,10 +166,11 @@ def events(reply):
 
 
 class Wire:
-    """A client for the wire.py process at this address."""
+    """A client for the wire.py process at this address. With an API key, it plans and lists only the
+    calls with this key."""
 
-    def __init__(self, url):
-        self.url = url
+    def __init__(self, url, key=None):
+        self.url, self.query = url, f"?key={key}" if key else ""
 
     def watch(self):
         self.cut(None, times=0)
@@ -167,11 +178,11 @@ class Wire:
     def cut(self, how, times=1, after=0):
         """Cuts the replies to the next calls, or to those `after` the next ones. Records the calls
         from now on."""
-        equal(call(self.url, "POST", "/wire/plan", {"cut": how, "times": times, "after": after}), (200, []))
+        equal(call(self.url, "POST", f"/wire/plan{self.query}", {"cut": how, "times": times, "after": after}), (200, []))
 
     def calls(self):
-        return call(self.url, "GET", "/wire/calls")[1]
+        return call(self.url, "GET", f"/wire/calls{self.query}")[1]
 
     def counts(self):
         """The statuses of the requests that only counted tokens."""
-        return call(self.url, "GET", "/wire/counts")[1]
+        return call(self.url, "GET", f"/wire/counts{self.query}")[1]

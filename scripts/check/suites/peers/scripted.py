@@ -4,7 +4,7 @@ with clients."""
 import sys
 from importlib.metadata import version
 
-from proof import API_WIRE, FIRST_GRANT, PRICE, PROVIDER, Person, Wire, call, equal, prove_of, raised
+from proof import API_WIRE, FIRST_GRANT, PRICE, PROVIDER, Person, Wire, call, equal, free_port, prove_of, raised
 
 BASE_URL = API_WIRE + "/v1"
 # The API that the client should use: OpenAI's chat completions or Responses API, or Anthropic's

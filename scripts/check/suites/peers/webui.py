@@ -4,7 +4,6 @@ keeps it from downloading models. The user sends messages and files as Open WebU
 import http.client
 import json
 import os
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from coding_agents import PEERS
-from scripted import BASE_URL, call, equal
+from scripted import BASE_URL, call, equal, free_port
 
 # The settings that save tokens.
 SAVING = {f"ENABLE_{task}_GENERATION": "False" for task in ["TITLE", "TAGS", "FOLLOW_UP", "RETRIEVAL_QUERY"]}
@@ -25,8 +24,7 @@ MODEL = "quick"
 @contextmanager
 def started(key, **settings):
     """Starts Open WebUI in an empty folder, and ends it. All its users pay with this API key."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     access = {"OPENAI_API_BASE_URL": BASE_URL, "OPENAI_API_KEY": key}
     vectors = {"RAG_EMBEDDING_ENGINE": "openai", "RAG_EMBEDDING_MODEL": "vectors", "RAG_OPENAI_API_BASE_URL": BASE_URL, "RAG_OPENAI_API_KEY": key}
     with tempfile.TemporaryDirectory() as home:

@@ -10,6 +10,9 @@ POST requests are calls, except those that only count tokens. A reply is cut
 - `before`: the server replies, but the client gets nothing;
 - `middle`: the client gets the first half of the reply.
 
+With `?key=..`, a plan is for the calls with this API key, and the lists below are those of this plan.
+All other calls belong to the plan without a key.
+
 `GET /wire/calls` lists the calls since the plan: the times at which each call `began` and the
 server's `first_byte` arrived (on this machine's monotonic clock), its `path`, its `retry` count, a
 hash of its `body`, the other headers by which the server recognises a retry (`marks`), and the
@@ -25,17 +28,14 @@ import hashlib
 import json
 import sys
 import time
+from urllib.parse import parse_qs, urlsplit
 
 # Headers by which the server recognises a retry, in addition to the retry count.
 MARKS = ["idempotency-key", "x-claude-code-session-id", "x-codex-turn-metadata"]
 
 
-class Wire:
-    def __init__(self, server_port, file=None):
-        self.server_port, self.file = server_port, file
-        self.plan(cut=None, times=0)
-
-    def plan(self, cut, times, after=0):
+class Plan:
+    def __init__(self, cut=None, times=0, after=0):
         self.cut, self.times, self.after, self.calls, self.counts = cut, times, after, [], []
 
     def next_cut(self):
@@ -46,6 +46,16 @@ class Wire:
             return None
         self.times -= 1
         return self.cut
+
+
+class Wire:
+    def __init__(self, server_port, file=None):
+        self.server_port, self.file = server_port, file
+        self.plans = {None: Plan()}
+
+    def plan_of(self, headers):
+        key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+        return self.plans.get(key, self.plans[None])
 
     async def serve(self, reader, writer):
         try:
@@ -66,20 +76,24 @@ class Wire:
             return
         call = {"began": time.monotonic(), "path": path, "retry": headers.get("x-stainless-retry-count"), "body": hashlib.sha256(body).hexdigest(), "status": None}
         call["marks"] = {name: headers[name] for name in MARKS if name in headers}
+        plan = self.plan_of(headers)
         if path.partition("?")[0].endswith("/count_tokens"):
-            self.counts.append(call)
+            plan.counts.append(call)
             await self.carry(head, body, writer, call, None)
         elif method == "POST":
-            self.calls.append(call)
-            await self.carry(head, body, writer, call, self.next_cut())
+            plan.calls.append(call)
+            await self.carry(head, body, writer, call, plan.next_cut())
         else:
             await self.carry(head, body, writer, call, None)
 
     async def obey(self, path, body, writer):
-        if path == "/wire/plan":
-            self.plan(**json.loads(body))
-        counts = [call["status"] for call in self.counts]
-        reply = json.dumps(counts if path == "/wire/counts" else self.calls).encode()
+        asked = urlsplit(path)
+        [key] = parse_qs(asked.query).get("key", [None])
+        if asked.path == "/wire/plan":
+            self.plans[key] = Plan(**json.loads(body))
+        plan = self.plans[key]
+        counts = [call["status"] for call in plan.counts]
+        reply = json.dumps(counts if asked.path == "/wire/counts" else plan.calls).encode()
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(reply), reply))
         await writer.drain()
 
