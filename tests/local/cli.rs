@@ -919,7 +919,7 @@ async fn ambiguous_accounts_are_refused_and_ids_are_not() {
             "{command:?}"
         );
     }
-    let unknown = Uuid::now_v7().to_string();
+    let unknown = Clock::default().id().to_string();
     refuses(
         &["manage", "audit", &unknown, "--data", folder.path()],
         &format!("No account has the id \"{unknown}\"."),

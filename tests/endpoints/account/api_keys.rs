@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use shared::store::{Ending, StoreError};
 use shared::values::api_key::API_KEYS;
 use shared::values::{ApiKey, Restrictions};
-use uuid::Uuid;
 
 use crate::support::client::{Answer, Api, Person};
 use crate::support::function::ask;
@@ -122,7 +121,7 @@ async fn keys_are_stored_only_as_hashes() {
     let other = ApiKey::parse(ben.makes_a_key("x").await.is(201)["key"].as_str().unwrap()).unwrap();
     assert!(!other.matches(stored.hash()));
     for unknown in
-        ["", "x", &Uuid::now_v7().to_string(), &key.id().simple().to_string(), &"x".repeat(3000)]
+        ["", "x", &api.clock().id().to_string(), &key.id().simple().to_string(), &"x".repeat(3000)]
     {
         assert_eq!(api.store().api_key(unknown).await, Ok(None), "{unknown}");
     }
@@ -338,7 +337,7 @@ async fn accounts_from_before_api_keys_can_create_them() {
         .key("pk", key);
     update.update_expression("REMOVE api_keys").send().await.unwrap();
     ann.has_keys(0).await;
-    ann.revokes(&Uuid::now_v7().to_string()).await.expect(404, "not_found");
+    ann.revokes(&api.clock().id().to_string()).await.expect(404, "not_found");
     let made = ann.makes_a_key("x").await.is(201);
     ann.has_keys(1).await;
     ann.revokes(&id(&made)).await.is(200);
@@ -408,7 +407,7 @@ async fn ended_sessions_neither_create_nor_revoke_keys() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let made = ann.makes_a_key("x").await.is(201);
-    let stranger = ApiKey::random(Uuid::now_v7()).unwrap();
+    let stranger = ApiKey::random(api.clock().id()).unwrap();
     let (_, caller) = api.caller(&ann).await;
     let name = shared::values::api_key::KeyName::parse("x").unwrap();
     let stored =

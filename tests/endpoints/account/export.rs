@@ -10,7 +10,6 @@ use shared::Credits;
 use shared::http::{self, edge};
 use shared::http::{Body, Pieces};
 use shared::values::{Chat, Entry, EntryKind};
-use uuid::Uuid;
 
 use crate::endpoints::chats::chat_history::exported;
 use crate::support::client::{Api, GRANT, PRICE, Person};
@@ -30,7 +29,8 @@ impl Person {
     /// Writes chats with answers of this size, and a ledger row for each chat, directly to the
     /// store. Returns the ids of the chats, newest first.
     async fn has_chats(&self, count: usize, size: usize) -> Vec<String> {
-        let ids: Vec<String> = (0..count).map(|_| Uuid::now_v7().to_string()).collect();
+        let clock = self.api.clock();
+        let ids: Vec<String> = (0..count).map(|_| clock.id().to_string()).collect();
         let chats: Vec<_> = ids.iter().map(|id| self.chat_of(id, size)).collect();
         let rows: Vec<_> = ids.iter().map(|id| self.row_of(id)).collect();
         put(&self.api.dynamodb, "ChatsTable", &chats).await;

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use shared::clock::{Day, month};
 use shared::values::Act;
-use uuid::Uuid;
 
 use crate::endpoints::account::ledger::csv_line;
 use crate::endpoints::admin::administration::{at_noon, texts};
@@ -20,14 +19,15 @@ async fn the_trail_is_filtered_by_action_user_admin_and_day() {
     let api = at_noon().await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
-    let today = Day::from_millis(api.server().clock.millis());
-    // This adjustment is dated by the machine's clock, which is a day behind the server's clock.
     api.adjust(&ann, 7, "by hand").await;
+    api.server().clock.advance(DAY);
+    let [root, other] = [root.elsewhere("a day later").await, other.elsewhere("a day later").await];
+    let today = Day::from_millis(api.clock().millis());
     root.adjusts(&ann, 5, "one").await.is(201);
     other.adjusts(&ben, 6, "two").await.is(201);
     root.changes(&ben, json!({ "active": false, "reason": "spam" })).await.is(200);
     api.server().clock.advance(DAY);
-    let root = root.elsewhere("a day later").await;
+    let root = root.elsewhere("two days later").await;
     root.adjusts(&ann, 8, "four").await.is(201);
 
     let (before, after) = (today.before(1), today.after(1));
@@ -88,10 +88,11 @@ async fn trail_filters_are_bounded_and_continue_on_the_next_page() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     root.changes(&ann, json!({ "active": false, "reason": "spam" })).await.is(200);
-    let now = api.server().clock.millis();
+    let clock = api.clock();
+    let now = clock.millis();
     let row = |_| {
         json!({
-            "user_id": ann.id, "entry_id": Uuid::now_v7().to_string(), "trail": month(now), "amount": 1,
+            "user_id": ann.id, "entry_id": clock.id().to_string(), "trail": month(now), "amount": 1,
             "kind": "adjustment", "reason": "a gift", "actor": root.id, "time": now,
         })
     };

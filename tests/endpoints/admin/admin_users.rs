@@ -7,7 +7,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use shared::clock::Day;
 use shared::store::USER_SHARDS;
-use uuid::Uuid;
 
 use crate::endpoints::admin::administration::{at_noon, texts};
 use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
@@ -31,11 +30,11 @@ async fn finds(root: &Person, query: &str, expected: &[&Person]) {
 /// Writes this many copies of an account, with different names and ids, directly to the store. The
 /// copies are spread over all partitions of the administrators' list.
 async fn with_copies(api: &Api, person: &Person, count: usize) {
-    let account = json!(api.account(person).await);
+    let (account, clock) = (json!(api.account(person).await), api.clock());
     let copy = |number: usize| {
         let (name, mut copy) = (format!("copy{number:06}"), account.clone());
         copy["pk"] = json!(format!("user:{name}"));
-        copy["id"] = json!(Uuid::now_v7().to_string());
+        copy["id"] = json!(clock.id().to_string());
         (copy["name"], copy["label"]) = (json!(name), json!(name));
         let month = account["month"].as_str().unwrap();
         let shard = (number % usize::from(USER_SHARDS)).to_string();

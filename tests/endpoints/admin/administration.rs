@@ -17,7 +17,6 @@ use shared::http::Body;
 use shared::store::{Adjustment, NewAccount, RegisterOutcome, StoreError, chat_month};
 use shared::values::{Account, Administrator, Chat, Reason, Role, Username};
 use shared::{BalanceChange, Credits, Error, auth};
-use uuid::Uuid;
 
 use crate::endpoints::account::ledger::{csv_columns, csv_line};
 use crate::endpoints::openai::completions::asking;
@@ -116,9 +115,10 @@ async fn answer(
 
 /// Writes chats with answers of this size directly to the store.
 async fn with_chats(api: &Api, person: &Person, count: usize, size: usize) {
+    let clock = api.clock();
     let chats: Vec<Chat> = (0..count)
         .map(|_| {
-            let id = Uuid::now_v7().to_string();
+            let id = clock.id().to_string();
             Chat {
                 user_id: person.id.clone(),
                 month: chat_month(&person.id, &id),

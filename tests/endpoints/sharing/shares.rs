@@ -14,7 +14,6 @@ use shared::clock::Clock;
 use shared::http::Body;
 use shared::store::Difference;
 use shared::values::{Chat, ParentChat, REPORTS_AN_HOUR, SHARES, SHARES_AN_HOUR, ShareLink};
-use uuid::Uuid;
 
 use crate::support::client::{Answer, Api, DAY, Person};
 use crate::support::function::{event, invoke};
@@ -543,7 +542,8 @@ async fn branches_that_are_too_scattered_are_refused() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let conversation = ann.sends_in("hi", None, None).await;
-    let ids: Vec<String> = (0..APART * 10).map(|_| Uuid::now_v7().to_string()).collect();
+    let clock = api.clock();
+    let ids: Vec<String> = (0..APART * 10).map(|_| clock.id().to_string()).collect();
     let chat = |(number, id): (usize, &String)| {
         let after = number.checked_sub(APART).map(|before| ids[before].clone());
         let after = after.map_or(ParentChat::Start, ParentChat::Message);

@@ -3,12 +3,11 @@
 
 use serde_json::Value;
 use shared::values::{Chat, ParentChat};
-use uuid::Uuid;
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
 use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
-use crate::support::rig::Rig;
+use crate::support::rig::{Rig, standing};
 use crate::support::world::{World, put};
 
 /// Deletes a chat that two other chats follow.
@@ -27,7 +26,8 @@ struct Messages {
 
 impl Messages {
     fn of(user_id: &str) -> Self {
-        let ids: [String; 5] = std::array::from_fn(|_| Uuid::now_v7().to_string());
+        let clock = standing();
+        let ids: [String; 5] = std::array::from_fn(|_| clock.id().to_string());
         let message = |number: usize, after: Option<usize>| {
             let text = || "hi".to_owned();
             let after = after.map(|number| ParentChat::Message(ids[number].clone()));

@@ -8,6 +8,7 @@ use emulator::dynamo::{Data, Dynamo};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use shared::clock::Clock;
 use tokio::runtime::Runtime;
 
 use super::wire::HttpReply;
@@ -106,7 +107,7 @@ impl Tables {
 
     /// Writes an empty conversation for a user directly to the store, and returns its id.
     pub fn begin_conversation(&self, user_id: &str) -> String {
-        let id = uuid::Uuid::now_v7().to_string();
+        let id = Clock::default().id().to_string();
         let texts = [
             ("user_id", user_id.to_owned()),
             ("chat_id", format!("c#{id}")),
