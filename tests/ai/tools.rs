@@ -1,5 +1,7 @@
 //! Calls of functions and custom tools in `POST /v1/chat/completions`, as agents use them.
 
+use std::collections::BTreeSet;
+
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
@@ -420,6 +422,26 @@ async fn calls_are_read_in_every_numbering() {
             vec![call(json!(0), "a", "", json!("")), call(json!(0), "", "f", json!("{}"))],
             vec![of("f", "{}")],
         ),
+        // All calls have the same id, with numbers of their own or without.
+        (
+            vec![
+                call(json!(0), "a", "f", json!("{\"x\":1}")),
+                call(json!(1), "a", "f", json!("{\"x\":")),
+                call(json!(1), "a", "f", json!("2}")),
+                call(json!(1), "a", "f", json!("")),
+            ],
+            vec![of("f", "{\"x\":1}"), of("f", "{\"x\":2}")],
+        ),
+        (
+            vec![
+                call(json!(0), "a", "f", json!("{\"x\":1}")),
+                call(json!(0), "a", "f", json!("{\"x\":2}")),
+                call(json!(0), "a", "g", json!("{}")),
+            ],
+            vec![of("f", "{\"x\":1}"), of("f", "{\"x\":2}"), of("g", "{}")],
+        ),
+        // The arguments are the text `null`.
+        (vec![call(json!(0), "a", "f", json!("null"))], vec![of("f", "{}")]),
         // A call number that is too large to be a list index.
         (vec![call(json!(u64::MAX), "a", "f", json!("{}"))], vec![of("f", "{}")]),
     ] {
@@ -427,7 +449,8 @@ async fn calls_are_read_in_every_numbering() {
         stream.extend([end(), done()]);
         provider.does(Does::Streams(stream));
         let calls = calls_of(&data(&program.send(&[], body.clone()).await));
-        assert!(calls.iter().all(|call| !call.0.is_empty()), "{calls:?}");
+        let ids: BTreeSet<&str> = calls.iter().map(|call| call.0.as_str()).collect();
+        assert!(ids.len() == calls.len() && !ids.contains(""), "{calls:?}");
         let calls: Vec<_> = calls.into_iter().map(|(_, name, text)| (name, text)).collect();
         assert_eq!(calls, expected);
     }
@@ -450,6 +473,46 @@ async fn calls_are_read_in_every_numbering() {
     assert_eq!(message(&one)["tool_calls"].as_array().unwrap().len(), 1, "one call was allowed");
     let unasked = program.send(&[], asking("hi")).await.is(200);
     assert!(message(&unasked).get("tool_calls").is_none(), "no function was offered: {unasked}");
+}
+
+/// Some models give all calls in an answer the same id. The client must be able to send a result for
+/// each call, and a retry must get the same ids.
+#[tokio::test]
+async fn calls_with_one_id_get_results_of_their_own() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let function = |x: u32| json!({ "name": "f", "arguments": format!("{{\"x\":{x}}}") });
+    provider.does(calls(
+        json!([{ "id": "step:3", "function": function(1) }, { "id": "step:3", "function": function(2) }]),
+    ));
+    let key = [("idempotency-key", "one")];
+    let asked = offering("hi");
+    let answer = program.send(&key, asked.clone()).await.is(200);
+    let made = message(&answer)["tool_calls"].as_array().unwrap().clone();
+    let [one, two] = [&made[0]["id"], &made[1]["id"]];
+    assert!(one == "step:3" && one != two, "{made:?}");
+    assert_eq!(
+        message(&program.send(&key, asked.clone()).await.is(200))["tool_calls"],
+        json!(made)
+    );
+
+    let mut next = asked;
+    let result =
+        |id: &Value, text: &str| json!({ "role": "tool", "tool_call_id": id, "content": text });
+    let sent = next["messages"].as_array_mut().unwrap();
+    sent.extend([message(&answer).clone(), result(one, "first"), result(two, "second")]);
+    program.send(&[], next).await.is(200);
+    let (_, _, got) = provider.last_asked();
+    let ids = |role: &str, at: &str| -> Vec<Value> {
+        let messages = got["messages"].as_array().unwrap().iter();
+        messages
+            .filter(|message| message["role"] == role)
+            .map(|message| message[at].clone())
+            .collect()
+    };
+    assert_eq!(ids("tool", "tool_call_id"), [one.clone(), two.clone()]);
 }
 
 #[tokio::test]

@@ -180,6 +180,9 @@ pub(super) struct AnswerBuilder<'l> {
 /// A function call that may not be complete yet.
 struct CallBuilder {
     call: ToolCall,
+    /// The id that the provider gave to the call. Empty if it gave none. The call has a different
+    /// id if the provider has given this one to an earlier call.
+    given_id: String,
     /// The number that the provider gave to the call. Some providers give all calls the same
     /// number.
     number: u64,
@@ -190,16 +193,16 @@ struct CallBuilder {
 
 impl CallBuilder {
     /// Returns true if a part with the same number belongs to this call. `id` and `name` are empty
-    /// if the part lacks them. Some providers send a new id with each part of a call, and some
-    /// don't send ids.
-    fn continues(&self, id: &str, name: &str) -> bool {
+    /// if the part lacks them. Some providers send a new id with each part of a call, some don't
+    /// send ids, and some give all calls the same id.
+    fn continues(&self, id: &str, name: &str, arguments: &str) -> bool {
+        let known = self.call.name.as_str();
+        let begins_again = || known != name || is_whole(&self.call.arguments);
         match (id, name) {
             (_, "") => true,
-            ("", name) => {
-                let known = self.call.name.as_str();
-                known.is_empty() || known == name && !is_whole(&self.call.arguments)
-            }
-            (id, _) => self.call.id == id,
+            ("", _) => known.is_empty() || !begins_again(),
+            (id, _) if self.given_id != id => false,
+            _ => known.is_empty() || arguments.trim().is_empty() || !begins_again(),
         }
     }
 }
@@ -452,8 +455,8 @@ impl<'l> AnswerBuilder<'l> {
         let known = self.calls.iter().rposition(|builder| builder.number == number);
         let known = known
             .and_then(|index| Some((index, self.calls.get(index)?)))
-            .filter(|(_, builder)| builder.continues(id, name))
-            .map(|(index, builder)| (index, builder.call.id == id));
+            .filter(|(_, builder)| builder.continues(id, name, arguments))
+            .map(|(index, builder)| (index, builder.given_id == id));
         let index = match known {
             Some((index, true)) => index,
             _ if self.left_out.contains(&number) => return Ok(()),
@@ -479,18 +482,22 @@ impl<'l> AnswerBuilder<'l> {
         if fits.len() < arguments.len() { Err(Failure::TooLong) } else { Ok(()) }
     }
 
-    /// Begins a call and returns its index. A call without an id from the provider gets a new id.
-    fn begin(&mut self, number: u64, id: &str, name: &str) -> Result<usize, Failure> {
-        let id = match id {
-            "" => format!("call_{}", Uuid::new_v4().simple()),
+    /// Begins a call and returns its index. The call gets a new id if the provider gave it none, or
+    /// gave an earlier call the same one: clients send an id with each result, and couldn't tell
+    /// the calls apart.
+    fn begin(&mut self, number: u64, given_id: &str, name: &str) -> Result<usize, Failure> {
+        let is_used = |id: &str| self.calls.iter().any(|builder| builder.call.id == id);
+        let id = match given_id {
+            id if id.is_empty() || is_used(id) => format!("call_{}", Uuid::new_v4().simple()),
             id => id.to_owned(),
         };
+        let given_id = given_id.to_owned();
         let call = ToolCall { id, name: name.to_owned(), arguments: String::new() };
         if call.size() > self.room() {
             return Err(Failure::TooLong);
         }
         self.received.push(name);
-        self.calls.push(CallBuilder { call, number, delivered: None });
+        self.calls.push(CallBuilder { call, given_id, number, delivered: None });
         Ok(self.calls.len() - 1)
     }
 
