@@ -272,6 +272,19 @@ async fn calls_and_their_results_are_translated() {
 }
 
 #[tokio::test]
+async fn answers_to_be_continued_end_without_white_space() {
+    let (provider, program) = asked().await;
+    let mut body = offering("hi");
+    body["messages"] = json!([
+        { "role": "user", "content": "hi" },
+        { "role": "assistant", "content": "The answer is \n" },
+    ]);
+    program.send(&[], body).await.is(200);
+    let messages = provider.last_asked().2["messages"].clone();
+    assert_eq!(messages[1]["content"], json!([text("The answer is")]));
+}
+
+#[tokio::test]
 async fn streamed_calls_arrive_in_pieces() {
     let (provider, program) = asked().await;
     let part = |json: &str| delta(json!({ "type": "input_json_delta", "partial_json": json }));

@@ -52,6 +52,19 @@ async fn prompts_start_with_the_user_and_drop_orphaned_results() {
 }
 
 #[tokio::test]
+async fn bedrock_continues_answers_without_white_space() {
+    let (provider, program) = asked_by_converse().await;
+    let mut body = offering("hi");
+    body["messages"] = json!([
+        { "role": "user", "content": "hi" },
+        { "role": "assistant", "content": "The answer is " },
+    ]);
+    program.send(&[], body).await.is(200);
+    let messages = provider.last_asked().2["messages"].clone();
+    assert_eq!(messages[1]["content"], json!([{ "text": "The answer is" }]));
+}
+
+#[tokio::test]
 async fn bedrock_gets_valid_unique_call_ids() {
     let (provider, program) = asked_by_converse().await;
     let [long, other] = ["1", "2"].map(|last| format!("{}{last}", "x".repeat(70)));

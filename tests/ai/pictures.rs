@@ -134,11 +134,14 @@ async fn pictures_in_results_reach_every_provider() {
     let content = json!([{ "text": "A cat." }]);
     provider.does(Does::Says(200, json!({ "output": { "message": { "role": "assistant", "content": content } }, "stopReason": "end_turn", "metrics": { "latencyMs": 1 } })));
     let mut shown = shown;
+    shown["messages"][2]["content"] =
+        json!([text("First."), drawn(), text("Second."), text("Third."), drawn()]);
     shown["tools"] = json!([{ "type": "function", "function": { "name": "look" } }]);
     program.send(&[], shown).await.is(200);
     let result = provider.last_asked().2["messages"][2]["content"][0]["toolResult"].clone();
     let image = json!({ "image": { "format": "png", "source": { "bytes": DATA } } });
-    assert_eq!(result["content"], json!([image, { "text": "Here it is." }]));
+    let [first, rest] = ["First.", "Second.\nThird."].map(|text| json!({ "text": text }));
+    assert_eq!(result["content"], json!([first, image, rest, image]));
 }
 
 #[tokio::test]

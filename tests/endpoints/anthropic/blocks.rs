@@ -62,13 +62,22 @@ async fn answers_contain_calls_with_their_arguments() {
     );
     let result =
         json!({ "type": "tool_result", "tool_use_id": block["id"], "content": "It rains." });
-    let body = after(json!([
-        user(json!("How is the weather?")),
-        assistant(json!([block])),
-        user(json!([result])),
-    ]));
-    let message = client.send(&[], body).await.is(200);
-    assert_eq!(message["content"][0]["text"], "You said: It rains.");
+    // Agents send a blank text beside a result.
+    for beside in [
+        json!([]),
+        json!([{ "type": "text", "text": "" }]),
+        json!([{ "type": "text", "text": " \n" }]),
+    ] {
+        let content: Vec<&Value> =
+            [&result].into_iter().chain(beside.as_array().unwrap()).collect();
+        let body = after(json!([
+            user(json!("How is the weather?")),
+            assistant(json!([block])),
+            user(json!(content)),
+        ]));
+        let message = client.send(&[], body).await.is(200);
+        assert_eq!(message["content"][0]["text"], "You said: It rains.", "{beside}");
+    }
 }
 
 #[tokio::test]

@@ -135,7 +135,8 @@ impl History {
                 }
             }
         }
-        if !has_results || !content.parts.is_empty() {
+        // Agents send a blank text beside results, and couldn't continue if it were refused.
+        if !has_results || !content.is_blank() {
             self.open.close(errors);
             self.turns.push(content.turn(Speaker::User));
         }
@@ -241,6 +242,10 @@ impl MarkedContent {
         for (index, part) in parts.into_iter().enumerate() {
             self.add(part, cache.filter(|_| index == last));
         }
+    }
+
+    fn is_blank(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Text(text) if text.trim().is_empty()))
     }
 
     fn turn(self, role: Speaker) -> Turn {

@@ -303,6 +303,12 @@ fn split<'a>(turns: &'a [Turn], cache: &mut Breakpoints) -> (Vec<Block<'a>>, Vec
     for message in &mut messages {
         message.content.sort_by_key(|block| !matches!(block, Block::ToolResult { .. }));
     }
+    // The API refuses an answer to be continued that ends with white space.
+    if let Some(Message { role: "assistant", content }) = messages.last_mut()
+        && let Some(Block::Text { text: Cow::Borrowed(text), .. }) = content.last_mut()
+    {
+        *text = text.trim_end();
+    }
     (system, messages)
 }
 

@@ -142,6 +142,12 @@ fn split(
             _ => messages.push((role, blocks)),
         }
     }
+    // Models refuse an answer to be continued that ends with white space.
+    if let Some((ConversationRole::Assistant, blocks)) = messages.last_mut()
+        && let Some(ContentBlock::Text(text)) = blocks.last_mut()
+    {
+        text.truncate(text.trim_end().len());
+    }
     let message = |(role, blocks)| Message::builder().role(role).set_content(Some(blocks)).build();
     let messages: Result<Vec<Message>, BuildError> = messages.into_iter().map(message).collect();
     Ok((system, messages?))
@@ -189,18 +195,28 @@ fn blocks<'p>(
 ) -> Result<Vec<ContentBlock>, Failure> {
     if let Some(call) = &turn.answers {
         let mut result = ToolResultBlock::builder().tool_use_id(ids.of_result(call));
-        for picture in turn.content.iter().filter_map(Part::as_picture) {
-            result = result.content(ToolResultContentBlock::Image(image(picture)?));
-        }
-        let text = turn.words();
-        // Bedrock refuses blank text blocks, and results without content.
-        let text = match text.trim().is_empty() {
-            true if result.get_content().is_some() => None,
-            true => Some("nothing".to_owned()),
-            false => Some(text.into_owned()),
+        // The texts between two pictures form one block. Bedrock refuses blank text blocks, and
+        // results without content.
+        let are_texts = |one: &Part, other: &Part| {
+            [one, other].into_iter().all(|part| part.as_picture().is_none())
         };
-        if let Some(text) = text {
-            result = result.content(ToolResultContentBlock::Text(text));
+        for parts in turn.content.chunk_by(are_texts) {
+            let mut texts = Vec::new();
+            for part in parts {
+                match part {
+                    Part::Text(text) => texts.push(text.as_str()),
+                    Part::Picture(picture) => {
+                        result = result.content(ToolResultContentBlock::Image(image(picture)?));
+                    }
+                }
+            }
+            let text = texts.join("\n");
+            if !text.trim().is_empty() {
+                result = result.content(ToolResultContentBlock::Text(text));
+            }
+        }
+        if result.get_content().is_none() {
+            result = result.content(ToolResultContentBlock::Text("nothing".into()));
         }
         if turn.has_failed {
             result = result.status(ToolResultStatus::Error);
