@@ -14,9 +14,35 @@ const TYPES: [&str; 5] = ["png", "jpeg", "jpg", "gif", "webp"];
 /// The levels of detail at which a model can view a picture.
 const DETAILS: [&str; 3] = ["auto", "low", "high"];
 
-/// Top-level domains of hosts that exist only within a private network.
-const WITHIN: [&str; 9] =
-    ["arpa", "corp", "home", "internal", "intranet", "lan", "local", "localhost", "private"];
+/// Domains of hosts that exist only within a private network, or on one machine: names that no
+/// registry may assign ([RFC 6761](https://www.rfc-editor.org/rfc/rfc6761)), and those that routers,
+/// Kubernetes, Consul, Docker and VPNs use.
+const WITHIN: [&str; 21] = [
+    "arpa",
+    "box",
+    "consul",
+    "corp",
+    "docker",
+    "home",
+    "internal",
+    "intra",
+    "intranet",
+    "invalid",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "mshome.net",
+    "onion",
+    "priv",
+    "private",
+    "svc",
+    "test",
+    "ts.net",
+];
+
+/// The ports of a picture's `https` URL. Other services listen on other ports.
+const PORTS: [u16; 2] = [443, 8443];
 
 /// The maximum length of a picture's `https` URL, in characters.
 const URL_LENGTH: usize = 8192;
@@ -38,7 +64,7 @@ impl Picture {
     pub fn parse(url: String, detail: Option<&str>) -> Result<Self, Invalid> {
         let known = |detail: &str| DETAILS.into_iter().find(|known| *known == detail);
         let detail = detail.map(|detail| known(detail).ok_or(NO_DETAIL)).transpose()?;
-        let picture = Self { url, detail };
+        let picture = Self { url: plain(&url).unwrap_or(url), detail };
         let wrong = match (picture.data(), picture.host()) {
             (Some((kind, _)), _) if !TYPES.contains(&kind) => Some(NO_PICTURE),
             (Some((_, data)), _) => (!is_base64(data)).then_some(NO_DATA),
@@ -101,8 +127,8 @@ const NO_PICTURE: &str = "A picture must have an https URL, or a data URL (data:
 
 const NO_DATA: &str = "The data of this PNG, JPEG, GIF or WebP isn't Base64 with padding.";
 
-const NO_PUBLIC_HOST: &str =
-    "The URL of a picture must have a public host name, not an IP address.";
+const NO_PUBLIC_HOST: &str = "The URL of a picture must have a public host name, not an IP address, \
+                              and no port but 443 or 8443.";
 
 const NO_DETAIL: &str = "The detail of a picture must be auto, low or high.";
 
@@ -125,6 +151,18 @@ impl fmt::Debug for Picture {
     }
 }
 
+/// Returns a `data` URL with its type in lower case, and without other parameters. Providers may be
+/// strict, but types are case-insensitive and may have parameters, such as a character set ([RFC
+/// 2397](https://www.rfc-editor.org/rfc/rfc2397)). `None` if the text isn't a `data` URL in Base64.
+fn plain(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once(':')?;
+    let (described, data) = rest.split_once(',').filter(|_| scheme.eq_ignore_ascii_case("data"))?;
+    let mut parts = described.split(';').map(str::trim);
+    let kind = parts.next()?.to_ascii_lowercase();
+    let is_base64 = parts.next_back()?.eq_ignore_ascii_case("base64");
+    is_base64.then(|| format!("data:{kind};base64,{data}"))
+}
+
 /// Returns true if a strict Base64 decoder accepts `text`. Providers' decoders may be strict.
 fn is_base64(text: &str) -> bool {
     BASE64_STANDARD.decode(text).is_ok_and(|bytes| !bytes.is_empty())
@@ -136,12 +174,17 @@ fn is_public(host: &str) -> bool {
     let (name, port) = host.split_once(':').unwrap_or((host, "443"));
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     let Some((before, last)) = name.rsplit_once('.') else { return false };
+    let is_label =
+        |label: &str| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-');
+    let is_within = |domain: &&str| {
+        name.strip_suffix(*domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    };
     // The last label of an IP address begins with a digit, because it is decimal or begins with
     // `0x`.
-    port.parse::<u16>().is_ok()
-        && before.split('.').all(|label| !label.is_empty())
+    port.parse().is_ok_and(|port| PORTS.contains(&port))
+        && before.split('.').all(is_label)
         && last.starts_with(|c: char| c.is_ascii_alphabetic())
-        && !WITHIN.contains(&last)
+        && !WITHIN.iter().any(is_within)
 }
 
 #[cfg(test)]
@@ -158,6 +201,14 @@ mod tests {
         ] {
             let picture = Picture::parse(url.into(), None).unwrap();
             assert_eq!((picture.to_string().as_str(), picture.url()), (note, url));
+        }
+        for url in [
+            "data:IMAGE/PNG;base64,aGVsbG8=",
+            "DATA:image/png;charset=binary;base64,aGVsbG8=",
+            "data:image/png; name=a.png ;BASE64,aGVsbG8=",
+        ] {
+            let picture = Picture::parse(url.into(), None).unwrap();
+            assert_eq!(picture.url(), "data:image/png;base64,aGVsbG8=", "{url}");
         }
         let long = format!("https://example.com/{}", "x".repeat(URL_LENGTH));
         for bad in [
@@ -191,7 +242,15 @@ mod tests {
 
     #[test]
     fn urls_have_a_public_host() {
-        for host in ["example.com", "EXAMPLE.com.", "a.b-c.example:443", "xn--bcher-kva.example"] {
+        for host in [
+            "example.com",
+            "EXAMPLE.com.",
+            "a.b-c.example:443",
+            "a.example:8443",
+            "xn--bcher-kva.example",
+            "mytests.net",
+            "svc.example",
+        ] {
             Picture::parse(format!("https://{host}/a.png"), None).unwrap();
         }
         for host in [
@@ -221,6 +280,22 @@ mod tests {
             "example.com:x",
             "example.com:65536",
             "example.com:443:443",
+            "example.com:0",
+            "example.com:22",
+            "-.com",
+            "a-.com",
+            "kubernetes.default.svc",
+            "vault.service.consul",
+            "db.localdomain",
+            "nas.fritz.box",
+            "registry.docker",
+            "wiki.intra",
+            "wiki.priv",
+            "pc.mshome.net",
+            "pc.tailnet.ts.net",
+            "a.test",
+            "a.invalid",
+            "a.onion",
         ] {
             let url = format!("https://{host}/a.png");
             assert_eq!(Picture::parse(url, None).unwrap_err().sentence(), NO_PUBLIC_HOST, "{host}");
