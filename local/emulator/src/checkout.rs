@@ -208,6 +208,7 @@ impl Stripe {
             "success_url",
             "cancel_url",
             "adaptive_pricing[enabled]",
+            "automatic_tax[enabled]",
             "line_items[0][quantity]",
             "line_items[0][price_data][currency]",
             "line_items[0][price_data][unit_amount]",

@@ -206,6 +206,14 @@ fn page_query(since: u64, after: Option<&str>) -> String {
 /// Returns the form that creates a Checkout Session
 /// ([Stripe](https://docs.stripe.com/api/checkout/sessions/create)). A lost order can be recreated
 /// from the metadata.
+///
+/// An order is paid only with its own price in its own currency, so the form turns off what an
+/// account's settings could otherwise turn on: other currencies (`adaptive_pricing`) and taxes on
+/// top (`automatic_tax`). Left out, because they are off unless the form asks for them:
+/// `allow_promotion_codes`, `discounts`, `shipping_options`, `tax_id_collection` and
+/// `optional_items`. Left to the account's settings, because they don't change the amount:
+/// `payment_method_types`, `locale`, `branding_settings`, `phone_number_collection`,
+/// `billing_address_collection`, `consent_collection` and `invoice_creation`.
 fn form_of(order: &Order, back: &str) -> String {
     let (id, price) = (order.id(), order.price.to_string());
     let tokens = order.tokens.to_string();
@@ -217,6 +225,7 @@ fn form_of(order: &Order, back: &str) -> String {
         .append_pair("success_url", &format!("{back}{mark}order={id}"))
         .append_pair("cancel_url", back)
         .append_pair("adaptive_pricing[enabled]", "false")
+        .append_pair("automatic_tax[enabled]", "false")
         .append_pair("line_items[0][quantity]", "1")
         .append_pair("line_items[0][price_data][currency]", &currency)
         .append_pair("line_items[0][price_data][unit_amount]", &price)

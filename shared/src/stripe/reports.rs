@@ -220,13 +220,17 @@ fn order_metadata(metadata: Value) -> Option<OrderMetadata> {
 fn session(session: Session, at: u64) -> Option<StripeReport> {
     let order = order_metadata(session.metadata)
         .filter(|of| session.client_reference_id.as_deref() == Some(&of.order))?;
+    let is_complete = session.status.as_deref() == Some("complete");
+    // A promotion code may leave nothing to pay. Such a session is over, like a paid one, and its
+    // total differs from the price.
+    let needs_no_payment = is_complete && session.payment_status == "no_payment_required";
     Some(StripeReport::Session(SessionReport {
         order,
         id: session.id,
         is_expired: session.status.as_deref() == Some("expired"),
-        is_complete: session.status.as_deref() == Some("complete"),
+        is_complete,
         has_failed: false,
-        is_paid: session.payment_status == "paid",
+        is_paid: session.payment_status == "paid" || needs_no_payment,
         total: session.amount_total,
         subtotal: session.amount_subtotal,
         currency: session.currency.unwrap_or_default().to_ascii_uppercase(),
@@ -347,7 +351,11 @@ mod tests {
             (json!({ "amount_subtotal": 500 }), Progress::Wrong),
             (json!({ "currency": "usd" }), Progress::Wrong),
             (json!({ "payment_status": "unpaid" }), Progress::Pending),
-            (json!({ "payment_status": "no_payment_required" }), Progress::Pending),
+            (
+                json!({ "payment_status": "no_payment_required", "amount_total": 0 }),
+                Progress::Wrong,
+            ),
+            (json!({ "payment_status": "no_payment_required", "status": "open" }), Progress::Open),
             (json!({ "payment_status": "unpaid", "status": "expired" }), Progress::Expired),
             (json!({ "payment_status": "unpaid", "status": "open" }), Progress::Open),
         ] {

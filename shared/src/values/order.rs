@@ -147,9 +147,10 @@ impl PaymentFacts {
         self.disputes.values().any(|dispute| *dispute == Dispute::Open)
     }
 
-    /// Returns true if the whole paid amount is returned to the buyer.
+    /// Returns true if the whole paid amount is returned to the buyer. False if nothing was paid.
     pub fn is_returned(&self) -> bool {
-        self.is_lost() || self.total.is_some_and(|total| self.refunded() >= total)
+        let is_refunded = |total: u64| total > 0 && self.refunded() >= total;
+        self.is_lost() || self.total.is_some_and(is_refunded)
     }
 
     /// Returns the part of `price` that the operator keeps, in the currency's smallest unit.
