@@ -39,14 +39,35 @@ const PATHS: [&str; 3] = ["/api/chat", "/v1/messages", "/v1/completions"];
 /// The largest body that the server reads to its end.
 const LARGEST: usize = 10 * 1024 * 1024;
 
-/// Sends an incomplete request, and returns the server's reply once the server has stopped waiting.
-async fn unfinished(address: &str, head: &str, body: usize) -> String {
+/// The reply of a server that reads the body of a request with `Expect: 100-continue`.
+const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Connects, and begins a request. Returns once the server reads the request's body. Otherwise the
+/// operating system could drop the connection later, because its queue of new connections is full.
+async fn begun(address: &str, head: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
+    let mut said = [0; CONTINUE.len()];
+    stream.read_exact(&mut said).await.unwrap();
+    assert_eq!(said, CONTINUE.as_bytes());
+    stream
+}
+
+/// Sends a part of the body, and returns the server's reply once the server has stopped waiting.
+async fn unfinished_body(mut stream: TcpStream, body: usize) -> String {
     let piece = vec![b'x'; 64 * 1024];
     for _ in 0..body / piece.len() {
         stream.write_all(&piece).await.unwrap();
     }
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    said
+}
+
+/// Sends an incomplete head, and returns the server's reply once the server has stopped waiting.
+async fn unfinished_head(address: &str, head: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
     let mut said = Vec::new();
     // The operating system resets a connection that the server closes with unread bytes. If its
     // queue of new connections was full, it dropped the connection before the server accepted it. A
@@ -93,11 +114,14 @@ async fn bursts_and_unfinished_requests_use_little_memory_and_end() {
 
     let began = Instant::now();
     let head = format!(
-        "POST /api/chat HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {LARGEST}\r\n\r\n"
+        "POST /api/chat HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {LARGEST}\r\nExpect: 100-continue\r\n\r\n"
     );
-    let bodies = (0..40).map(|_| {
-        let (address, head) = (address.clone(), head.clone());
-        tokio::spawn(async move { unfinished(&address, &head, LARGEST - 64 * 1024).await })
+    let mut begun_bodies = Vec::new();
+    for _ in 0..40 {
+        begun_bodies.push(begun(&address, &head).await);
+    }
+    let bodies = begun_bodies.into_iter().map(|stream| {
+        tokio::spawn(async move { unfinished_body(stream, LARGEST - 64 * 1024).await })
     });
     let bodies: Vec<_> = bodies.collect();
     let heads = (0..600).map(|number| {
@@ -105,7 +129,7 @@ async fn bursts_and_unfinished_requests_use_little_memory_and_end() {
             address.clone(),
             if number % 2 == 0 { "" } else { "POST /api/chat HTTP/1.1\r\nHost: local" },
         );
-        tokio::spawn(async move { unfinished(&address, head, 0).await })
+        tokio::spawn(async move { unfinished_head(&address, head).await })
     });
     let heads: Vec<_> = heads.collect();
 
