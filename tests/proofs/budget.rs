@@ -31,7 +31,7 @@ use functions::ROUTES;
 use local::estimate::quotas::PLACES;
 use local::estimate::requests::{self, Cost};
 use serde_json::{Value, json};
-use shared::clock::{Clock, Day, FIRST_DAY};
+use shared::clock::Day;
 use shared::config::Config;
 use shared::store::{DataPeriod, Purpose};
 use shared::values::file::{FILE_BYTES, PICTURES};
@@ -44,7 +44,7 @@ use crate::support::client::{Api, DAY, GRANT, PRICE, PRICES_KEPT, Person};
 use crate::support::function::{self, Reply, TIME, event, invoke};
 use crate::support::permissions;
 use crate::support::recorded::assert_recorded;
-use crate::support::rig::weak_hash;
+use crate::support::rig::{in_the_first_month, weak_hash};
 
 /// Measures the cost of requests. Overlapping calls to the store count as one round trip, and units
 /// are counted the way AWS bills them.
@@ -191,12 +191,6 @@ struct Counted {
 
 /// The measured rows of `docs/internals/costs.tsv` by request, without the `steps` column.
 type Costs = BTreeMap<String, Cost>;
-
-/// A clock that stands in the first month that may contain data. In later months, a page that isn't
-/// full costs more, because it also reads the months before.
-fn in_the_first_month() -> Clock {
-    Clock::standing(FIRST_DAY.after(14).begins() + DAY.as_millis() as u64 / 2)
-}
 
 impl Counted {
     async fn start() -> Self {

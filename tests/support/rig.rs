@@ -6,7 +6,7 @@ use std::time::Duration;
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::clock::{Clock, FIRST_DAY};
 use shared::store::{NewAccount, RegisterOutcome};
 use shared::values::{Account, Email, Role, Session, Username};
 use shared::{App, Credits, Request};
@@ -159,6 +159,14 @@ impl Rig {
 /// on a busy machine.
 pub fn standing() -> Clock {
     Clock::standing(well_before_the_hour())
+}
+
+/// A clock that stands in the first month that may contain data. A page of a list that isn't full
+/// also reads earlier months, but only a bounded number of them, so in later years a test's lists
+/// would have more pages and cost more.
+pub fn in_the_first_month() -> Clock {
+    const HALF_A_DAY: u64 = 12 * 3_600_000;
+    Clock::standing(FIRST_DAY.after(14).begins() + HALF_A_DAY)
 }
 
 /// Returns the current time in milliseconds, or the time a few minutes ago if the hour ends within

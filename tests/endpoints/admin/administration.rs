@@ -23,6 +23,7 @@ use crate::endpoints::openai::completions::asking;
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person, unique};
 use crate::support::function::{self, TIME, event, invoke};
 use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan, Proxy};
+use crate::support::rig::in_the_first_month;
 use crate::support::world::put;
 
 impl Person {
@@ -147,7 +148,7 @@ pub async fn at_noon() -> Api {
 
 #[tokio::test]
 async fn users_are_listed_newest_first_page_by_page() {
-    let api = Api::own(&[]).await;
+    let api = Api::with_clock(in_the_first_month(), &[]).await;
     let root = api.administrator("root").await;
     let mut people = vec![root.clone()];
     for number in 0..7 {
@@ -922,7 +923,7 @@ async fn administrators_limit_statements_to_an_api_key() {
 
 #[tokio::test]
 async fn chats_of_all_users_or_of_one_are_newest_first() {
-    let api = Api::own(&[]).await;
+    let api = Api::with_clock(in_the_first_month(), &[]).await;
     let (root, ann, ben) =
         (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
     let mut expected = Vec::new();
@@ -969,7 +970,7 @@ async fn chats_of_all_users_or_of_one_are_newest_first() {
 
 #[tokio::test]
 async fn pages_of_long_chats_end_near_a_megabyte() {
-    let api = Api::own(&[]).await;
+    let api = Api::with_clock(in_the_first_month(), &[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     with_chats(&api, &ann, 60, 60_000).await;
     for query in ["?limit=100", &format!("?limit=100&user_id={}", ann.id)] {
