@@ -181,7 +181,7 @@ impl Schedule<'_> {
     /// Returns the waiting calls, sorted by task and then by contents. Ids are random, and parallel
     /// calls are sent in any order, so neither the ids nor the order of sending is the same in each
     /// run.
-    pub(super) fn waiting(&self) -> Vec<u64> {
+    fn waiting(&self) -> Vec<u64> {
         let wire = self.lane.connection.wire();
         let mut waiting: Vec<_> = wire.calls.iter().collect();
         let order = |packet: &Packet| {
@@ -197,7 +197,7 @@ impl Schedule<'_> {
     }
 
     /// Returns the number of the task that sends a call.
-    pub(super) fn task_of(&self, call: u64) -> Option<usize> {
+    fn task_of(&self, call: u64) -> Option<usize> {
         self.lane.connection.wire().call(call).map(|call| call.packet.task)
     }
 
@@ -334,7 +334,7 @@ impl Schedule<'_> {
     }
 
     /// Lets the tasks run until each of them waits for the store.
-    pub(super) async fn run_until_waiting(&mut self) -> Checked {
+    async fn run_until_waiting(&mut self) -> Checked {
         let begun = Instant::now();
         let quiet = poll_fn(|context| {
             let mut all_wait = true;
