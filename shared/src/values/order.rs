@@ -147,10 +147,9 @@ impl PaymentFacts {
         self.disputes.values().any(|dispute| *dispute == Dispute::Open)
     }
 
-    /// Returns true if the whole paid amount is returned to the buyer. False if nothing was paid.
+    /// Returns true if the whole paid amount is returned to the buyer, or if the buyer paid nothing.
     pub fn is_returned(&self) -> bool {
-        let is_refunded = |total: u64| total > 0 && self.refunded() >= total;
-        self.is_lost() || self.total.is_some_and(is_refunded)
+        self.is_lost() || self.total.is_some_and(|total| self.refunded() >= total)
     }
 
     /// Returns the part of `price` that the operator keeps, in the currency's smallest unit.

@@ -357,6 +357,14 @@ async fn payments_that_cannot_grant_tokens_are_stranded() {
         let listed = root.get(&format!("{ORDERS}?attention=true")).await.is(200);
         assert_eq!(listed.as_array().unwrap().len(), left);
     }
+    // Without a payment, there are no tokens to grant and no money to return.
+    let free = ann.orders("small").await;
+    let nothing = json!({ "payment_status": "no_payment_required", "amount_total": 0 });
+    api.hears(completed, session(&free, &nothing)).await.is(200);
+    assert_eq!(root.get(&format!("{ORDERS}?attention=true")).await.is(200), json!([]));
+    let newest = root.get(ORDERS).await.is(200)[0].clone();
+    assert_eq!([&newest["id"], &newest["state"]], [&free["id"], &json!("wrong_amount")]);
+    assert_eq!(ann.balance().await, GRANT);
     api.audits(&ann).await;
 }
 
