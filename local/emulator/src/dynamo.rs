@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{BillingMode, TimeToLiveSpecification};
 use dynoxide::Database;
 use shared::App;
@@ -112,6 +114,7 @@ impl Dynamo {
             // A unique name, so that several connections can open the same database.
             None => open(&format!("file:/{}?vfs=memdb", Uuid::new_v4()))?,
             Some(folder) => {
+                folder.check_database()?;
                 let file = folder.path.join(DATABASE);
                 let file =
                     file.to_str().ok_or("The name of the data folder must be UTF-8 text.")?;
@@ -205,7 +208,7 @@ pub async fn create_tables(endpoint: &str) -> Result<(), String> {
                 .join(": ");
             format!("The table {} can't be created: {why}. Is the disk full?", table.name)
         };
-        let created = client
+        let create = client
             .create_table()
             .table_name(&table.name)
             .billing_mode(BillingMode::PayPerRequest)
@@ -213,19 +216,22 @@ pub async fn create_tables(endpoint: &str) -> Result<(), String> {
             .set_key_schema(Some(table.keys().map_err(|error| sentence(&error))?))
             .set_global_secondary_indexes(table.global_indexes().map_err(|error| sentence(&error))?)
             .set_local_secondary_indexes(table.local_indexes().map_err(|error| sentence(&error))?)
-            .set_stream_specification(table.stream().map_err(|error| sentence(&error))?)
-            .send()
-            .await;
-        match created {
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|refused| refused.is_resource_in_use_exception()) =>
-            {
-                continue;
+            .set_stream_specification(table.stream().map_err(|error| sentence(&error))?);
+        let mut created = create.clone().send().await;
+        // A busy emulator may close a connection that the request has just reused. The SDK doesn't
+        // repeat such requests.
+        let is_repeated = matches!(created, Err(SdkError::DispatchFailure(_)));
+        if is_repeated {
+            created = create.send().await;
+        }
+        if let Err(error) = created {
+            let refused = error.as_service_error();
+            match refused.is_some_and(CreateTableError::is_resource_in_use_exception) {
+                true if is_repeated => {}
+                true => continue,
+                false => return Err(sentence(&error)),
             }
-            created => created.map_err(|error| sentence(&error))?,
-        };
+        }
         if let Some(attribute) = table.time_to_live() {
             let ttl = TimeToLiveSpecification::builder()
                 .enabled(true)
@@ -296,6 +302,20 @@ impl Folder {
         private_file().truncate(false).open(path.join(DATABASE)).map_err(unwritable)?;
         make_private(path).map_err(unwritable)?;
         Ok(Some(Self { path: path.to_owned(), lock }))
+    }
+
+    /// Refuses an empty database in a folder that has been used: a copy of the file has failed, or
+    /// the disk was full. The secret is created after the first tables, so a folder with a secret
+    /// had a database.
+    fn check_database(&self) -> Result<(), String> {
+        let (database, secret) = (self.path.join(DATABASE), self.path.join(SECRET));
+        match fs::metadata(&database).is_ok_and(|file| file.len() == 0) && secret.exists() {
+            true => Err(format!(
+                "{} is empty, and its folder was used before. Restore the file from a copy. To start without any data, delete it.",
+                database.display()
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Returns the folder's secret, which the first run creates.
