@@ -1,7 +1,9 @@
 //! The words that a search looks for.
 
-/// The words of a search, in lower case. A text matches if it contains all words, in any order and
-/// case. Words between double quotes are one phrase.
+use crate::values::text::key;
+
+/// The words of a search. A text matches if it contains all words, in any order, case and Unicode
+/// form. Accents matter. Words between double quotes are one phrase.
 ///
 /// ```
 /// use shared::values::Search;
@@ -11,6 +13,7 @@
 /// assert!(search.matches(&["What is interest?", "Compound interest is …"]));
 /// assert!(!search.matches(&["Explain interest", ""]));
 /// assert!(!Search::new("\"interest compound\"").matches(&["compound interest", ""]));
+/// assert!(Search::new("cafe\u{301}").matches(&["CAFÉ", ""]));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
@@ -21,7 +24,7 @@ pub struct Search {
 impl Search {
     /// Reads the words in a text.
     pub fn new(text: &str) -> Self {
-        let text = text.to_lowercase();
+        let text = folded(text);
         let parts = text.split('"').enumerate();
         let words: Vec<String> = parts
             .flat_map(|(index, part)| match index.is_multiple_of(2) {
@@ -34,16 +37,31 @@ impl Search {
         Self { text, words }
     }
 
-    /// Returns the text that was searched for, in lower case.
+    /// Returns the text that was searched for, in the form in which it is compared.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// Returns true if each word is in one of the texts.
     pub fn matches(&self, texts: &[&str]) -> bool {
-        let texts: Vec<String> = texts.iter().map(|text| text.to_lowercase()).collect();
+        let texts: Vec<String> = texts.iter().map(|text| folded(text)).collect();
         self.words.iter().all(|word| texts.iter().any(|text| text.contains(word)))
     }
+}
+
+/// Returns the form in which texts are compared. Texts that are copied from file names on macOS or
+/// from PDFs may be decomposed (NFD), and Turkish has an i with and without a dot in both cases.
+fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let mut folded = key(text);
+    for turkish in ["i\u{307}", "ı"] {
+        if folded.contains(turkish) {
+            folded = folded.replace(turkish, "i");
+        }
+    }
+    folded
 }
 
 #[cfg(test)]
@@ -70,5 +88,28 @@ mod tests {
         ] {
             assert_eq!(Search::new(search).matches(&texts), found, "{search}");
         }
+    }
+
+    #[test]
+    fn unicode_forms_of_a_text_find_each_other() {
+        for (one, other) in [
+            ("Tiếng Việt", "Tie\u{302}\u{301}ng Vie\u{323}\u{302}t"),
+            ("한국어", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{116e}\u{11a8}\u{110b}\u{1165}"),
+            ("café", "CAFE\u{301}"),
+            ("file", "\u{fb01}le"),
+            ("fullwidth", "ＦＵＬＬＷＩＤＴＨ"),
+            ("テスト", "ﾃｽﾄ"),
+            ("istanbul", "İstanbul"),
+            ("ılık", "ILIK"),
+            ("strasse", "Straße"),
+            ("ΟΔΟΣ", "οδος"),
+            ("Жара", "ЖАРА"),
+        ] {
+            for (search, text) in [(one, other), (other, one)] {
+                let text = format!("Before, {text} and after.");
+                assert!(Search::new(search).matches(&[&text, ""]), "{search} in {text}");
+            }
+        }
+        assert!(!Search::new("cafe").matches(&["café", ""]), "accents matter");
     }
 }
