@@ -39,6 +39,7 @@ mod source;
 mod stop_details;
 pub(crate) mod text;
 mod text_file;
+pub mod thoughts;
 mod token;
 mod turn;
 mod usage;
@@ -97,6 +98,7 @@ pub use source::Source;
 pub use stop_details::StopDetails;
 pub use text::turns_text;
 pub use text_file::TextFile;
+pub use thoughts::without_thoughts;
 pub(crate) use token::LEEWAY;
 pub use token::{AccessToken, DeviceToken, RefreshToken};
 pub use turn::{

@@ -17,7 +17,7 @@ use shared::config::{AiConfig, ConfigError, Names, Settings, TitleConfig};
 use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::telemetry::metrics::{self, Metric};
-use shared::values::{Chat, Title, Usage};
+use shared::values::{Chat, Title, Usage, without_thoughts};
 use shared::view::Conversation;
 use shared::{Error, Reply, Request, Result, auth, extends, http, store};
 
@@ -101,8 +101,8 @@ pub async fn handle(app: TitleApp, req: Request) -> Reply {
     http::ok(&Conversation::of(&app.store.in_existing_folder(&caller.user_id, shown).await?))
 }
 
-/// Lets the model write a title for the conversation that `first` begins. `None` if the conversation
-/// keeps its title.
+/// Lets the model write a title for the conversation that `first` begins. Returns the conversation,
+/// or `None` if the model wrote no title.
 async fn write_title(
     app: &TitleApp,
     model: &str,
@@ -136,16 +136,23 @@ async fn write_title(
         }
     };
     metrics::record(&[(Metric::Titles, 1), (Metric::TitleTokens, tokens(&answer.usage))]);
-    let Some(title) = Title::of_answer(&answer.text).filter(|_| !answer.refused) else {
+    // A title that was cut off isn't a title.
+    let is_usable = !answer.refused && answer.cut.is_none();
+    let Some(title) = Title::of_answer(&answer.text).filter(|_| is_usable) else {
         return Ok(None);
     };
-    Ok(app.store.set_title_of_model(first, claimed, &title).await?)
+    if let Some(titled) = app.store.set_title_of_model(first, claimed, &title).await? {
+        return Ok(Some(titled));
+    }
+    // Its owner has changed the conversation meanwhile.
+    let changed = app.store.conversation(&first.user_id, &first.chat_id).await?;
+    changed.map(Some).ok_or(Error::NoSuchConversation)
 }
 
 /// Returns the text that the model gets.
 fn text_of(first: &Chat) -> String {
     let message = beginning(&first.message, OF_MESSAGE);
-    let answer = beginning(&first.response, OF_ANSWER);
+    let answer = beginning(without_thoughts(&first.response), OF_ANSWER);
     format!(
         "The chat begins with this message:\n\n{message}\n\nIts answer:\n\n{answer}\n\nWrite the title of this chat."
     )

@@ -142,8 +142,9 @@ impl Store {
             let Some(part) = part else { return Ok(None) };
             whole.push_str(text(part, "text"));
         }
-        let messages = serde_json::from_str(&whole);
-        messages.map(Some).map_err(|error| StoreError::Internal(format!("a shared chat: {error}")))
+        let messages: Vec<SharedMessage> = serde_json::from_str(&whole)
+            .map_err(|error| StoreError::Internal(format!("a shared chat: {error}")))?;
+        Ok(Some(messages.into_iter().map(SharedMessage::as_shown).collect()))
     }
 
     /// Returns a user's shared chats, newest first. Strongly consistent.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::Credits;
 use crate::values::text::{bound, is_blank, turns_text};
+use crate::values::thoughts::without_thoughts;
 use crate::values::{
     AnswerBlock, AnswerMark, BlockOrder, CutReason, FileInfo, Invalid, Reasoning, Receipt, Speaker,
     StopDetails, ToolCall, Turn, Usage,
@@ -83,10 +84,9 @@ impl Title {
     /// Makes a title from a model's answer: its first line with text, without markup and quotation
     /// marks around it, shortened if it is too long. `None` if the answer contains no such line.
     pub fn of_answer(answer: &str) -> Option<Self> {
-        // Some servers send the model's reasoning as a part of the answer.
-        if answer.trim_start().starts_with("<think") {
-            return None;
-        }
+        let answer = without_thoughts(answer);
+        let named = named_in_json(answer);
+        let answer = named.as_deref().unwrap_or(answer);
         let line = answer.lines().map(plain).find(|line| !is_blank(line))?;
         Self::parse(&cut_title(&line)).ok()
     }
@@ -112,12 +112,34 @@ pub(crate) fn cut_title(line: &str) -> String {
     format!("{words}…")
 }
 
+/// Returns the title from an answer that is a JSON object, possibly in a code block.
+fn named_in_json(answer: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        title: String,
+    }
+    let (begin, end) = (answer.find('{')?, answer.rfind('}')?);
+    let is_fence =
+        |rest: &str| rest.trim().trim_start_matches("```json").trim_matches('`').is_empty();
+    if !is_fence(answer.get(..begin)?) || !is_fence(answer.get(end + 1..)?) {
+        return None;
+    }
+    let named: Named = serde_json::from_str(answer.get(begin..=end)?).ok()?;
+    Some(named.title)
+}
+
 /// Returns a line of a model's answer without tags, marks of Markdown, control characters, and
 /// characters that change the direction of text.
 fn plain(line: &str) -> String {
     let mut rest = line;
     let mut text = String::new();
     while let Some((before, tag)) = rest.split_once('<') {
+        // In `a < b`, it is a sign.
+        if !tag.starts_with(|c: char| c.is_alphabetic() || "/!".contains(c)) {
+            text.extend([before, "<"]);
+            rest = tag;
+            continue;
+        }
         // If no `>` follows, neither this `<` nor a later one begins a tag.
         let Some((_, after)) = tag.split_once('>') else { break };
         text.push_str(before);
@@ -400,20 +422,29 @@ impl Chat {
     /// not the reasoning.
     pub fn prompt_size(&self) -> usize {
         let calls: usize = self.calls.iter().map(ToolCall::size).sum();
-        self.message.len() + self.response.len() + calls
+        self.message.len() + self.spoken().len() + calls
     }
 
     /// Returns an upper bound on the number of model tokens in the message and the answer.
     pub fn bound(&self) -> usize {
-        bound(&self.message) + bound(&self.response)
+        bound(&self.message) + bound(self.spoken())
+    }
+
+    /// Returns the answer's text without the model's thoughts, or the whole text if it consists of
+    /// thoughts.
+    fn spoken(&self) -> &str {
+        match without_thoughts(&self.response) {
+            "" => &self.response,
+            answer => answer,
+        }
     }
 
     /// Returns the message and the answer as the turns of a prompt. Models don't need the reasoning
-    /// before their earlier answers.
+    /// and the thoughts before their earlier answers.
     pub fn turns(&self) -> [Turn; 2] {
         [
             Turn::new(Speaker::User, self.message.as_str()),
-            Turn::new(Speaker::Assistant, self.response.as_str()),
+            Turn::new(Speaker::Assistant, self.spoken()),
         ]
     }
 }
@@ -446,6 +477,12 @@ mod tests {
             ("a < b\u{7} and\u{202e} c", "a < b and c"),
             ("```\nfn main()", "fn main()"),
             ("»Züge« ", "Züge"),
+            ("If a < b and b > c", "If a < b and b > c"),
+            ("```json\n{\"title\": \"Trains\"}\n```", "Trains"),
+            ("{\"title\": \"Trains\", \"x\": 1}", "Trains"),
+            ("They ask.\n</think>\n\nTrains", "Trains"),
+            ("<thought>They ask.</thought>Trains", "Trains"),
+            ("analysisThey askassistantfinalTrains", "Trains"),
         ] {
             assert_eq!(Title::of_answer(answer).unwrap().text(), title, "{answer:?}");
         }
@@ -453,8 +490,10 @@ mod tests {
         assert_eq!(long.text(), format!("{}…", ["word"; 15].join(" ")));
         let whole = Title::of_answer(&"x".repeat(5_000_000)).unwrap();
         assert_eq!(whole.text().chars().count(), 80);
-        let unclosed = Title::of_answer(&"<".repeat(5_000_000)).unwrap();
-        assert!(unclosed.text().starts_with("<<<"), "{unclosed:?}");
+        for signs in ["<", "<a", "< "] {
+            let unclosed = Title::of_answer(&format!("x{}>", signs.repeat(2_000_000))).unwrap();
+            assert!(unclosed.text().starts_with('x'), "{unclosed:?}");
+        }
         for nothing in ["", " \n\t", "<br>", "\"\"", "\u{200b}", "<think>The user wants\nmore"] {
             assert_eq!(Title::of_answer(nothing), None, "{nothing:?}");
         }

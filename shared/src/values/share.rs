@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use uuid::Builder;
 
 use super::limit::HOUR;
+use super::thoughts::without_thoughts;
 use super::{Chat, FinishReason, Limit};
 
 /// The maximum number of shared chats of one account.
@@ -116,25 +117,25 @@ impl SharedMessage {
         };
         Self {
             message: chat.message.clone(),
-            answer: without_reasoning(&chat.answer()).to_owned(),
+            answer: without_thoughts(&chat.answer()).to_owned(),
             model: chat.model_name().to_owned(),
             cut: cut.map(str::to_owned),
             files: Some(chat.files.len()).filter(|files| *files > 0),
         }
     }
 
+    /// Returns a copy that an earlier release has stored, without the thoughts that the release
+    /// didn't recognize.
+    #[must_use]
+    pub fn as_shown(mut self) -> Self {
+        self.answer = without_thoughts(&self.answer).to_owned();
+        self
+    }
+
     /// Returns a lower bound for the size of the message and its answer as JSON, in bytes.
     pub fn size(&self) -> usize {
         self.message.len() + self.answer.len()
     }
-}
-
-/// Returns an answer without the reasoning that some models write before it, between two marks. The
-/// pages show such reasoning apart from the answer. The reasoning of an answer that was cut off may
-/// lack the second mark.
-fn without_reasoning(answer: &str) -> &str {
-    let Some(reasoning) = answer.trim_start().strip_prefix("<think>") else { return answer };
-    reasoning.split_once("</think>").map_or("", |(_, answer)| answer.trim_start())
 }
 
 impl Limit {
@@ -179,18 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn readers_see_no_reasoning() {
-        for (response, shown) in [
-            ("An answer.", "An answer."),
-            ("<think>They ask.</think>\n\nAn answer.", "An answer."),
-            ("\n<think>\nThey ask.\n</think>An answer.", "An answer."),
-            ("<think></think>An answer with </think>.", "An answer with </think>."),
-            ("<think>They ask", ""),
-            ("Write <think>x</think>.", "Write <think>x</think>."),
-            (" An indented answer.", " An indented answer."),
-        ] {
-            let chat = Chat { response: response.into(), ..Chat::default() };
-            assert_eq!(SharedMessage::of(&chat).answer, shown, "{response:?}");
-        }
+    fn readers_see_no_thoughts() {
+        let thought = "They ask.\n</think>\n\nAn answer.".to_owned();
+        let chat = Chat { response: thought.clone(), ..Chat::default() };
+        assert_eq!(SharedMessage::of(&chat).answer, "An answer.");
+        let stored = SharedMessage { answer: thought, ..SharedMessage::of(&chat) };
+        assert_eq!(stored.as_shown().answer, "An answer.");
     }
 }

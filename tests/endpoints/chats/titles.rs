@@ -134,7 +134,7 @@ async fn titles_of_users_are_never_replaced() {
     until("the model is asked", async || provider.times_asked() > times).await;
     rename(&meanwhile, "Mine, too").await;
     notify.notify_one();
-    writing.await.unwrap().is(200);
+    assert_eq!(writing.await.unwrap().is(200)["title"], "Mine, too");
     assert_eq!(ann.title(&meanwhile).await, "Mine, too");
 }
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::clock::{millis_of, month};
 use crate::store::chats::items::CHATS;
 use crate::store::{DataPeriod, PageStart, Result, Span, Store};
-use crate::values::{Chat, Search};
+use crate::values::{Chat, Search, without_thoughts};
 
 /// The maximum number of chats that a search reads for one page, and their maximum total size in
 /// bytes.
@@ -49,7 +49,8 @@ impl ChatFilter {
     /// Returns true if the filter accepts this chat, which must be from the filter's days.
     pub fn accepts(&self, chat: &Chat) -> bool {
         let answered = self.model.as_ref().is_none_or(|model| chat.model_name() == model);
-        let contains = |search: &Search| search.matches(&[&chat.message, &chat.answer()]);
+        let contains =
+            |search: &Search| search.matches(&[&chat.message, without_thoughts(&chat.answer())]);
         answered && self.search.as_ref().is_none_or(contains)
     }
 
