@@ -1,5 +1,6 @@
 // Text files: code, CSV, Markdown, logs, JSON. Any file whose bytes are UTF-8 without a NUL
-// counts as text, whatever its name says.
+// counts as text, whatever its name says, and so does UTF-16 with a byte order mark, which Notepad
+// and Excel write.
 
 import { Unreadable, cutTo, sizeInWords } from "./part.js";
 
@@ -7,14 +8,19 @@ const OTHER = "This isn't a picture, a PDF or a text in UTF-8, so it can't be re
 
 /** Reads a text: `{type, text, bytes, cut}`, where `bytes` is at most `most`. */
 export function readText(bytes, most) {
-  if (bytes.includes(0)) throw new Unreadable(OTHER);
   let whole;
   try {
-    whole = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    whole = new TextDecoder(encodingOf(bytes), { fatal: true }).decode(bytes);
   } catch {
     throw new Unreadable(OTHER);
   }
+  if (whole.includes("\0")) throw new Unreadable(OTHER);
   return textPart(whole, most);
+}
+
+function encodingOf([first, second]) {
+  if (first === 0xff && second === 0xfe) return "utf-16le";
+  return first === 0xfe && second === 0xff ? "utf-16be" : "utf-8";
 }
 
 /** A part with as much of a text as fits. */

@@ -7,6 +7,7 @@ import { alike, document, grown, script, whole } from "./lib/in-node.mjs";
 import { PAYLOADS } from "./lib/payloads.mjs";
 
 const { partsOf, withoutReasoning } = await script("markdown/prose.js");
+const { readText } = await script("files/text.js");
 const { draw, plainText } = await script("markdown/draw.js");
 const { default: MarkdownIt } = await script("vendor/markdown-it/markdown-it.esm.min.mjs");
 const { default: highlighter } = await script("vendor/highlight/highlight.min.mjs");
@@ -134,6 +135,16 @@ proves("the reasoning before an answer is a part of its own", () => {
     const shown = partsOf(whole.slice(0, end), true);
     assert(reasoning.startsWith(shown.reasoning) && answer.startsWith(shown.answer), JSON.stringify(shown));
   }
+});
+
+proves("texts are read in UTF-8, and in UTF-16 with a byte order mark", () => {
+  const text = "Grüße, 한국어";
+  const read = (...parts) => readText(new Uint8Array(Buffer.concat(parts.map((part) => Buffer.from(part)))), 1000).text;
+  const little = Buffer.from(text, "utf16le");
+  assert.equal(read(text), text);
+  assert.equal(read([0xff, 0xfe], little), text);
+  assert.equal(read([0xfe, 0xff], Buffer.from(little).swap16()), text);
+  for (const parts of [[little], [[0xff, 0xfe, 0x00]], ["a\0b"], [[0xff, 0xfe, 0x00, 0x00, 0x41, 0x00]]]) assert.throws(() => read(...parts), /UTF-8/);
 });
 
 proves("links lead to web sites and e-mail addresses alone", () => {
