@@ -490,6 +490,8 @@ mod tests {
         assert_eq!(long.text(), format!("{}…", ["word"; 15].join(" ")));
         let whole = Title::of_answer(&"x".repeat(5_000_000)).unwrap();
         assert_eq!(whole.text().chars().count(), 80);
+        let unclosed = Title::of_answer(&"<".repeat(5_000_000)).unwrap();
+        assert!(unclosed.text().starts_with("<<<"), "{unclosed:?}");
         for signs in ["<", "<a", "< "] {
             let unclosed = Title::of_answer(&format!("x{}>", signs.repeat(2_000_000))).unwrap();
             assert!(unclosed.text().starts_with('x'), "{unclosed:?}");
