@@ -4,6 +4,7 @@ pub mod branches;
 pub mod charged;
 pub mod chat;
 pub mod chat_history;
+pub mod deleted;
 pub mod early_bytes;
 pub mod fares;
 pub mod files;

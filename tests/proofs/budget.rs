@@ -23,6 +23,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemOutput;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use dynoxide::types::{Item, item_size, write_capacity_units};
@@ -46,21 +47,30 @@ use crate::support::permissions;
 use crate::support::recorded::assert_recorded;
 use crate::support::rig::{in_the_first_month, weak_hash};
 
-/// Measures the cost of requests. Overlapping calls to the store count as one round trip, and units
-/// are counted the way AWS bills them.
+/// Measures the cost of requests. A call that begins after another one has ended is a further round
+/// trip, and units are counted the way AWS bills them.
 #[derive(Clone, Debug, Default)]
 struct Meter(Arc<Mutex<Reading>>);
 
 #[derive(Debug, Default)]
 struct Reading {
-    running: u32,
     round_trips: u32,
+    /// True if a call of the last round trip has ended.
+    has_ended: bool,
     write_units: f64,
     read_units: f64,
     /// The write units used in each table and each global index.
     places: BTreeMap<String, f64>,
     /// Each call's operation and body.
     calls: Vec<(String, Value)>,
+}
+
+/// The number of the round trip that a call belongs to.
+#[derive(Debug)]
+struct RoundTrip(u32);
+
+impl Storable for RoundTrip {
+    type Storer = StoreReplace<Self>;
 }
 
 impl Intercept for Meter {
@@ -71,11 +81,14 @@ impl Intercept for Meter {
     fn read_before_execution(
         &self,
         _: &BeforeSerializationInterceptorContextRef<'_>,
-        _: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let mut reading = self.0.lock().unwrap();
-        reading.round_trips += u32::from(reading.running == 0);
-        reading.running += 1;
+        if reading.has_ended || reading.round_trips == 0 {
+            reading.round_trips += 1;
+            reading.has_ended = false;
+        }
+        config.interceptor_state().store_put(RoundTrip(reading.round_trips));
         Ok(())
     }
 
@@ -106,7 +119,7 @@ impl Intercept for Meter {
         &self,
         context: &FinalizerInterceptorContextRef<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let reply: Value =
             serde_json::from_slice(context.response().unwrap().body().bytes().unwrap())?;
@@ -118,7 +131,8 @@ impl Intercept for Meter {
                 || output.downcast_ref::<TransactWriteItemsOutput>().is_some()
         });
         let mut reading = self.0.lock().unwrap();
-        reading.running -= 1;
+        let of_last = config.load::<RoundTrip>().is_some_and(|of| of.0 == reading.round_trips);
+        reading.has_ended |= of_last;
         *(if written { &mut reading.write_units } else { &mut reading.read_units }) +=
             units(&reply);
         if written {

@@ -29,13 +29,13 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Exports the data of an account").throttled().streams(300).permits(permits![
         VERIFY_TOKENS,
-        allow(&[Query, BatchGetItem], Chats),
+        allow(&[GetItem, Query, BatchGetItem], Chats),
         query(ChatsByConversation),
         query(Ledger),
         query(TokensByUser),
         get(Tokens(&["instructions:*", "folders:*", "shares:*", "share:*"])),
         get_many(Tokens(&["session:*", "apikey:*", "order:*", "share:*"])),
-        get_many(Files),
+        get(Files),
     ]);
 
 /// How many messages or rows are read at a time. DynamoDB returns at most 1 MB per read.
@@ -274,13 +274,20 @@ impl List {
                 if ids.is_empty() {
                     let older_than = Some(chat).filter(|chat| !chat.is_empty());
                     let (chats, are_more) = store.chats(id, older_than, PAGE).await?;
-                    let files = chats.iter().flat_map(|chat| &chat.files);
+                    let now = app.clock.seconds();
+                    let kept = chats.iter().filter(|chat| !chat.is_expired(now));
+                    let files = kept.flat_map(|chat| &chat.files);
                     ids.extend(files.map(|file| file.id.clone()));
                     last = chats.last().map_or(last, |chat| chat.chat_id.clone());
                     more = are_more;
                 }
                 let following = ids.split_off(ids.len().min(FILES));
-                let (files, now) = (store.files(id, &ids).await?, app.clock.seconds());
+                // Each file is read with its message, because both may have been deleted meanwhile.
+                let mut files = Vec::new();
+                for file in &ids {
+                    files.extend(store.file(id, file).await?);
+                }
+                let now = app.clock.seconds();
                 let kept = files.into_iter().filter(|file| !file.is_expired(now));
                 let position = format!("{last} {}", following.join(" "));
                 let more = more || !following.is_empty();

@@ -293,7 +293,8 @@ impl List {
         let (keys, next) = app.store.chats_of_day(day, after).await?;
         for some in keys.chunks(CHATS) {
             let chats = app.store.chats_with(some).await?;
-            let chats = chats.iter().map(|chat| json!(ChatOfUser::of(chat)));
+            let kept = chats.iter().filter(|chat| !chat.is_temporary());
+            let chats = kept.map(|chat| json!(ChatOfUser::of(chat)));
             self.send(chats, pieces).await?;
         }
         Ok(next)

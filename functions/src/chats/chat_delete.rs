@@ -15,7 +15,7 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda = Lambda::new("Deletes messages").permits(permits![
     VERIFY_TOKENS,
     query(ChatsByConversation),
-    allow(&[GetItem, UpdateItem, DeleteItem], Chats),
+    allow(&[GetItem, BatchGetItem, UpdateItem, DeleteItem], Chats),
     allow(&[BatchWriteItem], Files),
     allow(&[PutItem], Tokens(&["pending:*"])),
 ]);

@@ -9,8 +9,8 @@ use shared::{App, Error, Reply, Request, auth, http};
 
 use crate::lambda::Lambda;
 
-pub(crate) const LAMBDA: Lambda =
-    Lambda::new("Shows a message and its answer").permits(permits![VERIFY_TOKENS, get(Chats)]);
+pub(crate) const LAMBDA: Lambda = Lambda::new("Shows a message and its answer")
+    .permits(permits![VERIFY_TOKENS, allow(&[GetItem, BatchGetItem], Chats)]);
 
 /// Reads the message and the account in parallel, and returns the message only if the caller's
 /// token is valid for the account.

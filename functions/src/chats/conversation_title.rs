@@ -26,7 +26,7 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Lets a model write the titles of conversations").timeout(20).permits(permits![
         VERIFY_TOKENS,
-        allow(&[GetItem, UpdateItem], Chats),
+        allow(&[GetItem, BatchGetItem, UpdateItem], Chats),
         update(Tokens(&["attempt:title:*"])),
         get(Tokens(&["folders:*"])),
         CALL_PROVIDERS,

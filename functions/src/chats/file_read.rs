@@ -11,8 +11,11 @@ use shared::{App, Error, Reply, Request, auth, http};
 
 use crate::lambda::Lambda;
 
-pub(crate) const LAMBDA: Lambda =
-    Lambda::new("Shows a file").permits(permits![VERIFY_TOKENS, get(Files)]);
+pub(crate) const LAMBDA: Lambda = Lambda::new("Shows a file").permits(permits![
+    VERIFY_TOKENS,
+    get(Files),
+    allow(&[GetItem, BatchGetItem], Chats),
+]);
 
 /// Reads the file and the account in parallel, and returns the file only if the caller's token is
 /// valid for the account.

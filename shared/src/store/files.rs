@@ -115,13 +115,15 @@ fn file_of(mut item: Item) -> Result<File> {
 }
 
 impl Store {
-    /// Returns one of the user's files, even if it [has expired](File::is_expired). `None` if it
-    /// was deleted or never existed.
+    /// Returns one of the user's files, even if it [has expired](File::is_expired). `None` if it or
+    /// its chat was deleted or never existed.
     pub async fn file(&self, user_id: &str, id: &str) -> Result<Option<File>> {
         let get = self.client.get_item().table_name(&self.tables.files);
         let get = get.set_key(Some(file_key(id))).consistent_read(true);
-        let file = get.send().await?.item.map(file_of).transpose()?;
-        Ok(file.filter(|file| file.user_id == user_id))
+        let file = async { get.send().await?.item.map(file_of).transpose() };
+        let (file, chat) = tokio::try_join!(file, self.chat(user_id, chat_of(id)))?;
+        let file = file.filter(|file| file.user_id == user_id);
+        Ok(file.zip(chat).map(|(file, chat)| File { expires_at: chat.expires_at, ..file }))
     }
 
     /// Returns the user's files with these ids, in the order of their ids. Skips deleted files. A
@@ -311,7 +313,7 @@ impl Store {
         }
         // Restored tables may contain this item and a message that lists the files. A temporary
         // message whose conversation was deleted is stored without its files.
-        let stored = self.chat(&pending.owner, chat_id).await?;
+        let stored = self.stored_chat(&pending.owner, chat_id).await?;
         let is_stored = stored.is_some_and(|chat| !chat.files.is_empty());
         if !is_stored {
             let ids: Vec<String> =

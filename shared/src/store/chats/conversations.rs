@@ -219,7 +219,8 @@ impl Store {
         self.index_keys(user_id, &prefix, before.as_deref(), count).await
     }
 
-    /// Returns the chats with these ids, newest first. Skips deleted chats.
+    /// Returns the chats with these ids, newest first. Skips deleted chats. The caller checks that
+    /// the conversation exists.
     pub async fn chats_by_id(&self, user_id: &str, ids: &[String]) -> Result<Vec<Chat>> {
         let found = self.items(&self.tables.chats, keys_of(user_id, ids)).await?;
         let mut found: Vec<Chat> = found.into_iter().map(from_item).collect::<Result<_>>()?;
@@ -237,7 +238,9 @@ impl Store {
     ) -> Result<(Vec<Chat>, bool)> {
         let (mut chats, mut taken) = (Vec::new(), 0);
         for some in ids.chunks(CHATS) {
-            for chat in self.chats_by_id(user_id, some).await? {
+            let mut found = self.chats_by_id(user_id, some).await?;
+            self.expire_deleted(&mut found).await?;
+            for chat in found {
                 taken += chat.size();
                 if taken > size && !chats.is_empty() {
                     return Ok((chats, true));

@@ -1,15 +1,15 @@
 //! Reads and deletes chats in the Chats table. The `balance` module stores chats when it settles
 //! them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 
 use crate::clock::Day;
 use crate::store::read::{names, page};
-use crate::store::schema::{CHAT_SHARDS, CONVERSATION, chat_key};
+use crate::store::schema::{CHAT_SHARDS, CONVERSATION, chat_key, conversation_key};
 use crate::store::timeline::Timeline;
-use crate::store::{DataPeriod, PageStart, Result, Store, Write, from_item};
+use crate::store::{DataPeriod, Item, PageStart, Result, Store, Write, from_item, is_id};
 use crate::values::Chat;
 
 /// How many chats, across all users, are read at a time. Even if all of them have the maximum size,
@@ -39,13 +39,27 @@ pub struct ChatKey {
     chat_id: String,
 }
 
+/// The `expires_at` of a chat whose conversation was deleted: it expired long ago.
+const DELETED: u64 = 0;
+
 /// A chat's id and message.
 #[derive(Deserialize)]
 struct ChatMessage {
     chat_id: String,
+    #[serde(default)]
+    conversation: Option<String>,
     message: String,
     #[serde(default)]
     expires_at: Option<u64>,
+}
+
+/// A conversation, which may await erasure.
+#[derive(Deserialize)]
+struct StoredConversation {
+    #[serde(flatten)]
+    key: ChatKey,
+    #[serde(default)]
+    deleted: bool,
 }
 
 impl ChatKey {
@@ -53,12 +67,84 @@ impl ChatKey {
     pub fn new(user_id: &str, chat_id: &str) -> Self {
         Self { user_id: user_id.to_owned(), chat_id: chat_id.to_owned() }
     }
+
+    /// Returns the key of the user's chat with this id. `None` if the text isn't an id.
+    pub fn parse(user_id: &str, chat_id: &str) -> Option<Self> {
+        is_id(chat_id).then(|| Self::new(user_id, chat_id))
+    }
+
+    fn of(chat: &Chat) -> Self {
+        Self::new(&chat.user_id, &chat.chat_id)
+    }
 }
 
 impl Store {
-    /// Returns one of the user's chats, even if it [has expired](Chat::is_expired).
+    /// Returns one of the user's chats, even if it [has expired](Chat::is_expired). Strongly
+    /// consistent.
     pub async fn chat(&self, user_id: &str, chat_id: &str) -> Result<Option<Chat>> {
+        let mut chat = self.stored_chat(user_id, chat_id).await?;
+        self.expire_deleted(chat.as_mut_slice()).await?;
+        Ok(chat)
+    }
+
+    /// Returns one of the user's chats, even if it has expired or its conversation was deleted.
+    pub(in crate::store) async fn stored_chat(
+        &self,
+        user_id: &str,
+        chat_id: &str,
+    ) -> Result<Option<Chat>> {
         self.get(&self.tables.chats, chat_key(user_id, chat_id)).await
+    }
+
+    /// Marks the chats whose conversation was deleted as [expired](Chat::is_expired), so that no
+    /// reader shows them while they wait to be erased. Strongly consistent.
+    pub(in crate::store) async fn expire_deleted(&self, chats: &mut [Chat]) -> Result<()> {
+        let of_conversations = chats.iter().filter_map(|chat| {
+            Some((ChatKey::of(chat), conversation_key(chat.conversation.as_ref()?)))
+        });
+        let deleted = self.deleted(of_conversations.collect()).await?;
+        for chat in chats {
+            if deleted.contains(&ChatKey::of(chat)) {
+                chat.expires_at = Some(DELETED);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns those of the chats, each given with its conversation's key, whose conversation was
+    /// deleted. Strongly consistent.
+    ///
+    /// A conversation is erased after its chats. So the chats of a missing conversation may have
+    /// been erased after they were read; if they still exist, they weren't deleted.
+    async fn deleted(&self, chats: Vec<(ChatKey, String)>) -> Result<HashSet<ChatKey>> {
+        let of_user =
+            |(chat, conversation): &(ChatKey, String)| ChatKey::new(&chat.user_id, conversation);
+        let wanted = chats.iter().map(of_user).collect();
+        let found =
+            self.parts_with(wanted, "user_id, chat_id, deleted").await?.into_iter().map(from_item);
+        let found: HashMap<ChatKey, bool> = found
+            .map(|found| found.map(|StoredConversation { key, deleted }| (key, deleted)))
+            .collect::<Result<_>>()?;
+        let (mut deleted, mut orphans) = (HashSet::new(), HashSet::new());
+        for chat in chats {
+            match found.get(&of_user(&chat)) {
+                Some(true) => deleted.insert(chat.0),
+                Some(false) => false,
+                None => orphans.insert(chat.0),
+            };
+        }
+        let existing = self.parts_with(orphans.clone(), "user_id, chat_id").await?;
+        for chat in existing {
+            orphans.remove(&from_item::<ChatKey>(chat)?);
+        }
+        deleted.extend(orphans);
+        Ok(deleted)
+    }
+
+    /// Returns these attributes of the items with these keys, in any order. Strongly consistent.
+    async fn parts_with(&self, wanted: HashSet<ChatKey>, attributes: &str) -> Result<Vec<Item>> {
+        let wanted = wanted.iter().map(|key| chat_key(&key.user_id, &key.chat_id)).collect();
+        self.parts_of_items(&self.tables.chats, wanted, Some(attributes)).await
     }
 
     /// Returns the messages of at most 100 of the user's chats, keyed by chat id. Skips deleted and
@@ -70,16 +156,18 @@ impl Store {
     ) -> Result<HashMap<String, String>> {
         let chat_ids: BTreeSet<&str> = chat_ids.into_iter().collect();
         let wanted = chat_ids.into_iter().map(|id| chat_key(user_id, id)).collect();
-        let shown = Some("chat_id, message, expires_at");
+        let shown = Some("chat_id, conversation, message, expires_at");
         let found = self.parts_of_items(&self.tables.chats, wanted, shown).await?;
-        let mut messages = HashMap::new();
-        for item in found {
-            let ChatMessage { chat_id, message, expires_at } = from_item(item)?;
-            if expires_at.is_none() {
-                messages.insert(chat_id, message);
-            }
-        }
-        Ok(messages)
+        let found = found.into_iter().map(from_item::<ChatMessage>);
+        let mut chats: Vec<ChatMessage> = found.collect::<Result<_>>()?;
+        chats.retain(|chat| chat.expires_at.is_none());
+        let of_conversations = chats.iter().filter_map(|chat| {
+            let conversation = conversation_key(chat.conversation.as_ref()?);
+            Some((ChatKey::new(user_id, &chat.chat_id), conversation))
+        });
+        let deleted = self.deleted(of_conversations.collect()).await?;
+        chats.retain(|chat| !deleted.contains(&ChatKey::new(user_id, &chat.chat_id)));
+        Ok(chats.into_iter().map(|chat| (chat.chat_id, chat.message)).collect())
     }
 
     /// Deletes a chat and its files. If the conversation's title was taken from this chat, the
@@ -119,7 +207,9 @@ impl Store {
             .set_expression_attribute_names(names(SHOWN_NAMES));
         let (chats, more): (Vec<Chat>, bool) = page(query).await?;
         let of_user = |chat| Chat { user_id: user_id.to_owned(), ..chat };
-        Ok((chats.into_iter().map(of_user).collect(), more))
+        let mut chats: Vec<Chat> = chats.into_iter().map(of_user).collect();
+        self.expire_deleted(&mut chats).await?;
+        Ok((chats, more))
     }
 
     /// Returns the keys of at most `count` chats, across all users, newest first, starting at
@@ -187,6 +277,9 @@ impl Store {
         let mut found: HashMap<String, Chat> = found
             .map(|chat| chat.map(|chat| (chat.chat_id.clone(), chat)))
             .collect::<Result<_>>()?;
-        Ok(keys.iter().filter_map(|key| found.remove(&key.chat_id)).collect())
+        let mut chats: Vec<Chat> =
+            keys.iter().filter_map(|key| found.remove(&key.chat_id)).collect();
+        self.expire_deleted(&mut chats).await?;
+        Ok(chats)
     }
 }
