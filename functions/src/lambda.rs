@@ -135,7 +135,7 @@ impl Lambda {
     }
 
     /// Limits the request rate of the function's routes to the `AccountRate` parameter, because the
-    /// routes are expensive.
+    /// routes are expensive, or check no credential.
     pub const fn throttled(self) -> Self {
         Self { throttled: true, ..self }
     }

@@ -58,6 +58,56 @@ async fn browsers_get_a_page_and_programs_a_problem_document() {
 }
 
 #[tokio::test]
+async fn endpoints_that_are_not_offered_say_so() {
+    let api = Api::start().await;
+    for (path, what) in [
+        ("/v1/images/generations", "images"),
+        ("/v1/audio/speech", "speech"),
+        ("/v1/audio/transcriptions", "transcriptions"),
+        ("/v1/files", "files"),
+        ("/v1/files/file-1/content", "files"),
+        ("/v1/batches", "batches"),
+        ("/v1/moderations", "moderations"),
+        ("/v1/vector_stores", "vector stores"),
+        ("/v1/fine_tuning/jobs", "fine-tuning"),
+        ("/v1/conversations", "stored conversations"),
+        ("/v1/assistants", "assistants"),
+        ("/v1/threads/thread_1/runs", "threads"),
+        ("/v1/videos", "videos"),
+        ("/v1/containers", "containers"),
+        ("/v1/responses/resp_1", "stored responses"),
+        ("/v1/responses/compact", "stored responses"),
+        ("/v1/chat/completions/chatcmpl-1", "stored completions"),
+        ("/v1/realtime", "realtime sessions"),
+        ("/v1/v1/images/generations", "images"),
+        ("/v1/messages/batches", "batches"),
+        ("/v1/skills", "skills"),
+    ] {
+        let sentence = format!("This server doesn't offer {what}");
+        for method in [Method::GET, Method::POST, Method::DELETE] {
+            let headers = [("accept", "application/json")];
+            let refused = api.send(method.clone(), path, &headers, None).await;
+            let refused = refused.expect(404, "not_offered");
+            let message = refused["error"]["message"].as_str().unwrap();
+            assert!(message.starts_with(&sentence), "{method} {path}: {message}");
+            let refused =
+                api.send(method, path, &[("anthropic-version", "2023-06-01")], None).await;
+            let refused = refused.expect_anthropic(404);
+            assert_eq!(refused["error"]["type"], "not_found_error", "{path}");
+            assert!(refused["error"]["message"].as_str().unwrap().starts_with(&sentence));
+        }
+    }
+    for path in
+        ["/v1/nothing", "/v1/imagesque", "/images", "/api/images", "/v1/v1/chat/completions"]
+    {
+        api.get(path).await.expect(404, "not_found");
+    }
+    let unknown =
+        api.send(Method::GET, "/v1/nothing", &[("anthropic-version", "2023-06-01")], None);
+    unknown.await.expect_anthropic(404);
+}
+
+#[tokio::test]
 async fn links_of_the_page_also_work_under_a_stage() {
     let api = Api::own(&[]).await;
     for (stage, root) in [("/live", "/live/"), ("", "/"), ("/li\"ve", "/")] {

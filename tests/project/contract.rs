@@ -453,6 +453,7 @@ fn expensive_endpoints_are_throttled_by_account_rate() {
         "/api/user/shares",
         "/api/password/reset",
         "/api/password/reset/confirm",
+        "/{proxy+}",
     ];
     assert_eq!(found.collect::<BTreeSet<_>>(), BTreeSet::from(expected));
     let yaml = yaml();

@@ -138,7 +138,8 @@ impl Function {
                     "GET" => vec!["GET", "HEAD"],
                     method => vec![method],
                 });
-                limited.chain(["ANY"]).collect()
+                // A limit on ANY holds for every method.
+                limited.filter(|method| *method != "ANY").chain(["ANY"]).collect()
             } else {
                 let owner = |method: &str| {
                     let asked = if method == "HEAD" { "GET" } else { method };
@@ -169,6 +170,7 @@ mod tests {
     fn the_path_of_one_function_lists_only_limited_methods() {
         assert_eq!(methods("logout"), ["ANY /api/logout"]);
         assert_eq!(methods("register"), ["POST /api/register", "ANY /api/register"]);
+        assert_eq!(methods("not_found"), ["ANY /{proxy+}"]);
         let export = ["GET", "HEAD", "ANY"].map(|method| format!("{method} /api/user/export"));
         assert_eq!(methods("export"), export);
     }

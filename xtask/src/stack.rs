@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use functions::ROUTES;
 use functions::gateway::{HEADERS, REFUSALS, Refusal};
 use functions::lambda::permit::{POLICIES, Permit, Policy};
 use functions::lambda::{Lambda, Schedule, Trigger};
@@ -85,7 +86,11 @@ fn integration(function: &Function, method: &str) -> String {
 /// Returns the stricter rate limits of expensive methods.
 fn limits(functions: &[Function]) -> String {
     let throttled = functions.iter().filter(|function| function.lambda.throttled);
-    let methods = throttled.flat_map(Function::methods).filter(|method| method.name != "ANY");
+    // Beside a limited method, ANY serves only OPTIONS and refused methods.
+    let is_any =
+        |path: &str| ROUTES.iter().any(|route| route.path == path && route.method == "ANY");
+    let methods = throttled.flat_map(Function::methods);
+    let methods = methods.filter(|method| method.name != "ANY" || is_any(method.path));
     let limit = |Method { name, path }: Method| {
         let path = path.replace('/', "~1");
         format!(

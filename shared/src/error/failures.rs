@@ -250,6 +250,10 @@ failures! {
         "The operator of this service hasn't allowed administrators to do this with messages. The setting ADMIN_CHATS allows it.";
     /// No endpoint has this path.
     NotFound: 404 "not_found", "No endpoint has this path.";
+    /// OpenAI or Anthropic has an endpoint at this path, and this server doesn't. The string names
+    /// what the endpoint offers.
+    NotOffered(what: &'static str): 404 "not_offered",
+        format!("This server doesn't offer {what}."), example ("images");
     /// No account has this id.
     NoSuchUser: 404 "not_found", "No account has this id.";
     /// The price list has no model with this name, or the API key may not use it.

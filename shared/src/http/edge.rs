@@ -157,14 +157,19 @@ fn root(
 }
 
 /// Returns the first route with this pattern, or else the first route with the same first path
-/// segment.
+/// segment. OpenAI's and Anthropic's clients both call unknown paths under `/v1`.
 fn closest(routes: &[Route], pattern: Option<&str>, path: &str) -> Route {
     let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
     let near = |route: &&Route| match pattern {
         Some(pattern) => route.path == pattern,
         None => first(route.path) == first(path),
     };
-    routes.iter().find(near).copied().unwrap_or(Route::without_path(FailureFormat::Problem))
+    let found = routes.iter().find(near).copied();
+    let found = found.unwrap_or(Route::without_path(FailureFormat::Problem));
+    match pattern {
+        Some(_) => found,
+        None => Route { also_anthropic: found.failures.is_openai(), ..found },
+    }
 }
 
 /// Returns the page that browsers get for [`Error::NotFound`], and the prefix of this API's paths.

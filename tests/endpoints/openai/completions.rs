@@ -384,7 +384,7 @@ async fn models_are_listed_as_configured() {
         assert_eq!(one(id).await.is(200), of("eu.nova-v1:0"));
     }
     one("gpt-y").await.expect(404, "model_not_found");
-    api.get("/v1/moderations").await.expect(404, "not_found");
+    api.get("/v1/nothing").await.expect(404, "not_found");
 }
 
 #[tokio::test]
