@@ -278,9 +278,11 @@ impl Ai {
         let mut last: Option<Failure> = None;
         let mut worked = Vec::new();
         let mut has_shown_reasoning = false;
-        for provider in providers {
+        for (place, provider) in providers.into_iter().enumerate() {
             let share = until.saturating_duration_since(Instant::now()) / waiting.max(1);
             waiting = waiting.saturating_sub(1);
+            // Usually the first provider has given the ids of the calls.
+            prompt.has_foreign_ids = place > 0;
             let asked = Instant::now();
             let (progress, limit) = (Progress::default(), self.answer_limit);
             let mut builder =

@@ -7,6 +7,7 @@ mod allowance;
 mod answer_blocks;
 pub mod api_key;
 pub(crate) mod brand;
+pub mod call_id;
 pub mod chat;
 mod credential;
 mod credits;

@@ -260,9 +260,9 @@ async fn calls_and_their_results_are_translated() {
     assert_eq!(asked["tools"], json!([{ "name": "get_weather", "input_schema": schema }]));
     let one = json!({ "type": "auto", "disable_parallel_tool_use": true });
     assert_eq!((&asked["tool_choice"], &asked["stop_sequences"]), (&one, &json!(["END"])));
-    let call = json!({ "type": "tool_use", "id": "call_1", "name": "get_weather", "input": { "city": "Paris" } });
+    let call = json!({ "type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": { "city": "Paris" } });
     let result =
-        json!({ "type": "tool_result", "tool_use_id": "call_1", "content": [text("rain")] });
+        json!({ "type": "tool_result", "tool_use_id": "toolu_1", "content": [text("rain")] });
     let messages = json!([
         { "role": "user", "content": [text("hi")] },
         { "role": "assistant", "content": [call] },

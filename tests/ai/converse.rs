@@ -1,6 +1,8 @@
 //! Requests and replies of Amazon Bedrock's Converse API: what a request must contain, and which
 //! part of a reply is the answer.
 
+use std::collections::HashSet;
+
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
@@ -86,12 +88,15 @@ async fn bedrock_gets_valid_unique_call_ids() {
         let id = |block: &Value| block[field]["toolUseId"].as_str().unwrap().to_owned();
         blocks.map(id).collect::<Vec<_>>()
     };
-    let numbered =
-        |numbers: &[u32]| numbers.iter().map(|number| format!("call_{number}")).collect::<Vec<_>>();
-    assert_eq!(ids_in(&asked[1], "toolUse"), numbered(&[1, 2, 3, 4, 5]));
-    assert_eq!(ids_in(&asked[2], "toolResult"), numbered(&[5, 4, 3, 2, 1]));
-    assert_eq!(ids_in(&asked[3], "toolUse"), numbered(&[6]));
-    assert_eq!(ids_in(&asked[4], "toolResult"), numbered(&[6]));
+    let mut all = ids_in(&asked[1], "toolUse");
+    assert_eq!(all[2], "a_1", "a valid id is kept");
+    let mut results = ids_in(&asked[2], "toolResult");
+    results.reverse();
+    assert_eq!(results, all);
+    all.extend(ids_in(&asked[3], "toolUse"));
+    assert_eq!(ids_in(&asked[4], "toolResult"), all[5..]);
+    let is_valid = |id: &String| id.len() <= 64 && id.bytes().all(|byte| byte != b'.');
+    assert!(all.iter().all(is_valid) && HashSet::<&String>::from_iter(&all).len() == 6, "{all:?}");
 }
 
 #[tokio::test]

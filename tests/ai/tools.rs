@@ -602,17 +602,19 @@ async fn bedrock_gets_functions_calls_and_results() {
             "toolChoice": { "any": {} },
         })
     );
-    let result = |id: &str, text: &str| json!({ "toolResult": { "toolUseId": id, "content": [{ "text": text }] } });
+    let result = |id: &Value, text: &str| json!({ "toolResult": { "toolUseId": id, "content": [{ "text": text }] } });
+    let [first, second] = [1, 2]
+        .map(|block: usize| asked["messages"][1]["content"][block]["toolUse"]["toolUseId"].clone());
     assert_eq!(
         asked["messages"],
         json!([
             { "role": "user", "content": [{ "text": "How is the weather?" }] },
             { "role": "assistant", "content": [
                 { "text": "Well." },
-                { "toolUse": { "toolUseId": "call_1", "name": "get_weather", "input": { "city": "Paris" } } },
-                { "toolUse": { "toolUseId": "call_2", "name": "get_time", "input": { "arguments": "now" } } },
+                { "toolUse": { "toolUseId": first, "name": "get_weather", "input": { "city": "Paris" } } },
+                { "toolUse": { "toolUseId": second, "name": "get_time", "input": { "arguments": "now" } } },
             ] },
-            { "role": "user", "content": [result("call_2", "nothing"), result("call_1", "It rains."), { "text": "And tomorrow?" }] },
+            { "role": "user", "content": [result(&second, "nothing"), result(&first, "It rains."), { "text": "And tomorrow?" }] },
         ])
     );
     body["tool_choice"] = json!({ "type": "function", "function": { "name": "get_weather" } });

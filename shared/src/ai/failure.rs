@@ -55,6 +55,8 @@ pub enum Refusal {
     EffortWithTools,
     /// The name of a function is too long for the provider.
     LongNames,
+    /// The provider refuses the id of a call, which another provider or model has given.
+    CallIds,
     /// The model accepts instructions only before the conversation.
     LateInstructions,
     /// The model or the server doesn't cache parts of prompts.
@@ -189,6 +191,11 @@ impl Refusal {
             // The user can't shorten the operator's part of the prompt.
             return (!prompt.is_mostly_added()).then_some(Self::TooLong);
         }
+        // OpenAI's and Mistral's words. Anthropic and Bedrock get only ids that they accept.
+        let is_id = has(&["tool call id", "tool_call_id", "].id"]);
+        if prompt.has_calls() && !prompt.has_foreign_ids && is_id {
+            return Some(Self::CallIds);
+        }
         if prompt.has_extensions() && has(&["beta", "input_examples", "eager_input_streaming"]) {
             return Some(Self::Extensions);
         }
@@ -272,6 +279,7 @@ impl Refusal {
             Self::Tools => "it can't call functions",
             Self::EffortWithTools => "it can call functions only if it doesn't reason",
             Self::LongNames => "a function's name is too long for it",
+            Self::CallIds => "it refuses the id of a call",
             Self::LateInstructions => "it accepts instructions only before the conversation",
             Self::Cache => "it doesn't cache prompts",
             Self::Extensions => "it refuses a beta or a newer field of Anthropic's API",
@@ -311,6 +319,11 @@ impl From<Refusal> for Error {
                 "tools",
                 "The model of this server accepts names with at most 64 characters. Shorten the \
                  longer names of functions. Nothing was charged.",
+            ),
+            Refusal::CallIds => Self::field(
+                "messages",
+                "The model of this server refuses the id of a call. Send other ids. Nothing was \
+                 charged.",
             ),
             Refusal::LateInstructions => Self::field(
                 "messages",

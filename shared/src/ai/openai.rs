@@ -9,6 +9,7 @@ mod request;
 use lambda_http::http::header::AUTHORIZATION;
 use lambda_http::http::request::Builder;
 
+use crate::ai::call_ids::AcceptedIds;
 use crate::ai::failure::{Reason, Refusal};
 use crate::ai::openai::reply::ReplyReader;
 use crate::ai::openai::request::CompletionRequest;
@@ -52,20 +53,46 @@ fn with_headers(request: Builder, key: Option<&ServiceKey>) -> Builder {
 
 pub struct OpenAi {
     server: Server,
-    /// True if the server is OpenAI itself.
-    is_openai: bool,
+    host: Host,
+}
+
+/// A server whose API is stricter than others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Host {
+    OpenAi,
+    Mistral,
+    Other,
+}
+
+impl Host {
+    fn of(name: Option<&str>) -> Self {
+        match name {
+            Some("api.openai.com") => Self::OpenAi,
+            Some("api.mistral.ai") => Self::Mistral,
+            _ => Self::Other,
+        }
+    }
+
+    /// Returns the ids of calls that the server accepts.
+    fn accepted_ids(self) -> AcceptedIds {
+        match self {
+            Self::OpenAi => AcceptedIds::AtMost40,
+            Self::Mistral => AcceptedIds::Short,
+            Self::Other => AcceptedIds::Any,
+        }
+    }
 }
 
 impl OpenAi {
     pub async fn connect(server: &AiServer, clock: &Clock) -> Result<Self, ConfigError> {
         let server = Server::connect(&COMPLETIONS, server, clock).await?;
-        Ok(Self { is_openai: server.host() == Some("api.openai.com"), server })
+        Ok(Self { host: Host::of(server.host()), server })
     }
 
     /// Returns true unless it is known that the server doesn't have this parameter.
     pub fn supports(&self, parameter: &str) -> bool {
         match parameter {
-            "top_k" | "min_p" | "repetition_penalty" => !self.is_openai,
+            "top_k" | "min_p" | "repetition_penalty" => self.host != Host::OpenAi,
             _ => true,
         }
     }
@@ -88,7 +115,7 @@ impl OpenAi {
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
         let streamed = builder.has_listener();
-        let request = CompletionRequest::of(prompt, model, self.is_openai, streamed);
+        let request = CompletionRequest::of(prompt, model, self.host, streamed);
         self.server.answer(&request, prompt, ReplyReader::default(), builder).await
     }
 }

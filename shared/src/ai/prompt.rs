@@ -7,6 +7,7 @@ use crate::ai::bound::{OF_EXAMPLE, OF_TOOL, OF_TURN, OVERHEAD, json_bound, text_
 use crate::ai::options::{Options, Thinking};
 use crate::ai::schema::JsonSchema;
 use crate::ai::tools::{Format, Tool, ToolChoice};
+use crate::values::call_id::SHORT as SHORT_ID;
 use crate::values::text::bound;
 use crate::values::{
     CacheTtl, Part, Picture, Reasoning, Speaker, TokenEstimate, ToolCall, Turn,
@@ -21,6 +22,9 @@ const PICTURE: usize = 4096;
 /// picture needs several thousand model tokens
 /// ([OpenAI](https://platform.openai.com/docs/guides/images-vision)).
 const PRICED_PICTURE: usize = 16_384;
+
+/// The text before the result of a failed call, for models whose provider has no field for this.
+pub(super) const FAILED_CALL: &str = "The call failed.";
 
 /// The text between the operator's system prompt and the user's instructions. The instructions
 /// follow as a quotation.
@@ -67,6 +71,9 @@ pub struct Prompt {
     /// True if the first turn is the operator's system prompt or the user's instructions.
     /// [`Ai::answer`](crate::ai::Ai::answer) sets this field.
     pub has_added_turn: bool,
+    /// True if another provider may have given the ids of the calls, so that the provider gets other
+    /// ids. [`Ai::answer`](crate::ai::Ai::answer) sets this field.
+    pub has_foreign_ids: bool,
     /// True if the request contains the whole conversation and the parameters of the answer, as on
     /// `/v1`. In such a request, a finished but empty answer counts as an answer, because the
     /// caller chooses the stop sequences and could otherwise get refunds at will. If a model
@@ -159,7 +166,7 @@ impl Prompt {
             // these templates write them as a string.
             let calls = turn.calls.iter().map(|call| {
                 let arguments = json_bound(&call.arguments).max(text_in_json(&call.arguments));
-                2 * OF_TURN + bound(&call.id) + 2 * bound(&call.name) + arguments
+                2 * OF_TURN + id_bound(&call.id) + 2 * bound(&call.name) + arguments
             });
             let of_hidden = |text: &Option<String>| text.as_deref().map_or(0, bound);
             let reasoning = turn.reasoning.iter().map(|part| {
@@ -168,11 +175,13 @@ impl Prompt {
                     + of_hidden(&part.signature)
                     + of_hidden(&part.encrypted)
             });
-            let answers = turn.answers.as_deref().map_or(0, |id| bound(id) + OF_TURN);
+            let answers = turn.answers.as_deref().map_or(0, |id| id_bound(id) + OF_TURN);
             // Some servers get the pictures of a result in a message of their own.
             let pictures = turn.content.iter().any(|part| part.as_picture().is_some());
             let pictures = if pictures && turn.role == Speaker::Tool { 4 * OF_TURN } else { 0 };
+            let failed = if turn.has_failed { text_in_json(FAILED_CALL) + 2 } else { 0 };
             tokens += OF_TURN + texts.sum::<usize>() + calls.sum::<usize>() + answers + pictures;
+            tokens += failed;
             tokens += reasoning.sum::<usize>();
         }
         for tool in &self.tools {
@@ -370,6 +379,11 @@ impl Prompt {
         prompt
     }
 
+    /// Returns true if a turn calls a function.
+    pub(super) fn has_calls(&self) -> bool {
+        self.turns.iter().any(|turn| !turn.calls.is_empty())
+    }
+
     /// Returns true if the prompt contains functions, function calls or results of calls.
     pub(super) fn has_tools(&self) -> bool {
         let is_of_a_call = |turn: &Turn| turn.role == Speaker::Tool || !turn.calls.is_empty();
@@ -414,7 +428,8 @@ impl Prompt {
                 *turn = Turn::new(turn.role, lines.join("\n"));
             }
             if turn.role == Speaker::Tool {
-                let text = format!("The result of the call:\n{}", turn.words());
+                let told = if turn.has_failed { FAILED_CALL } else { "The result of the call:" };
+                let text = format!("{told}\n{}", turn.words());
                 let pictures = std::mem::take(&mut turn.content).into_iter();
                 let pictures = pictures.filter(|part| part.as_picture().is_some());
                 let content = [Part::Text(text)].into_iter().chain(pictures).collect();
@@ -426,6 +441,11 @@ impl Prompt {
         prompt.parallel_calls = None;
         prompt
     }
+}
+
+/// Returns the bound for the id of a call, which may be replaced by a short id.
+fn id_bound(id: &str) -> usize {
+    bound(id).max(SHORT_ID)
 }
 
 /// Returns the bound for a user's instructions, which the prompt quotes.

@@ -205,6 +205,9 @@ fn without(prompt: &Prompt, refused: Refusal) -> Option<Prompt> {
             Some(prompt.with_instructions_first())
         }
         Refusal::Cache if prompt.has_cache_breakpoints() => Some(prompt.without_breakpoints()),
+        Refusal::CallIds if !prompt.has_foreign_ids => {
+            Some(Prompt { has_foreign_ids: true, ..prompt.clone() })
+        }
         Refusal::Extensions if prompt.has_extensions() => Some(prompt.without_extensions()),
         Refusal::ParallelCalls if prompt.parallel_calls.is_some() => {
             Some(Prompt { parallel_calls: None, ..prompt.clone() })

@@ -1,7 +1,10 @@
 //! A whole message ([reference](https://docs.anthropic.com/en/api/messages)).
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
+use shared::values::call_id::encoded;
 use shared::values::{AnswerBlock, Chat, FinishReason, Reasoning, ToolCall};
 use utoipa::ToSchema;
 
@@ -107,8 +110,8 @@ pub(super) struct CallBlock<'a> {
     #[schema(pattern = "^tool_use$", examples("tool_use"))]
     r#type: &'static str,
     /// The call's id. The block with the call's result must contain this id.
-    #[schema(examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
-    id: &'a str,
+    #[schema(value_type = String, examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
+    id: Cow<'a, str>,
     /// The function's name.
     #[schema(examples("get_weather"))]
     name: &'a str,
@@ -349,7 +352,8 @@ impl<'a> ContentBlock<'a> {
 
 impl<'a> CallBlock<'a> {
     fn of(id: &'a str, name: &'a str, input: Input<'a>) -> Self {
-        Self { r#type: "tool_use", id, name, input, caller: Caller { r#type: "direct" } }
+        let caller = Caller { r#type: "direct" };
+        Self { r#type: "tool_use", id: encoded(id), name, input, caller }
     }
 }
 

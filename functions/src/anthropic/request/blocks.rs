@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use shared::error::{REQUIRED, required};
+use shared::values::call_id::decoded;
 use shared::values::{CacheTtl, Invalid, Part, Picture, Reasoning, ToolCall};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
@@ -380,7 +381,7 @@ impl CallBlock {
             return Err(NAME.into());
         }
         let arguments = input.map_or_else(|| "{}".to_owned(), |input| input.get().to_owned());
-        Ok(ToolCall { id, name, arguments })
+        Ok(ToolCall { id: decoded(&id).into_owned(), name, arguments })
     }
 }
 

@@ -2,15 +2,12 @@
 
 use serde::Deserialize;
 use shared::error::{FieldErrors, REQUIRED};
+use shared::values::call_id::decoded;
 use shared::values::{BlockKind, BlockMark, CacheTtl, Part, Reasoning, Speaker, Turn};
 use utoipa::ToSchema;
 
 use super::blocks::{Block, Content, InputBlock, ResultBlock};
 use crate::asking::turns::{OpenCalls, joined};
-
-/// The content of a failed call whose result is empty, because some providers can't be told
-/// otherwise that it failed.
-const FAILED: &str = "The call failed.";
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AnthropicInputMessage)]
@@ -153,7 +150,7 @@ impl History {
     ) -> Option<()> {
         let ResultBlock { tool_use_id, content, has_failed } = result;
         let id = tool_use_id.unwrap_or_default();
-        let answers = self.open.answer(&id).ok_or_else(|| unexpected(&id));
+        let answers = self.open.answer(&decoded(&id)).ok_or_else(|| unexpected(&id));
         let answers = errors.check(&format!("{field}.tool_use_id"), answers)?;
         let mut parts = Vec::new();
         for InputBlock { block, cache: inside } in content.map(Content::blocks).unwrap_or_default()
@@ -161,12 +158,9 @@ impl History {
             parts.extend(errors.check(&format!("{field}.content"), block.parts())?);
             cache = cache.or(inside);
         }
-        let mut turn = Turn::of(Speaker::Tool, joined(parts));
-        if has_failed && turn.text().trim().is_empty() {
-            turn.content = vec![Part::Text(FAILED.into())];
-        }
         let order = cache.map(|_| BlockMark { kind: BlockKind::Content, cache });
         let order = order.into_iter().collect();
+        let turn = Turn::of(Speaker::Tool, joined(parts));
         self.turns.push(Turn { answers: Some(answers), has_failed, order, ..turn });
         Some(())
     }

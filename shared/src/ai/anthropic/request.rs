@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::ai::breakpoints::Breakpoints;
-use crate::ai::call_ids::CallIds;
+use crate::ai::call_ids::{AcceptedIds, CallIds};
 use crate::ai::options::Thinking;
 use crate::ai::texts::is_readable;
 use crate::ai::{Failure, Format, JsonSchema, Prompt, Tool, ToolChoice};
@@ -64,14 +64,14 @@ enum Block<'a> {
         cache_control: Option<CacheControl>,
     },
     ToolUse {
-        id: String,
+        id: Cow<'a, str>,
         name: &'a str,
         input: Input<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheControl>,
     },
     ToolResult {
-        tool_use_id: String,
+        tool_use_id: Cow<'a, str>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         content: Vec<Block<'a>>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -188,7 +188,7 @@ impl<'a> MessagesRequest<'a> {
         let mut cache = Breakpoints::of(prompt);
         let tools: Result<Vec<Function<'a>>, Failure> =
             prompt.tools.iter().map(|tool| Function::of(tool, &mut cache)).collect();
-        let (system, messages) = split(&prompt.turns, &mut cache);
+        let (system, messages) = split(prompt, &mut cache);
         // The API accepts temperatures up to 1, whereas other providers accept temperatures up to
         // 2. A model that thinks accepts neither a temperature nor `top_k`.
         let temperature = prompt.temperature.map(|temperature| temperature.min(1.0));
@@ -277,11 +277,11 @@ impl<'a> Function<'a> {
 /// Splits turns into the instructions before the conversation, and the conversation. The user must
 /// speak first, so turns before the user's first message are left out. Adjacent turns of a speaker
 /// become one message. Results of calls count as the user's, and must come first in a message.
-fn split<'a>(turns: &'a [Turn], cache: &mut Breakpoints) -> (Vec<Block<'a>>, Vec<Message<'a>>) {
+fn split<'a>(prompt: &'a Prompt, cache: &mut Breakpoints) -> (Vec<Block<'a>>, Vec<Message<'a>>) {
     let mut system = Vec::new();
     let mut messages: Vec<Message<'_>> = Vec::new();
-    let mut ids = CallIds::default();
-    for turn in turns {
+    let mut ids = CallIds::of(prompt, AcceptedIds::PlainAndUnique);
+    for turn in &prompt.turns {
         let role = match turn.role {
             // Nothing may come between calls and their results.
             Speaker::System if messages.last().is_none_or(Message::awaits_results) => {
@@ -407,6 +407,7 @@ mod tests {
 
     use super::*;
     use crate::ai::{Effort, Options};
+    use crate::values::call_id::short;
 
     fn sent(prompt: &Prompt) -> Value {
         serde_json::to_value(MessagesRequest::of(prompt, "claude", false).unwrap()).unwrap()
@@ -446,18 +447,19 @@ mod tests {
             result_of("a.b", "3"),
             Turn { has_failed: true, ..result_of("a.b", "") },
         ];
+        let [first, second] = [1, 2].map(|number| short("a.b", number));
         let expected = json!([
             { "role": "user", "content": [
                 { "type": "text", "text": "Hi." },
                 { "type": "text", "text": "Two calls, please." },
             ] },
             { "role": "assistant", "content": [
-                { "type": "tool_use", "id": "call_1", "name": "f", "input": { "x": 1 } },
-                { "type": "tool_use", "id": "call_2", "name": "f", "input": {} },
+                { "type": "tool_use", "id": first, "name": "f", "input": { "x": 1 } },
+                { "type": "tool_use", "id": second, "name": "f", "input": {} },
             ] },
             { "role": "user", "content": [
-                { "type": "tool_result", "tool_use_id": "call_2", "content": [{ "type": "text", "text": "3" }] },
-                { "type": "tool_result", "tool_use_id": "call_2", "content": [{ "type": "text", "text": "failed" }], "is_error": true },
+                { "type": "tool_result", "tool_use_id": second, "content": [{ "type": "text", "text": "3" }] },
+                { "type": "tool_result", "tool_use_id": second, "content": [{ "type": "text", "text": "failed" }], "is_error": true },
                 { "type": "text", "text": "Well?" },
             ] },
         ]);

@@ -19,7 +19,7 @@ use crate::ai::bedrock::document::object;
 use crate::ai::bedrock::is_by;
 use crate::ai::blocks::AnswerIn;
 use crate::ai::breakpoints::Breakpoints;
-use crate::ai::call_ids::CallIds;
+use crate::ai::call_ids::{AcceptedIds, CallIds};
 use crate::ai::{
     AnswerSchema, Failure, Format, JsonSchema, Prompt, Refusal, Thinking, Tool, ToolChoice,
 };
@@ -58,7 +58,7 @@ impl ConverseRequest {
         }
         let mut cache = CachePoints::of(prompt, model);
         let tools = tools(prompt, &mut cache)?;
-        let (system, mut messages) = split(&prompt.turns, &mut cache)?;
+        let (system, mut messages) = split(prompt, &mut cache)?;
         let is_point = |block: &ContentBlock| matches!(block, ContentBlock::CachePoint(_));
         let point = cache.next(prompt.cache)?.map(ContentBlock::CachePoint);
         if let Some(last) = messages.last_mut()
@@ -120,13 +120,13 @@ impl CachePoints {
 /// first and that speakers alternate, so turns before the user's first message are left out.
 /// Results of calls count as user turns.
 fn split(
-    turns: &[Turn],
+    prompt: &Prompt,
     cache: &mut CachePoints,
 ) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Failure> {
     let mut system = Vec::new();
     let mut messages: Vec<(ConversationRole, Vec<ContentBlock>)> = Vec::new();
-    let mut ids = CallIds::default();
-    for turn in turns {
+    let mut ids = CallIds::of(prompt, AcceptedIds::PlainAndUnique);
+    for turn in &prompt.turns {
         let role = match turn.role {
             Speaker::System => {
                 system.extend(instructions(turn, cache)?);

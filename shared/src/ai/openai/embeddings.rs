@@ -14,7 +14,10 @@ use crate::ai::answer_builder::Unanswered;
 use crate::ai::embeddings::{
     EmbeddingInput, EmbeddingRequest, MOST_DIMENSIONS, ProvidedVectors, refused, unanswered,
 };
-use crate::ai::openai::OpenAi;
+use crate::ai::failure::Reason;
+use crate::ai::json::{Json, is_blank};
+use crate::ai::openai::{Host, OpenAi};
+use crate::ai::server::refusal::reason_in_error;
 
 /// The maximum number of bytes in a server's reply for each dimension of a vector. JSON numbers
 /// have at most 24 characters, and a separator follows each.
@@ -112,7 +115,7 @@ impl OpenAi {
             model,
             input: &request.input,
             dimensions: request.dimensions,
-            encoding_format: self.is_openai.then_some("base64"),
+            encoding_format: (self.host == Host::OpenAi).then_some("base64"),
         };
         let most = request.input.count() * (MOST_DIMENSIONS * OF_NUMBER + AROUND_VECTOR);
         let refused = |reason, cause: &str| refused(&reason, request, cause);

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::ai::call_ids::CallIds;
+use crate::ai::openai::Host;
+use crate::ai::prompt::FAILED_CALL;
 use crate::ai::{AnswerSchema, Format, JsonSchema, Prompt, Tool, ToolChoice};
 use crate::values::{Part, Picture, Speaker, ToolCall, Turn};
 
@@ -94,7 +97,7 @@ struct Message<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
+    tool_call_id: Option<Cow<'a, str>>,
     /// The reasoning before an earlier answer, in the field in which most servers send it.
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<String>,
@@ -131,7 +134,7 @@ struct ImageUrl<'a> {
 
 #[derive(Serialize)]
 struct Call<'a> {
-    id: &'a str,
+    id: Cow<'a, str>,
     #[serde(flatten)]
     call: FunctionObject<CalledFunction<'a>>,
 }
@@ -173,11 +176,12 @@ struct NamedFunction<'a> {
 }
 
 impl<'a> CompletionRequest<'a> {
-    pub fn of(prompt: &'a Prompt, model: &'a str, is_openai: bool, stream: bool) -> Self {
+    pub fn of(prompt: &'a Prompt, model: &'a str, host: Host, stream: bool) -> Self {
+        let is_openai = host == Host::OpenAi;
         let has_tools = !prompt.tools.is_empty();
         Self {
             model,
-            messages: messages(&prompt.turns, is_openai),
+            messages: messages(prompt, host),
             stream,
             stream_options: stream.then_some(StreamOptions { include_usage: true }),
             max_tokens: prompt.max_tokens.filter(|_| !is_openai),
@@ -218,14 +222,15 @@ impl<'a> ResponseFormat<'a> {
 
 /// Converts the turns. Servers accept pictures only from the user, so a message of the user's with
 /// the pictures follows the results that contain them.
-fn messages(turns: &[Turn], is_openai: bool) -> Vec<Message<'_>> {
+fn messages(prompt: &Prompt, host: Host) -> Vec<Message<'_>> {
     let mut messages = Vec::new();
     let mut pictures = Vec::new();
-    for turn in turns {
+    let mut ids = CallIds::of(prompt, host.accepted_ids());
+    for turn in &prompt.turns {
         if turn.role != Speaker::Tool {
             messages.extend(Message::with_pictures(&mut pictures));
         }
-        messages.push(Message::of(turn, is_openai));
+        messages.push(Message::of(turn, &mut ids, host));
         if turn.role == Speaker::Tool {
             pictures.extend(turn.content.iter().filter_map(Part::as_picture));
         }
@@ -255,7 +260,7 @@ impl<'a> Message<'a> {
         })
     }
 
-    fn of(turn: &'a Turn, is_openai: bool) -> Self {
+    fn of(turn: &'a Turn, ids: &mut CallIds<'a>, host: Host) -> Self {
         let reasoning: String = turn.reasoning.iter().map(|part| part.text.as_str()).collect();
         Self {
             role: match turn.role {
@@ -265,10 +270,11 @@ impl<'a> Message<'a> {
                 Speaker::Tool => "tool",
             },
             content: Content::of(turn),
-            tool_calls: turn.calls.iter().map(Call::of).collect(),
-            tool_call_id: turn.answers.as_deref(),
-            // OpenAI's own API refuses this field.
-            reasoning_content: Some(reasoning).filter(|text| !text.is_empty() && !is_openai),
+            tool_calls: turn.calls.iter().map(|call| Call::of(call, ids)).collect(),
+            tool_call_id: turn.answers.as_deref().map(|id| ids.of_result(id)),
+            // OpenAI's own API refuses this field (`OpenAi::takes_reasoning`).
+            reasoning_content: Some(reasoning)
+                .filter(|text| !text.is_empty() && host != Host::OpenAi),
         }
     }
 }
@@ -279,7 +285,12 @@ impl<'a> Content<'a> {
         if turn.role == Speaker::Tool
             || !turn.content.iter().any(|part| matches!(part, Part::Picture(_)))
         {
-            let text = turn.words();
+            let text = match turn.has_failed {
+                true => {
+                    Cow::Owned(format!("{FAILED_CALL}\n{}", turn.words()).trim_end().to_owned())
+                }
+                false => turn.words(),
+            };
             return (!text.is_empty() || turn.calls.is_empty()).then_some(Self::Text(text));
         }
         let part = |part: &'a Part| match part {
@@ -291,9 +302,9 @@ impl<'a> Content<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn of(call: &'a ToolCall) -> Self {
+    fn of(call: &'a ToolCall, ids: &mut CallIds<'a>) -> Self {
         let called = CalledFunction { name: &call.name, arguments: &call.arguments };
-        Self { id: &call.id, call: FunctionObject::function(called) }
+        Self { id: ids.of_call(&call.id), call: FunctionObject::function(called) }
     }
 }
 
