@@ -62,8 +62,8 @@ pub use crate::ai::schema::JsonSchema;
 pub use crate::ai::tools::{AnswerSchema, CallPiece, Format, Tool, ToolChoice};
 
 use crate::ai::answer_builder::{AnswerBuilder, Close, Progress, Unanswered};
-use crate::ai::failure::Refusal;
 pub use crate::ai::failure::{AnswerFailure, Failure};
+use crate::ai::failure::{Refusal, UNKNOWN_WAIT};
 use crate::ai::provider::Provider;
 
 /// The maximum time for opening a connection when the function starts.
@@ -310,9 +310,7 @@ impl Ai {
                 Err(Unanswered { failure, worked: work }) => {
                     worked.extend(work);
                     self.record_failure(provider, &failure);
-                    if replaces(&failure, last.as_ref()) {
-                        last = Some(failure);
-                    }
+                    last = Some(last_failure(last, failure));
                 }
             }
             if progress.is_delivered() {
@@ -398,17 +396,25 @@ fn bytes(limit: Option<u32>) -> Option<usize> {
     limit.and_then(|bytes| usize::try_from(bytes).ok())
 }
 
-/// Returns true if the client gets this failure rather than an earlier provider's. A refusal
-/// doesn't replace an earlier failure that may pass, because a busy provider may support a prompt
-/// that its backup refuses. A refusal with a known reason doesn't replace one without, because the
-/// reason may not be the other provider's.
-fn replaces(failure: &Failure, earlier: Option<&Failure>) -> bool {
+/// Returns the failure for the client, given an earlier provider's failure. A refusal doesn't replace
+/// an earlier failure that may pass, because a busy provider may support a prompt that its backup
+/// refuses. A refusal with a known reason doesn't replace one without, because the reason may not be
+/// the other provider's. If both are overloaded, the client waits for the one that is available
+/// first.
+fn last_failure(earlier: Option<Failure>, failure: Failure) -> Failure {
     let rank = |failure: &Failure| match failure {
         Failure::Refused(_) => 0,
         Failure::Denied(_) => 1,
         _ => 2,
     };
-    earlier.is_none_or(|earlier| rank(failure) >= rank(earlier))
+    match (earlier, failure) {
+        (Some(Failure::Overloaded(one)), Failure::Overloaded(other)) => {
+            let seconds = [one, other].map(|seconds| seconds.unwrap_or(UNKNOWN_WAIT));
+            Failure::Overloaded(seconds.into_iter().min())
+        }
+        (Some(earlier), failure) if rank(&earlier) > rank(&failure) => earlier,
+        (_, failure) => failure,
+    }
 }
 
 /// Reads a recorded reply in the format of OpenAI's chat completions, from the pieces in which it
@@ -475,7 +481,7 @@ mod tests {
             ("!empty", Error::AiFailed),
             ("!long", Error::AiFailed),
             ("!cut a b", Error::AiFailed),
-            ("!overloaded", Error::AiOverloaded),
+            ("!overloaded", Error::AiOverloaded(5)),
             ("!hang", Error::AiTimedOut),
         ] {
             assert_eq!(answer("scripted", message).await, Err(error), "{message}");
@@ -489,7 +495,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_failure_is_returned() {
-        assert_eq!(answer("scripted,scripted", "!overloaded").await, Err(Error::AiOverloaded));
+        assert_eq!(answer("scripted,scripted", "!overloaded").await, Err(Error::AiOverloaded(5)));
     }
 
     #[tokio::test]

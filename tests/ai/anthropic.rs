@@ -131,7 +131,6 @@ async fn anthropics_failures_are_distinguished_and_free() {
         (fails(529, "overloaded_error"), 503, "ai_overloaded"),
         (Does::Streams(vec![event(&error("overloaded_error", ""))]), 503, "ai_overloaded"),
         (says(json!([text(" ")]), "refusal"), 422, "content_filtered"),
-        (says(json!([]), "end_turn"), 502, "ai_failed"),
         (Does::Cuts(vec![Bytes::from("{\"content\": [")]), 502, "ai_failed"),
     ] {
         provider.does(does);
@@ -148,6 +147,10 @@ async fn anthropics_failures_are_distinguished_and_free() {
     assert_eq!(recorded(Metric::AiUnfunded, Some("anthropic")).1, 3);
     assert!(!log::text().contains("secret"), "{}", log::text());
     assert_eq!(ann.balance().await, GRANT);
+    // Claude ends a turn without words if it has nothing to add.
+    provider.does(says(json!([]), "end_turn"));
+    assert_eq!(ann.chat("hi").await.is(200)["response"], "");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
 #[tokio::test]

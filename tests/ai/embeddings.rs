@@ -88,7 +88,15 @@ async fn refusals_say_what_to_change_and_cost_nothing() {
         provider.does(Does::Says(400, json!({ "error": { "message": words } })));
     };
     refuses("This model's maximum context length is 8192 tokens.");
-    program.embeds(&[], texts("a")).await.expect(400, "context_length_exceeded");
+    let failure = program.embeds(&[], texts("a")).await.expect(400, "context_length_exceeded");
+    let failure = &failure["error"];
+    assert_eq!(failure["param"], "input");
+    assert!(!failure.to_string().contains("messages"), "{failure}");
+    let batch = json!({ "message": "batch size 100 > maximum allowed batch size 32", "type": "Validation" });
+    provider.does(Does::Says(413, batch));
+    let failure = program.embeds(&[], texts(json!(["a", "b"]))).await.expect(400, "invalid_fields");
+    assert_eq!(failure["error"]["param"], "input");
+    assert!(failure.to_string().contains("Send fewer texts."), "{failure}");
     refuses("invalid input type");
     let failure = program.embeds(&[], texts(json!([1]))).await.is(400);
     assert!(failure.to_string().contains("check_embedding_ctx_length"), "{failure}");
@@ -105,6 +113,31 @@ async fn refusals_say_what_to_change_and_cost_nothing() {
         assert_eq!(program.embeds(&[], texts("a")).await.status, 502, "{reply}");
     }
     assert_eq!(ann.balance().await, GRANT);
+}
+
+#[tokio::test]
+async fn a_server_that_writes_floats_never_locks_its_users_out() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    api.prices(&list(&["openai"], 1_000_000)).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut reply = vectors(&[json!([1])], 1);
+    for usage in [
+        json!({ "prompt_tokens": 7.0, "total_tokens": 7.0 }),
+        json!({ "prompt_tokens": "7" }),
+        json!({ "prompt_tokens": -1, "total_tokens": 7 }),
+    ] {
+        reply["usage"] = usage;
+        (reply["data"][0]["index"], reply["model"]) = (json!(0.0), json!(7));
+        provider.does(Does::Says(200, reply.clone()));
+        for _ in 0..6 {
+            let reply = program.embeds(&[], texts("a")).await.is(200);
+            assert_eq!(reply["usage"]["prompt_tokens"], 7);
+        }
+    }
+    assert_eq!(free_work(&api.account(&ann).await, ""), 0);
+    assert_eq!(ann.balance().await, GRANT - 3 * 6 * 7);
 }
 
 #[tokio::test]

@@ -40,6 +40,10 @@ pub enum Does {
     /// for Titan contains this word. The first body is the refusal, and the second is the reply to
     /// all other requests.
     Refuses(&'static str, Value, Value),
+    /// Does the same, and refuses with this status.
+    RefusesWith(u16, &'static str, Value, Value),
+    /// Refuses all requests with 429, and with this `Retry-After`.
+    Limits(&'static str),
     /// Refuses requests with functions unless this field has this value.
     Demands(&'static str, &'static str, Value, Value),
 }
@@ -175,6 +179,8 @@ async fn answer(
     };
     let does = match does {
         Does::Refuses(field, words, _) if has(field) => Does::Says(400, words),
+        Does::RefusesWith(status, field, words, _) if has(field) => Does::Says(status, words),
+        Does::RefusesWith(_, _, _, says) => Does::Says(200, says),
         Does::Demands(field, value, words, _) if has("tools") && asked[field] != value => {
             Does::Says(400, words)
         }
@@ -182,7 +188,11 @@ async fn answer(
         other => other,
     };
     match does {
-        Does::Refuses(..) | Does::Demands(..) => unreachable!(),
+        Does::Refuses(..) | Does::RefusesWith(..) | Does::Demands(..) => unreachable!(),
+        Does::Limits(seconds) => {
+            let reply = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
+            reply.header("retry-after", seconds).body(Body::empty()).unwrap()
+        }
         Does::Says(status, body) => {
             let reply = Response::builder()
                 .status(StatusCode::from_u16(status).unwrap())
@@ -514,12 +524,14 @@ async fn bedrock_converse_failures_are_distinguished() {
         (exception(408, "ModelTimeoutException"), 504, "ai_timed_out"),
         (exception(403, "AccessDeniedException"), 502, "ai_failed"),
         (Does::Says(200, says(" ", "guardrail_intervened")), 422, "content_filtered"),
-        (Does::Says(200, says(" ", "end_turn")), 502, "ai_failed"),
     ] {
         provider.does(does);
         ann.chat("hi").await.expect(status, code);
     }
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
+    provider.does(Does::Says(200, says(" ", "end_turn")));
+    assert_eq!(ann.chat("hi").await.is(200)["response"], " ");
+    assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
 }
 
 #[tokio::test]

@@ -170,6 +170,11 @@ async fn providers_words_for_too_long_make_programs_compact() {
         "param": "messages", "code": "context_length_exceeded",
     } });
     let long = "prompt is too long: 210000 tokens > 200000 maximum";
+    let overflow = json!({
+        "code": 400, "type": "exceed_context_size_error", "n_prompt_tokens": 900, "n_ctx": 512,
+        "message": "request (900 tokens) exceeds the available context size (512 tokens)",
+    });
+    let event = |data: &Value| Does::Streams(vec![format!("data: {data}\n\n").into()]);
     let apis = [
         (
             provider.api("").await,
@@ -185,6 +190,19 @@ async fn providers_words_for_too_long_make_programs_compact() {
                     json!({ "error": { "message": "Too large", "code": "rate_limit_exceeded" } }),
                 ),
                 Does::Says(413, Value::Null),
+                refuses(500, "Context size has been exceeded."),
+                refuses(500, "context shift is disabled"),
+                Does::Says(500, json!({ "error": overflow })),
+                refuses(200, "the request exceeds the available context size"),
+                Does::Says(200, json!({ "error": overflow })),
+                Does::Says(200, json!([{ "error": overflow }])),
+                Does::Says(200, json!({ "object": "error", "message": "maximum context length" })),
+                event(&json!({ "error": overflow })),
+                event(&json!({ "choices": [{ "error": overflow }] })),
+                Does::Streams(vec![
+                    format!("event: error\ndata: {}\n\n", json!({ "error": overflow })).into(),
+                ]),
+                Does::Streams(vec![format!("event: error\ndata: {overflow}\n\n").into()]),
             ],
         ),
         (
@@ -195,6 +213,8 @@ async fn providers_words_for_too_long_make_programs_compact() {
                     413,
                     anthropics("request_too_large", "Request exceeds the maximum size"),
                 ),
+                Does::Says(200, anthropics("invalid_request_error", long)),
+                event(&anthropics("invalid_request_error", long)),
             ],
         ),
         (
@@ -203,22 +223,132 @@ async fn providers_words_for_too_long_make_programs_compact() {
                 exception("Input is too long for requested model."),
                 exception(&format!("The model returned the following errors: {long}")),
                 exception("Input Tokens Exceeded: Number of input tokens exceeds maximum length."),
+                Does::Says(
+                    424,
+                    json!({ "__type": "ModelErrorException", "message": format!("400: {long}") }),
+                ),
             ],
         ),
     ];
     for (api, refusals) in apis {
-        let ann = api.person("ann").await;
-        let (program, client) = (Program::of(&ann).await, Client::of(&ann).await);
         for refusal in refusals {
+            let ann = api.person("ann").await;
+            let (program, client) = (Program::of(&ann).await, Client::of(&ann).await);
             provider.does(refusal);
             program.send(&[], streamed("hi")).await.expect(400, "context_length_exceeded");
             program.responds(&[], input("hi")).await.expect(400, "context_length_exceeded");
+            ann.chat("hi").await.expect(400, "context_length_exceeded");
             let refused = client.asks("hi").await.expect_anthropic(400);
             let words = refused["error"]["message"].as_str().unwrap();
             assert!(words.starts_with("prompt is too long: "), "{words}");
+            assert_eq!(ann.balance().await, GRANT);
         }
+    }
+}
+
+#[tokio::test]
+async fn refusals_mean_the_same_with_status_200_or_500() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut pictured = asking("hi");
+    let picture = json!({ "url": "https://example.com/a.png" });
+    pictured["messages"][0]["content"] = json!([{ "type": "image_url", "image_url": picture }]);
+    let unsupported = "This model does not support tools";
+    let hello =
+        json!({ "choices": [{ "message": { "content": "Hello." }, "finish_reason": "stop" }] });
+    for status in [400, 500, 200] {
+        for words in [
+            "Could not process image",
+            "The image data you provided does not represent a valid image.",
+            "No endpoints found that support image input",
+        ] {
+            provider.does(refuses(status, words));
+            let refused = program.send(&[], pictured.clone()).await;
+            is_refused(refused, "The model of this server can't look at these pictures.");
+        }
+        for code in ["image_parse_error", "invalid_image_format", "invalid_base64_image"] {
+            let error = json!({ "error": { "message": "Invalid.", "code": code } });
+            provider.does(Does::Says(status, error));
+            let refused = program.send(&[], pictured.clone()).await;
+            is_refused(refused, "The model of this server can't look at these pictures.");
+        }
+        // The request is repeated without the functions.
+        let refusal = json!({ "error": { "message": unsupported } });
+        provider.does(Does::RefusesWith(status, "tools", refusal, hello.clone()));
+        let before = provider.times_asked();
+        assert_eq!(said(&program.send(&[], offering("hi")).await.is(200)), "Hello.");
+        assert_eq!(provider.times_asked() - before, 2, "{status}");
+    }
+    assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
+}
+
+#[tokio::test]
+async fn an_error_after_a_part_of_the_answer_is_the_providers_failure() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let begins = json!({ "choices": [{ "delta": { "content": "Hello" } }] });
+    let fails = json!({ "error": { "message": "This model does not support tools" } });
+    let pieces = [begins, fails].map(|event| format!("data: {event}\n\n").into());
+    provider.does(Does::Streams(pieces.to_vec()));
+    program.send(&[], offering("hi")).await.expect(502, "ai_failed");
+    assert_eq!((provider.times_asked(), ann.balance().await), (1, GRANT));
+}
+
+#[tokio::test]
+async fn clients_wait_as_long_as_the_provider_says() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    for (said, seconds) in [
+        ("42", "42"),
+        ("1.5", "2"),
+        ("0", "1"),
+        ("86400", "3600"),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", "5"),
+        ("-1", "5"),
+        ("", "5"),
+    ] {
+        provider.does(Does::Limits(said));
+        let ann = api.person("ann").await;
+        let (program, client) = (Program::of(&ann).await, Client::of(&ann).await);
+        let refused = program.send(&[], asking("hi")).await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.header("retry-after")),
+            (503, seconds),
+            "{said}"
+        );
+        let refused = client.asks("hi").await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.header("retry-after")),
+            (529, seconds),
+            "{said}"
+        );
+        let refused = ann.chat("hi").await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.header("retry-after")),
+            (503, seconds),
+            "{said}"
+        );
         assert_eq!(ann.balance().await, GRANT);
     }
+}
+
+#[tokio::test]
+async fn clients_wait_for_the_provider_that_is_available_first() {
+    let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "20")).await;
+    let program = Program::of(&api.person("ann").await).await;
+    for (one, other, seconds) in [("42", "7", "7"), ("7", "42", "7"), ("", "42", "5")] {
+        first.does(Does::Limits(one));
+        second.does(Does::Limits(other));
+        let refused = program.send(&[], asking("hi")).await;
+        assert_eq!(refused.header("retry-after"), seconds, "{one}, {other}");
+    }
+    first.does(Does::Limits("42"));
+    second.does(Does::Says(500, Value::Null));
+    program.send(&[], asking("hi")).await.expect(502, "ai_failed");
 }
 
 #[tokio::test]

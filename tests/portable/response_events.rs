@@ -444,12 +444,19 @@ async fn empty_answers_are_messages_without_text() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let program = Program::of(&api.person("ann").await).await;
-    provider.does(Does::Streams(vec![chunk("", Some("stop")), done()]));
+    let worked = json!({ "prompt_tokens": 9, "completion_tokens": 1 });
+    let counted = json!({ "choices": [], "usage": worked });
+    let counted = Bytes::from(format!("data: {counted}\n\n"));
+    provider.does(Does::Streams(vec![chunk("", Some("stop")), counted, done()]));
     let events = events(&program.responds(&[], streamed(input("hi"))).await);
     assert_eq!(deltas(&events), [""; 0]);
     assert_eq!(text(whole(&events)), "");
-    provider.says("");
+    let choice = json!({ "message": { "content": "" }, "finish_reason": "stop" });
+    provider.does(Does::Says(200, json!({ "choices": [choice], "usage": worked })));
     assert_eq!(text(&program.responds(&[], input("hi")).await.is(200)), "");
+    // Without any work, an empty answer is a failure.
+    provider.says("");
+    program.responds(&[], input("hi")).await.expect(502, "ai_failed");
 }
 
 #[tokio::test]

@@ -149,6 +149,8 @@ pub(super) struct AnswerBuilder<'l> {
     /// `None` until the provider ends the answer. Afterwards `Some`, with the reason if the answer
     /// is cut off, and with `None` if it is complete.
     ended: Option<Option<CutReason>>,
+    /// True if the provider has said why its model ended the turn.
+    ends_turn: bool,
     /// The token counts that the provider has reported so far.
     usage: ReportedUsage,
     /// The estimated model tokens in the text, the calls and the visible reasoning that the
@@ -240,6 +242,7 @@ impl<'l> AnswerBuilder<'l> {
             pays_when_stopped: listener.is_none() || prompt.own_size() > LONG_PROMPT,
             model: model.to_owned(),
             ended: None,
+            ends_turn: false,
             usage: ReportedUsage::default(),
             received: TokenEstimate::default(),
             received_at_number: None,
@@ -273,6 +276,16 @@ impl<'l> AnswerBuilder<'l> {
         self.ended = Some(cut);
         self.progress.ended.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Like [`end`](Self::end), for providers that say why each turn ends. Such a turn may be empty:
+    /// Claude has nothing to add to some results of functions.
+    ///
+    /// # Errors
+    /// Returns an error if the provider says that the answer has failed.
+    pub(super) fn end_turn(&mut self, ending: Ending) -> Result<(), Failure> {
+        self.ends_turn |= !self.has_ended();
+        self.end(ending)
     }
 
     /// Records details of the answer's end. Call this function before [`end`](Self::end).
@@ -520,6 +533,11 @@ impl<'l> AnswerBuilder<'l> {
         !self.is_visible && self.calls.is_empty()
     }
 
+    /// Returns true if any of the answer or its reasoning has arrived.
+    pub(super) fn has_content(&self) -> bool {
+        !self.text.is_empty() || !self.calls.is_empty() || !self.reasoning.is_empty()
+    }
+
     /// Delivers new text, unless the whole text is still only white space.
     fn deliver_text(&mut self) {
         if !self.is_empty() {
@@ -589,8 +607,9 @@ impl<'l> AnswerBuilder<'l> {
     /// first, the request waits for the whole answer, so its client never receives a part early. In
     /// the second, the prompt is long, so reading it is most of the provider's work.
     ///
-    /// If the provider's filter ended the answer, the text before that point is the answer. An
-    /// empty answer is accepted if reasoning was delivered, and on `/v1`, whose clients expect it.
+    /// If the provider's filter ended the answer, the text before that point is the answer. `/v1`
+    /// also accepts an answer that the filter left empty, because its clients expect it. Otherwise,
+    /// an empty answer is accepted only if the model has worked on it.
     ///
     /// # Errors
     /// Otherwise returns why there is no answer. A part that was delivered before the provider
@@ -618,11 +637,15 @@ impl<'l> AnswerBuilder<'l> {
         }
         self.calls.retain(|builder| !builder.call.name.is_empty());
         if self.is_empty() {
-            if !prompt.given && !stopped && !has_begun {
-                let failure = match cut {
-                    Some(CutReason::ContentFilter) => Failure::Filtered,
-                    _ => Failure::Empty("an empty answer"),
-                };
+            let failure = match cut {
+                _ if stopped || has_begun => None,
+                Some(CutReason::Length) => None,
+                Some(CutReason::ContentFilter) if prompt.given => None,
+                Some(CutReason::ContentFilter) => Some(Failure::Filtered),
+                None if self.has_worked(prompt) => None,
+                None => Some(Failure::Empty("an empty answer")),
+            };
+            if let Some(failure) = failure {
                 return Err(self.failed(failure, prompt));
             }
             self.deliver_rest();
@@ -657,6 +680,18 @@ impl<'l> AnswerBuilder<'l> {
             closed,
             usage,
         })
+    }
+
+    /// Returns true if the model has ended an empty answer deliberately: the provider says why, the
+    /// model may have reached a stop sequence, or it has generated tokens or calls that aren't shown.
+    /// Callers choose the stop sequences, and could otherwise get refunds at will.
+    fn has_worked(&self, prompt: &Prompt) -> bool {
+        let counted = [self.usage.completion, self.usage.reasoning];
+        self.ends_turn
+            || !prompt.stop.is_empty()
+            || !self.left_out.is_empty()
+            || !self.reasoning.is_empty()
+            || counted.into_iter().flatten().any(|tokens| tokens > 0)
     }
 
     /// Returns the failure. If the provider may have done any work, adds the token counts.
@@ -928,12 +963,16 @@ mod tests {
             let answer = ended(&prompt, &["a long thought"], ending, close()).unwrap();
             assert_eq!((answer.text.as_str(), answer.cut, answer.stopped), ("", cut, false));
             assert!(answer.usage.completion_tokens > 1, "{ending:?}");
-            // Signatures alone show nothing.
-            for unanswered in [
-                ended(&hides, &["a long thought"], ending, close()),
-                ended(&prompt, &[], ending, close()),
-            ] {
-                assert!(unanswered.unwrap_err().worked.is_some(), "{ending:?}: free work");
+            // Signatures alone show nothing. A complete answer, and one that has reached its maximum
+            // length, is finished if the model has reasoned.
+            let hidden = ended(&hides, &["a long thought"], ending, close());
+            let is_finished =
+                matches!(ending, Some(Ending::Complete | Ending::Cut(CutReason::Length)));
+            assert_eq!(hidden.is_ok(), is_finished, "{ending:?}");
+            let nothing = ended(&prompt, &[], ending, close());
+            assert_eq!(nothing.is_ok(), is_finished, "{ending:?}");
+            for unanswered in [hidden, nothing].into_iter().filter_map(Result::err) {
+                assert!(unanswered.worked.is_some(), "{ending:?}: free work");
             }
         }
         let broken = || Close::Read(Err(Failure::failed("broken off")));

@@ -183,7 +183,7 @@ impl Bedrock {
         if let Some(counted) = &reply.usage {
             builder.count(usage(counted, model));
         }
-        builder.end(ending)
+        builder.end_turn(ending)
     }
 
     async fn listen(
@@ -227,10 +227,10 @@ impl Reply for ArrivingReply<'_> {
             self.stream.recv().await.map_err(|error| match failure(&error, self.prompt) {
                 // Once the model has begun to answer a request, the request isn't sent again in a
                 // different form.
-                Failure::Refused(_) | Failure::Denied(_) => {
+                Failure::Refused(_) if builder.has_content() => {
                     Failure::failed("an exception in the middle")
                 }
-                failure => failure,
+                failure => failure.unless_unknown(),
             })?;
         let blocks = &mut self.blocks;
         match event {
@@ -246,7 +246,7 @@ impl Reply for ArrivingReply<'_> {
                 if !matches!(ending, Ending::Failed(_)) {
                     blocks.finish(builder)?;
                 }
-                builder.end(ending)?;
+                builder.end_turn(ending)?;
             }
             Some(ConverseStreamOutput::Metadata(metadata)) => {
                 if let Some(counted) = &metadata.usage {
@@ -411,15 +411,22 @@ fn failure_by<E: ProvideErrorMetadata, R>(
     refused: impl FnOnce(String) -> Failure,
 ) -> Failure {
     let service = error.as_service_error();
+    let words = service.and_then(ProvideErrorMetadata::message).unwrap_or_default();
+    let beginning = words.chars().take(SENTENCE).collect();
     match service.and_then(ProvideErrorMetadata::code) {
         Some("ThrottlingException" | "ServiceUnavailableException" | "ModelNotReadyException") => {
-            Failure::Overloaded
+            Failure::Overloaded(None)
         }
         Some("ModelTimeoutException") => Failure::TimedOut,
-        Some("ValidationException") => {
-            let words = service.and_then(ProvideErrorMetadata::message).unwrap_or_default();
-            refused(words.chars().take(SENTENCE).collect())
-        }
+        Some("ValidationException") => refused(beginning),
+        // A prompt that is too long for the model may be the cause.
+        Some(
+            code
+            @ ("ModelErrorException" | "ModelStreamErrorException" | "InternalServerException"),
+        ) => match refused(beginning) {
+            Failure::Denied(_) => Failure::failed(code),
+            failure => failure,
+        },
         Some(code) => Failure::failed(code),
         None => Failure::failed(aws::cause(error)),
     }

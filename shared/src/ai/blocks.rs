@@ -164,7 +164,6 @@ mod tests {
             (arguments, &[Block::Call(&[])], "{}"),
             (arguments, &[Block::Call(&["", ""])], "{}"),
             (arguments, &[Block::Text("No "), Block::Text("object.")], "No object."),
-            (arguments, &[], ""),
             (field, &[Block::Text("Here:"), Block::Call(&["{\"answer\":", " [2, 1]}"])], "[2, 1]"),
             (field, &[Block::Call(&["{\"answer\": [2,"])], "{\"answer\": [2,"),
             (field, &[Block::Call(&[]), Block::Text("No.")], "{}"),
@@ -172,6 +171,7 @@ mod tests {
         ] {
             assert_eq!(text(answer, blocks).as_deref(), Ok(expected));
         }
+        assert_eq!(text(arguments, &[]), Err(Failure::Empty("an empty answer")));
         let long = Failure::TooLong;
         for blocks in [
             [Block::Text("a text that is too long")],

@@ -13,7 +13,7 @@ use crate::ai::embeddings::{
 };
 use crate::ai::failure::{AnswerFailure, Failure, Refusal};
 use crate::ai::provider::Provider;
-use crate::ai::{Ai, replaces};
+use crate::ai::{Ai, last_failure};
 use crate::telemetry::trace;
 
 impl Ai {
@@ -55,9 +55,7 @@ impl Ai {
                 Err(Unanswered { failure, worked: work }) => {
                     worked.extend(work);
                     self.record_failure(provider, &failure);
-                    if replaces(&failure, last.as_ref()) {
-                        last = Some(failure);
-                    }
+                    last = Some(last_failure(last, failure));
                 }
             }
         }

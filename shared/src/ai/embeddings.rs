@@ -130,8 +130,12 @@ pub(super) fn refused(reason: &Reason, request: &EmbeddingRequest, cause: &str) 
     if reason.is_unfunded() {
         return Failure::Unfunded;
     }
+    // "batch size 100 > maximum allowed batch size 32"
+    if has(&["maximum allowed batch size"]) {
+        return Failure::Refused(Refusal::TooManyTexts);
+    }
     if Refusal::is_too_long(&words) || has(&too_long) || has(&["expected maxlength"]) {
-        return Failure::Refused(Refusal::TooLong);
+        return Failure::Refused(Refusal::TextTooLong);
     }
     if request.dimensions.is_some() && has(&["dimension", "matryoshka"]) {
         return Failure::Refused(Refusal::Field("dimensions"));
@@ -170,11 +174,33 @@ mod tests {
         let texts = || EmbeddingInput::Texts(vec!["a".into()]);
         let ids = || EmbeddingInput::Tokens(vec![vec![1]]);
         for (words, input, refusal) in [
-            ("This model's maximum context length is 8192 tokens", texts(), Some(Refusal::TooLong)),
-            ("the input length exceeds the context length", texts(), Some(Refusal::TooLong)),
-            ("`inputs` must have less than 512 tokens. Given: 600", ids(), Some(Refusal::TooLong)),
-            ("Too many input tokens. Max input tokens: 8192", texts(), Some(Refusal::TooLong)),
-            ("#/texts/0: expected maxLength: 2048, actual: 5086", texts(), Some(Refusal::TooLong)),
+            (
+                "This model's maximum context length is 8192 tokens",
+                texts(),
+                Some(Refusal::TextTooLong),
+            ),
+            ("the input length exceeds the context length", texts(), Some(Refusal::TextTooLong)),
+            (
+                "`inputs` must have less than 512 tokens. Given: 600",
+                ids(),
+                Some(Refusal::TextTooLong),
+            ),
+            ("Too many input tokens. Max input tokens: 8192", texts(), Some(Refusal::TextTooLong)),
+            (
+                "#/texts/0: expected maxLength: 2048, actual: 5086",
+                texts(),
+                Some(Refusal::TextTooLong),
+            ),
+            (
+                "batch size 100 > maximum allowed batch size 32",
+                texts(),
+                Some(Refusal::TooManyTexts),
+            ),
+            (
+                "input (600 tokens) is too large to process. increase the physical batch size",
+                texts(),
+                Some(Refusal::TextTooLong),
+            ),
             (
                 "This model does not support specifying dimensions.",
                 texts(),

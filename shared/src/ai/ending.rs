@@ -91,6 +91,12 @@ const WORDS: &[(&str, Ending)] = &[
 const GOES_ON: [&str; 6] = ["", "0", "null", "none", "not_finished", "finish_reason_unspecified"];
 
 impl Ending {
+    /// Returns true if a finish reason is one of Claude's for a complete answer
+    /// ([reasons](https://docs.anthropic.com/en/api/handling-stop-reasons)).
+    pub(super) fn is_of_claude(word: &str) -> bool {
+        ["end_turn", "stop_sequence", "tool_use"].contains(&word)
+    }
+
     /// Returns the meaning of a provider's finish reason, ignoring case, or `None` if the answer
     /// continues. An unknown reason means that the answer is complete, because many servers use
     /// their own words for this, such as `eos` and `end_turn`.

@@ -17,8 +17,9 @@ pub enum Failure {
     /// The provider refuses the prompt for a reason that Farebox doesn't recognize. Contains the
     /// HTTP status or the error code.
     Denied(String),
-    /// The provider is overloaded.
-    Overloaded,
+    /// The provider is overloaded, or limits the operator's requests. Contains the number of seconds
+    /// after which the provider accepts the next request, if it says so.
+    Overloaded(Option<u32>),
     /// The operator's account with the provider has run out of money.
     Unfunded,
     /// The provider was too slow.
@@ -76,6 +77,10 @@ pub enum Refusal {
     Schema,
     /// The prompt is too long for the model.
     TooLong,
+    /// A text is too long for the model for embeddings.
+    TextTooLong,
+    /// The request for embeddings has too many texts for the provider.
+    TooManyTexts,
     /// The provider accepts texts, but no lists of token ids.
     TokenIds,
     /// The provider refuses the value of this field in the request.
@@ -92,9 +97,29 @@ pub(super) struct Reason {
     pub codes: String,
     /// The name of the refused field, such as `messages[0].content`. Empty if no field is named.
     pub param: String,
+    /// The HTTP status that an error in a reply with status 200 contains as its code. `None` if the
+    /// reply has a status of its own.
+    pub status: Option<u16>,
 }
 
+/// The longest time that clients are told to wait for an overloaded provider, in seconds.
+const LONGEST_WAIT: u32 = 3600;
+
 impl Reason {
+    /// Returns the failure for an error that a provider sends as its reply with status 200.
+    /// `refused` returns the failure for a request that the provider refuses for this reason.
+    pub(super) fn failure_of_reply(self, refused: impl FnOnce(Self, &str) -> Failure) -> Failure {
+        let is = |kinds: &[&str]| kinds.iter().any(|kind| self.codes.lines().any(|is| is == *kind));
+        let status = match self.status {
+            _ if self.is_unfunded() => Some(402),
+            _ if is(&["overloaded_error", "rate_limit_error", "rate_limit_exceeded"]) => Some(529),
+            _ if is(&["timeout_error"]) => Some(504),
+            status => status,
+        };
+        let of_status = status.and_then(|status| Failure::of_status(status, None));
+        of_status.unwrap_or_else(|| refused(self, IN_REPLY).unless_unknown())
+    }
+
     /// Returns true if the provider's code says that the operator's account has run out of money.
     pub(super) fn is_unfunded(&self) -> bool {
         let codes = self.codes.to_lowercase();
@@ -116,6 +141,13 @@ impl Reason {
     }
 }
 
+/// The number of seconds after which clients retry if an overloaded provider doesn't say when it
+/// accepts the next request.
+pub(super) const UNKNOWN_WAIT: u32 = 5;
+
+/// The cause of a failure that is an error in a reply with status 200, for the log.
+const IN_REPLY: &str = "an error in the reply";
+
 /// OpenAI's and Anthropic's error codes for an account that has run out of money
 /// ([OpenAI](https://platform.openai.com/docs/guides/error-codes),
 /// [Anthropic](https://docs.anthropic.com/en/api/errors)).
@@ -126,12 +158,13 @@ const UNFUNDED_CODES: [&str; 3] = ["insufficient_quota", "billing_hard_limit", "
 const UNFUNDED_WORDS: [&str; 3] =
     ["credit balance is too low", "insufficient balance", "insufficient credits"];
 
-/// Parts of the messages with which providers refuse a prompt that is too long. The last eleven are
-/// those of xAI, Gemini, Groq, Moonshot, Z.AI, DashScope, Amazon's models (two), Cohere, GitHub
-/// Copilot, and Hugging Face's TGI.
-const TOO_LONG: [&str; 19] = [
+/// Parts of the messages with which providers refuse a prompt that is too long. The third is
+/// llama.cpp's. The last eleven are those of xAI, Gemini, Groq, Moonshot, Z.AI, DashScope, Amazon's
+/// models (two), Cohere, GitHub Copilot, and Hugging Face's TGI.
+const TOO_LONG: [&str; 20] = [
     "context length",
     "context size",
+    "context shift",
     "context window",
     "context limit",
     "maximum model length",
@@ -287,6 +320,8 @@ impl Refusal {
             Self::Schema => "it can't use a schema of the request",
             Self::Field(_) => "it refuses a field of the request",
             Self::TooLong => "the prompt is too long for it",
+            Self::TextTooLong => "a text is too long for it",
+            Self::TooManyTexts => "it accepts fewer texts in a request",
             Self::TokenIds => "it doesn't accept token ids",
             Self::Pictures | Self::PicturesByUrl => "it can't look at the pictures",
         }
@@ -357,6 +392,12 @@ impl From<Refusal> for Error {
                 "The model of this server refuses this value. Change or omit it. Nothing was charged.",
             ),
             Refusal::TooLong => Self::PromptTooLong(None),
+            Refusal::TextTooLong => Self::TextTooLong(None),
+            Refusal::TooManyTexts => Self::field(
+                "input",
+                "The model of this server accepts fewer texts in a request. Send fewer texts. Nothing \
+                 was charged.",
+            ),
             Refusal::TokenIds => Self::field(
                 "input",
                 "The model of this server accepts texts, but no token ids. Send the texts (in \
@@ -380,6 +421,27 @@ impl Failure {
         Self::Failed(cause.into())
     }
 
+    /// Returns the failure that an HTTP status means for every request. `seconds` is the number of
+    /// seconds after which the provider accepts the next request, if it says so.
+    pub(super) fn of_status(status: u16, seconds: Option<u32>) -> Option<Self> {
+        match status {
+            402 => Some(Self::Unfunded),
+            408 | 504 => Some(Self::TimedOut),
+            429 | 503 | 529 => {
+                Some(Self::Overloaded(seconds.map(|seconds| seconds.clamp(1, LONGEST_WAIT))))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the provider's failure instead of a refusal for an unknown reason.
+    pub(super) fn unless_unknown(self) -> Self {
+        match self {
+            Self::Denied(cause) => Self::Failed(cause),
+            failure => failure,
+        }
+    }
+
     /// Creates the failure for a provider that refuses a prompt for this reason. If Farebox doesn't
     /// recognize the reason, the cause may be a wrong setting, so the refusal counts as the
     /// provider's failure. `cause` is the HTTP status or the error code.
@@ -397,7 +459,7 @@ impl Failure {
     pub(super) fn may_have_worked(&self) -> bool {
         match self {
             Self::Failed(_)
-            | Self::Overloaded
+            | Self::Overloaded(_)
             | Self::Unfunded
             | Self::Denied(_)
             | Self::Refused(_) => false,
@@ -422,7 +484,7 @@ impl Failure {
             Self::Ended(word) => word,
             Self::Empty(cause) => cause,
             Self::Unfunded => "the operator's account at the provider has no money",
-            Self::Overloaded => "overloaded",
+            Self::Overloaded(_) => "overloaded",
             Self::TimedOut => "too slow",
             Self::TooLong => "the answer is over the limit",
             Self::Filtered => "refused by the provider's filter",
@@ -436,7 +498,7 @@ impl Failure {
         match self {
             Self::Failed(_) | Self::Ended(_) | Self::Empty(_) | Self::Denied(_) => "failed",
             Self::Unfunded => "unfunded",
-            Self::Overloaded => "overloaded",
+            Self::Overloaded(_) => "overloaded",
             Self::TimedOut => "timeout",
             Self::TooLong => CutReason::Length.word(),
             Self::Filtered => CutReason::ContentFilter.word(),
@@ -468,7 +530,7 @@ impl From<Failure> for Error {
             | Failure::TooLong => Self::AiFailed,
             Failure::Denied(_) => Self::AiDenied,
             Failure::Filtered => Self::Filtered,
-            Failure::Overloaded => Self::AiOverloaded,
+            Failure::Overloaded(seconds) => Self::AiOverloaded(seconds.unwrap_or(UNKNOWN_WAIT)),
             Failure::TimedOut => Self::AiTimedOut,
             Failure::Stopped => Self::Stopped,
             Failure::Refused(refusal) => refusal.into(),
@@ -720,7 +782,7 @@ mod tests {
             ("Your account is on hold.", "billing_error", true),
         ] {
             let (words, codes) = (words.to_owned(), codes.to_owned());
-            let reason = Reason { words, codes, param: String::new() };
+            let reason = Reason { words, codes, ..Reason::default() };
             let failure = Failure::refused(&reason, &prompt, "status 400");
             assert_eq!(failure == Failure::Unfunded, is_unfunded, "{reason:?}");
         }

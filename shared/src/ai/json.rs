@@ -28,8 +28,18 @@ pub struct Wtf8(pub Vec<u8>);
 /// Removes white space and a byte order mark before the first value. The rest is empty if the piece
 /// contains nothing else.
 pub fn without_blanks(piece: &[u8]) -> &[u8] {
-    let is_blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xef\xbb\xbf".contains(byte);
-    piece.get(piece.iter().take_while(|byte| is_blank(byte)).count()..).unwrap_or_default()
+    piece.get(piece.iter().take_while(|byte| is_blank(**byte)).count()..).unwrap_or_default()
+}
+
+/// Returns true for white space and the bytes of a byte order mark.
+pub fn is_blank(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || b"\xef\xbb\xbf".contains(&byte)
+}
+
+impl<'a> From<&'a RawValue> for Json<'a> {
+    fn from(value: &'a RawValue) -> Self {
+        Self(value)
+    }
 }
 
 impl<'a> Json<'a> {

@@ -75,9 +75,8 @@ pub struct Prompt {
     /// ids. [`Ai::answer`](crate::ai::Ai::answer) sets this field.
     pub has_foreign_ids: bool,
     /// True if the request contains the whole conversation and the parameters of the answer, as on
-    /// `/v1`. In such a request, a finished but empty answer counts as an answer, because the
-    /// caller chooses the stop sequences and could otherwise get refunds at will. If a model
-    /// doesn't support a parameter, the caller can change it.
+    /// `/v1`. The clients of such a request expect an empty answer if a filter removed all of it. If
+    /// a model doesn't support a parameter, the caller can change it.
     pub given: bool,
 }
 
@@ -388,11 +387,6 @@ impl Prompt {
     pub(super) fn has_tools(&self) -> bool {
         let is_of_a_call = |turn: &Turn| turn.role == Speaker::Tool || !turn.calls.is_empty();
         !self.tools.is_empty() || self.turns.iter().any(is_of_a_call)
-    }
-
-    /// Returns true if a model that only reads and writes text may refuse the prompt.
-    pub(super) fn demands_more_than_words(&self) -> bool {
-        self.has_tools() || self.format.is_some() || self.has_pictures()
     }
 
     /// Returns true if a turn contains a picture.

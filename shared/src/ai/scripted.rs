@@ -2,6 +2,7 @@
 //!
 //! - `!fail` fails, `!overloaded` fails as overloaded, and `!hang` never answers.
 //! - `!empty` answers with white space only, and `!long` exceeds the maximum length of an answer.
+//! - `!quiet` ends the turn without an answer, as Claude does after some results of functions.
 //! - `!slow <ms>` echoes the message after a pause.
 //! - `!words [<ms>] <words>` says the words with a pause after each.
 //! - `!cut <words>` says the words, but fails before the last one.
@@ -36,9 +37,13 @@ pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<
     let (command, rest) = message.split_once(' ').unwrap_or((&message, ""));
     match command {
         "!fail" => Err(Failure::failed("as it was asked to")),
-        "!overloaded" => Err(Failure::Overloaded),
+        "!overloaded" => Err(Failure::Overloaded(None)),
         "!hang" => std::future::pending().await,
         "!empty" => builder.push_text(" \n"),
+        "!quiet" => {
+            builder.push_text(" \n")?;
+            builder.end_turn(Ending::Complete)
+        }
         "!long" => builder.push_text(&"😀".repeat(250_000)),
         "!slow" => {
             tokio::time::sleep(milliseconds(rest.split(' ').next())).await;
@@ -130,7 +135,7 @@ pub async fn embed(request: &EmbeddingRequest) -> Result<ProvidedVectors, Unansw
     let mut vectors = echo::embed(request);
     match command {
         "!fail" => Err(unanswered(Failure::failed("as it was asked to"), request)),
-        "!overloaded" => Err(unanswered(Failure::Overloaded, request)),
+        "!overloaded" => Err(unanswered(Failure::Overloaded(None), request)),
         "!hang" => std::future::pending().await,
         "!cut" => {
             vectors.vectors.pop();

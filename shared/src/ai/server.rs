@@ -4,7 +4,7 @@
 //! Redirects aren't followed. A request is sent again only if the server refuses the API key and
 //! the key was replaced.
 
-mod refusal;
+pub(super) mod refusal;
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use lambda_http::http::header::{ACCEPT, CONTENT_TYPE};
+use lambda_http::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use lambda_http::http::request::Builder;
 use lambda_http::http::{Request, Response, Uri};
 use rustls::RootCertStore;
@@ -27,6 +27,7 @@ use crate::aws::http::{self, Https};
 use crate::clock::Clock;
 use crate::config::{AiServer, ConfigError};
 use crate::secrets::{CachedSecret, ServiceKey};
+use crate::values::whole;
 
 /// The maximum time for reading the body of a refusal.
 const FOR_A_REASON: Duration = Duration::from_secs(1);
@@ -122,12 +123,19 @@ impl Server {
                 false => "application/json",
             },
             header: (self.api.more_headers)(prompt),
-            explains_failures: prompt.given && prompt.demands_more_than_words(),
             refused: &refused,
         };
         let body = self.call(&call, &|| json(request)).await?.into_body();
         let body = Limited::new(body, (builder.limit + 1024) * WRAPPING);
-        reading::read(&mut ArrivingReply { body, reader }, builder).await
+        let mut reply = ArrivingReply { body, reader };
+        let Err(failure) = reading::read(&mut reply, builder).await else { return Ok(()) };
+        let Some(reason) = reply.reader.take_reason() else { return Err(failure) };
+        match reason.failure_of_reply(refused) {
+            // Once the model has begun to answer a request, the request isn't sent again in a
+            // different form.
+            Failure::Refused(_) if builder.has_content() => Err(failure),
+            failure => Err(failure),
+        }
     }
 
     /// Sends a request to the path below the base URL, and returns the whole reply, which may have
@@ -141,9 +149,8 @@ impl Server {
     ) -> Result<Collected<Bytes>, Failure> {
         let endpoint = format!("{}{path}", self.base.to_string().trim_end_matches('/'));
         let endpoint = endpoint.parse().map_err(|_| Failure::failed("an invalid URL"))?;
-        let accepted = "application/json";
-        let (header, explains_failures) = (None, true);
-        let call = Call { endpoint: &endpoint, accepted, header, explains_failures, refused };
+        let call =
+            Call { endpoint: &endpoint, accepted: "application/json", header: None, refused };
         let body = self.call(&call, &|| json(request)).await?.into_body();
         let reply = Limited::new(body, most).collect().await;
         // The server has computed a reply whose beginning has arrived.
@@ -181,17 +188,14 @@ impl Server {
             reply.map_err(|error| Failure::failed(format!("no connection: {}", cause(&error))))?;
         let status = reply.status().as_u16();
         let failed = || Failure::failed(cause_of(status));
+        let of_status = Failure::of_status(status, seconds_to_wait(reply.headers()));
         let (failure, of_key) = match status {
             200 => return Ok(reply),
             401 => (failed(), true),
-            402 => (Failure::Unfunded, false),
             403 | 429 => match reason(reply.into_body()).await {
                 reason if reason.is_unfunded() => (Failure::Unfunded, false),
-                _ if status == 429 => (Failure::Overloaded, false),
-                _ => (failed(), true),
+                _ => (of_status.unwrap_or_else(failed), status == 403),
             },
-            503 | 529 => (Failure::Overloaded, false),
-            408 | 504 => (Failure::TimedOut, false),
             400 | 413 | 422 => {
                 let mut reason = reason(reply.into_body()).await;
                 if status == 413 {
@@ -200,16 +204,14 @@ impl Server {
                 let of_key = status == 400 && reason.names_key();
                 ((call.refused)(reason, &cause_of(status)), of_key)
             }
-            // Some servers reply with 404, 500 or 501 if the model doesn't support a feature of the
-            // prompt. Usually these statuses have a different cause.
-            404 | 500 | 501 if call.explains_failures => {
+            // Some servers reply with 404, 500 or 501 if the prompt is too long, or if the model
+            // doesn't support a feature of the prompt. Usually these statuses have a different
+            // cause.
+            404 | 500 | 501 => {
                 let reason = reason(reply.into_body()).await;
-                match (call.refused)(reason, &cause_of(status)) {
-                    Failure::Denied(cause) => (Failure::Failed(cause), false),
-                    failure => (failure, false),
-                }
+                ((call.refused)(reason, &cause_of(status)).unless_unknown(), false)
             }
-            _ => (failed(), false),
+            _ => (of_status.unwrap_or_else(failed), false),
         };
         Err(NoAnswer { failure, of_key })
     }
@@ -243,9 +245,14 @@ struct Call<'c> {
     accepted: &'static str,
     /// A header that only this request has.
     header: Option<(&'static str, String)>,
-    /// True if the request may be the reason for a 404, 500 or 501.
-    explains_failures: bool,
     refused: &'c Refused<'c>,
+}
+
+/// Returns the number of seconds after which the server accepts the next request, or `None` if it
+/// doesn't say so. A date is ignored.
+fn seconds_to_wait(headers: &HeaderMap) -> Option<u32> {
+    let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    whole(seconds.ceil()).map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
 /// Reads the reason for a refusal. If the body doesn't arrive in time, the reason is empty.
@@ -264,6 +271,9 @@ pub(super) trait BodyReader {
 
     /// Returns true if the rest of the reply doesn't need to be read.
     fn is_done(&self) -> bool;
+
+    /// Takes the reason if the reply is an error.
+    fn take_reason(&mut self) -> Option<Reason>;
 
     /// Ends the reply.
     ///

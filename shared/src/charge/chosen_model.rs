@@ -129,7 +129,7 @@ impl ChosenModel {
     /// model.
     ///
     /// # Errors
-    /// Returns [`Error::PromptTooLong`].
+    /// Returns [`Error::TextTooLong`].
     pub fn check_texts(&self, app: &AiApp, input: &EmbeddingInput) -> Result<()> {
         let own = self.listed.as_ref().and_then(Listed::model).and_then(|model| model.prompt_limit);
         let own = own.and_then(|bytes| usize::try_from(bytes).ok());
@@ -140,7 +140,7 @@ impl ChosenModel {
         };
         let bytes = input.size();
         match bytes > most {
-            true => Err(Error::PromptTooLong(Some(TooLong { bytes, most }))),
+            true => Err(Error::TextTooLong(Some(TooLong { bytes, most }))),
             false => Ok(()),
         }
     }

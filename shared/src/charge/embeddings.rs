@@ -42,7 +42,7 @@ pub const EMBEDDING_FAILURES: &[Failure] = &[
     Failure::TooManyChats,
     Failure::TooManyChatsThisMinute,
     Failure::TooManyRefunds,
-    Failure::PromptTooLong,
+    Failure::TextTooLong,
     Failure::AiFailed,
     Failure::AiDenied,
     Failure::AiFailedTokensHeld,

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 
-use super::sentences::{key_limit, no_such_model, prompt_too_long, too_few, too_many_refunds};
+use super::sentences::{
+    key_limit, no_such_model, prompt_too_long, texts_too_long, too_few, too_many_refunds,
+};
 use super::{ExampleSettings, FieldErrors, NextAllowance, REQUIRED, TokenFault, TooLong};
 use crate::Credits;
 use crate::clock::Day;
@@ -156,6 +158,9 @@ failures! {
     /// The prompt is longer than the settings or the model allow.
     PromptTooLong(sizes: Option<TooLong>): 400 "context_length_exceeded",
         prompt_too_long(*sizes), example (None);
+    /// The texts for embeddings are longer than the settings or the model allow.
+    TextTooLong(sizes: Option<TooLong>): 400 "context_length_exceeded",
+        texts_too_long(*sizes), example (None);
     /// The request contains `thread`, but this API doesn't store threads.
     ThreadUnsupported: 400 "thread_unsupported_request",
         "thread: This API stores no threads. Send the whole conversation, without `thread`.";
@@ -515,9 +520,10 @@ failures! {
     /// Nothing was charged.
     AiDenied: 502 "ai_failed",
         "The AI did not answer: its provider refuses this request. Nothing was charged.";
-    /// The AI is overloaded. Nothing was charged.
-    AiOverloaded: 503 "ai_overloaded",
-        "The AI is overloaded. Nothing was charged; try again in a moment.", retry 5;
+    /// The AI is overloaded. Nothing was charged. The reply says when to try again.
+    AiOverloaded(seconds: u32): 503 "ai_overloaded",
+        "The AI is overloaded. Nothing was charged; try again later.",
+        example (5), retry *seconds;
     /// The AI was too slow. Nothing was charged.
     AiTimedOut: 504 "ai_timed_out",
         "The AI did not answer in time. Nothing was charged; try again, or ask for a shorter answer.";

@@ -37,6 +37,14 @@ pub(super) fn prompt_too_long(sizes: Option<TooLong>) -> Cow<'static, str> {
     }
 }
 
+/// Returns the sentences for `Error::TextTooLong`. Clients recognize the failure by its first words.
+pub(super) fn texts_too_long(sizes: Option<TooLong>) -> Cow<'static, str> {
+    match sizes {
+        None => "This model's maximum context length is less than the length of a text in `input`. Shorten or split the text. Nothing was charged.".into(),
+        Some(TooLong { bytes, most }) => format!("This model's maximum context length is {most} bytes here, and the texts in `input` have {bytes}. Send fewer or shorter texts. Nothing was charged.").into(),
+    }
+}
+
 /// Returns the sentences for `Error::TooManyRefunds`.
 pub(super) fn too_many_refunds(limit: &Limit) -> String {
     let (most, hint) = (limit.most, limit.retry_hint());

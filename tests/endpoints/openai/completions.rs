@@ -784,18 +784,18 @@ async fn the_lambda_binary_streams_chunks() {
 }
 
 #[tokio::test]
-async fn empty_answers_are_valid_and_charged() {
+async fn finished_empty_answers_are_valid_and_charged() {
     let settings = [("AI_PROVIDER", "scripted,echo")];
     let api = Api::own(&settings).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
-    let whole = program.asks("!empty").await.is(200);
+    let whole = program.asks("!quiet").await.is(200);
     assert_eq!(
         (said(&whole), &whole["model"], &whole["choices"][0]["finish_reason"]),
         (" \n", &json!("scripted"), &json!("stop"))
     );
     for count in ["0", "1"] {
-        let answer = program.send(&[("x-stainless-retry-count", count)], streamed("!empty")).await;
+        let answer = program.send(&[("x-stainless-retry-count", count)], streamed("!quiet")).await;
         assert_eq!(answer.is_replay(), count == "1");
         let chunks = data(&answer);
         assert_eq!((chunks.len(), words(&chunks)), (3, vec![" \n"]), "{chunks:?}");
@@ -804,11 +804,9 @@ async fn empty_answers_are_valid_and_charged() {
             (&json!("stop"), &json!("[DONE]"))
         );
     }
-    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
-    assert_eq!(
-        ann.chat("!empty").await.is(200)["model"],
-        "echo",
-        "elsewhere an empty answer is a failure"
-    );
+    assert_eq!(ann.chat("!quiet").await.is(200)["model"], "scripted");
+    assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
+    assert_eq!(program.asks("!empty").await.is(200)["model"], "echo", "without any work, it fails");
+    assert_eq!(ann.chat("!empty").await.is(200)["model"], "echo");
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }

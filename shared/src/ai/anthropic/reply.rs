@@ -8,8 +8,10 @@
 use crate::ai::blocks::{AnswerIn, Blocks};
 use crate::ai::ending::Ending;
 use crate::ai::events::{DONE, Event, EventReader};
+use crate::ai::failure::Reason;
 use crate::ai::json::{Json, Object, without_blanks};
 use crate::ai::server::BodyReader;
+use crate::ai::server::refusal::reason_in_error;
 use crate::ai::{AnswerBuilder, Failure};
 use crate::values::{CacheCount, ReportedUsage, StopDetails};
 
@@ -24,6 +26,8 @@ pub struct ReplyReader {
     call: Option<u64>,
     /// True after the last event. The rest of the reply is ignored.
     is_done: bool,
+    /// The reason in an error that the provider has sent instead of an answer.
+    reason: Option<Reason>,
 }
 
 enum Form {
@@ -36,7 +40,13 @@ enum Form {
 
 impl ReplyReader {
     pub fn new(answer: AnswerIn) -> Self {
-        Self { form: Form::Unknown, blocks: Blocks::new(answer), call: None, is_done: false }
+        Self {
+            form: Form::Unknown,
+            blocks: Blocks::new(answer),
+            call: None,
+            is_done: false,
+            reason: None,
+        }
     }
 
     fn read_events(
@@ -81,7 +91,7 @@ impl ReplyReader {
                 self.end(Ending::of(&text(&delta, "stop_reason")), &event, builder)?;
             }
             "message_stop" => self.is_done = true,
-            "error" => unless_ended(failure(&object(&event, "error")), builder)?,
+            "error" => unless_ended(self.fail(&event), builder)?,
             // Pings, and events of later versions.
             _ => {}
         }
@@ -97,7 +107,7 @@ impl ReplyReader {
         let json = String::from_utf8_lossy(json);
         let message = Json::parse(&json).and_then(Json::object).ok_or_else(unreadable)?;
         if text(&message, "type") == "error" {
-            return Err(failure(&object(&message, "error")));
+            return Err(self.fail(&message));
         }
         read_model(&message, builder);
         let content = message.get("content").and_then(Json::list).unwrap_or_default();
@@ -112,6 +122,13 @@ impl ReplyReader {
             ending => ending,
         };
         self.end(ending, &message, builder)
+    }
+
+    /// Records the reason in an error
+    /// ([types](https://docs.anthropic.com/en/api/errors#http-errors)), and returns a failure.
+    fn fail(&mut self, reply: &Object<'_>) -> Failure {
+        self.reason = reply.get("error").map(reason_in_error);
+        Failure::failed("an error in the stream")
     }
 
     /// Reads the start of a block, or a whole block.
@@ -181,7 +198,7 @@ impl ReplyReader {
         }
         count(counted, builder);
         match ending {
-            Some(ending) => builder.end(ending),
+            Some(ending) => builder.end_turn(ending),
             None => Ok(()),
         }
     }
@@ -213,6 +230,10 @@ impl BodyReader for ReplyReader {
 
     fn is_done(&self) -> bool {
         self.is_done
+    }
+
+    fn take_reason(&mut self) -> Option<Reason> {
+        self.reason.take()
     }
 
     fn finish(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
@@ -247,17 +268,6 @@ fn unless_ended(failure: Failure, builder: &AnswerBuilder<'_>) -> Result<(), Fai
 
 fn unreadable() -> Failure {
     Failure::failed("an answer that can't be read")
-}
-
-/// Returns the failure that an error means
-/// ([types](https://docs.anthropic.com/en/api/errors#http-errors)).
-fn failure(error: &Object<'_>) -> Failure {
-    match text(error, "type").as_str() {
-        "overloaded_error" | "rate_limit_error" => Failure::Overloaded,
-        "timeout_error" => Failure::TimedOut,
-        "billing_error" => Failure::Unfunded,
-        _ => Failure::failed("an error in the stream"),
-    }
 }
 
 fn read_model(message: &Object<'_>, builder: &mut AnswerBuilder<'_>) {
@@ -340,6 +350,10 @@ mod tests {
         let mut pieces = reply.as_bytes().chunks(size);
         let read = pieces.try_for_each(|piece| reader.push(piece, &mut builder));
         let read = read.and_then(|()| reader.finish(&mut builder));
+        let read = read.map_err(|failure| match reader.take_reason() {
+            Some(reason) => reason.failure_of_reply(|_, cause| Failure::Denied(cause.into())),
+            None => failure,
+        });
         let answer = builder.answer(Close::Read(read), &prompt);
         answer.map_err(|unanswered| unanswered.failure)
     }
@@ -467,11 +481,11 @@ mod tests {
         let error =
             |kind: &str| json!({ "type": "error", "error": { "type": kind, "message": "" } });
         for (kind, expected) in [
-            ("overloaded_error", Failure::Overloaded),
-            ("rate_limit_error", Failure::Overloaded),
+            ("overloaded_error", Failure::Overloaded(None)),
+            ("rate_limit_error", Failure::Overloaded(None)),
             ("timeout_error", Failure::TimedOut),
             ("billing_error", Failure::Unfunded),
-            ("api_error", Failure::failed("an error in the stream")),
+            ("api_error", Failure::failed("an error in the reply")),
         ] {
             assert_eq!(read(&stream(&[begin.clone(), error(kind)])), Err(expected.clone()));
             assert_eq!(read(&error(kind).to_string()), Err(expected));

@@ -9,11 +9,13 @@ use aws_sdk_bedrockruntime::primitives::Blob;
 use futures_util::future::join_all;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor, value};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::ai::answer_builder::Unanswered;
 use crate::ai::bedrock::{Bedrock, failure_by, is_by};
 use crate::ai::embeddings::{EmbeddingInput, EmbeddingRequest, ProvidedVectors, refused};
 use crate::ai::failure::{Failure, Reason, Refusal};
+use crate::ai::json::Json;
 
 /// The maximum number of texts in a call to one of Cohere's models.
 const TEXTS: usize = 96;
@@ -63,7 +65,7 @@ struct TitanRequest<'r> {
 struct TitanReply {
     embedding: Vec<f32>,
     #[serde(default)]
-    input_text_token_count: Option<u64>,
+    input_text_token_count: Option<Box<RawValue>>,
 }
 
 /// A request for Cohere's models. Text that is too long is refused, as by OpenAI.
@@ -205,7 +207,8 @@ impl Bedrock {
             Maker::Amazon => {
                 let TitanReply { embedding, input_text_token_count } =
                     serde_json::from_slice(reply).map_err(unreadable)?;
-                Ok((vec![embedding], input_text_token_count))
+                let tokens = input_text_token_count.and_then(|count| Json::from(&*count).count());
+                Ok((vec![embedding], tokens))
             }
             Maker::Cohere => {
                 let CohereReply { embeddings: CohereVectors(vectors) } =

@@ -1,5 +1,8 @@
 //! Vectors from servers that implement OpenAI's embeddings
 //! ([reference](https://platform.openai.com/docs/api-reference/embeddings/create)).
+//!
+//! Only the vectors must have the expected form. The model has already done its work, so no other
+//! field makes a reply unreadable.
 
 use std::fmt;
 
@@ -8,6 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Buf;
 use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::ai::Failure;
 use crate::ai::answer_builder::Unanswered;
@@ -39,30 +43,26 @@ struct Body<'r> {
     encoding_format: Option<&'static str>,
 }
 
-/// A server's reply.
+/// A server's reply. Only the vectors may be large, so the rest is kept as JSON.
 #[derive(serde::Deserialize)]
 struct Reply {
-    data: Vec<Item>,
     #[serde(default)]
-    model: Option<String>,
+    data: Option<Vec<Item>>,
     #[serde(default)]
-    usage: Option<Counted>,
+    model: Option<Box<RawValue>>,
+    #[serde(default)]
+    usage: Option<Box<RawValue>>,
+    #[serde(default)]
+    error: Option<Box<RawValue>>,
 }
 
 #[derive(serde::Deserialize)]
 struct Item {
-    /// The position of the text in the request. Some servers leave it out.
+    /// The position of the text in the request. Gemini leaves out a zero, some servers leave out
+    /// all positions.
     #[serde(default)]
-    index: Option<usize>,
+    index: Option<Box<RawValue>>,
     embedding: Vector,
-}
-
-#[derive(serde::Deserialize)]
-struct Counted {
-    #[serde(default)]
-    prompt_tokens: Option<u64>,
-    #[serde(default)]
-    total_tokens: Option<u64>,
 }
 
 /// A vector, which servers send as numbers or as the base64 of its numbers' bytes.
@@ -118,33 +118,64 @@ impl OpenAi {
             encoding_format: (self.host == Host::OpenAi).then_some("base64"),
         };
         let most = request.input.count() * (MOST_DIMENSIONS * OF_NUMBER + AROUND_VECTOR);
-        let refused = |reason, cause: &str| refused(&reason, request, cause);
+        let refused = |reason: Reason, cause: &str| refused(&reason, request, cause);
         let reply = self.server.fetch("/embeddings", &body, most, &refused).await;
-        let reply = reply.map_err(|failure| unanswered(failure, request))?;
-        // The server has computed the reply, even if it can't be read.
-        vectors(reply.aggregate(), request.input.count()).ok_or_else(|| {
-            let failure = Failure::Empty("unreadable vectors");
-            unanswered(failure, request)
-        })
+        let read =
+            reply.and_then(|reply| vectors(reply.aggregate(), request.input.count(), refused));
+        read.map_err(|failure| unanswered(failure, request))
     }
 }
 
-/// Reads a reply with `count` vectors. `None` if the reply has another form.
-fn vectors(reply: impl Buf, count: usize) -> Option<ProvidedVectors> {
-    let mut json = serde_json::Deserializer::from_reader(reply.reader());
-    let Reply { data, model, usage } = Reply::deserialize(&mut json).ok()?;
-    let mut vectors = vec![Vec::new(); count];
-    for (place, Item { index, embedding: Vector(numbers) }) in data.into_iter().enumerate() {
-        // Two vectors of one text leave the vector of another text empty, which is then refused.
-        *vectors.get_mut(index.unwrap_or(place))? = numbers;
+/// Reads a reply with `count` vectors.
+///
+/// # Errors
+/// Returns [`Failure::Empty`] if the vectors can't be read, because the server has computed them. If
+/// the reply is an error, `refused` returns the failure for its reason.
+fn vectors(
+    mut reply: impl Buf,
+    count: usize,
+    refused: impl FnOnce(Reason, &str) -> Failure,
+) -> Result<ProvidedVectors, Failure> {
+    let unreadable = || Failure::Empty("unreadable vectors");
+    while reply.chunk().first().is_some_and(|first| is_blank(*first)) {
+        reply.advance(1);
     }
-    let tokens = usage.and_then(|usage| usage.prompt_tokens.or(usage.total_tokens));
-    Some(ProvidedVectors { vectors, model: model.unwrap_or_default(), tokens })
+    let mut json = serde_json::Deserializer::from_reader(reply.reader());
+    let reply = Reply::deserialize(&mut json).map_err(|_| unreadable())?;
+    if let Some(error) = reply.error.as_deref().map(Json::from).filter(|error| !error.is_nothing())
+    {
+        return Err(reason_in_error(error).failure_of_reply(refused));
+    }
+    let (mut vectors, mut without_place) = (vec![Vec::new(); count], Vec::new());
+    for Item { index, embedding: Vector(numbers) } in reply.data.ok_or_else(unreadable)? {
+        match index.as_deref().and_then(|index| Json::from(index).count()) {
+            // Two vectors of one text leave the vector of another text empty, which is then refused.
+            Some(place) => {
+                let place = usize::try_from(place).ok().and_then(|place| vectors.get_mut(place));
+                *place.ok_or_else(unreadable)? = numbers;
+            }
+            None => without_place.push(numbers),
+        }
+    }
+    // The vectors without a position belong to the other texts, in the order of the texts.
+    let mut others = vectors.iter_mut().filter(|vector| vector.is_empty());
+    for numbers in without_place {
+        *others.next().ok_or_else(unreadable)? = numbers;
+    }
+    let model = reply.model.and_then(|model| Json::from(&*model).text());
+    let usage = reply.usage.as_deref().and_then(|usage| Json::from(usage).object());
+    let count = |name: &str| usage.as_ref()?.get(name)?.count();
+    let tokens = count("prompt_tokens").or_else(|| count("total_tokens"));
+    Ok(ProvidedVectors { vectors, model: model.unwrap_or_default(), tokens })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(reply: &str, count: usize) -> Result<ProvidedVectors, Failure> {
+        vectors(reply.as_bytes(), count, |_, cause| Failure::Denied(cause.into()))
+    }
 
     #[test]
     fn numbers_and_base64_are_the_same_vectors() {
@@ -153,13 +184,76 @@ mod tests {
             r#"{{"object":"list","model":"m","data":[{{"index":1,"embedding":"{base64}"}},
             {{"index":0,"embedding":[0.5,-1]}}],"usage":{{"prompt_tokens":3,"total_tokens":3}}}}"#
         );
-        let read = vectors(reply.as_bytes(), 2).unwrap();
+        let read = read(&reply, 2).unwrap();
         assert_eq!(read.vectors, [[0.5, -1.0], [0.5, -1.0]]);
         assert_eq!((read.model.as_str(), read.tokens), ("m", Some(3)));
     }
 
     #[test]
-    fn unusable_replies_are_not_read() {
+    fn fields_beside_the_vectors_are_read_by_their_meaning() {
+        for (fields, tokens) in [
+            (r#""usage":{"prompt_tokens":7.0}"#, Some(7)),
+            (r#""usage":{"prompt_tokens":1e3}"#, Some(1000)),
+            (r#""usage":{"prompt_tokens":"7"}"#, Some(7)),
+            (r#""usage":{"prompt_tokens":null,"total_tokens":7}"#, Some(7)),
+            (r#""usage":{"prompt_tokens":-1,"total_tokens":7}"#, Some(7)),
+            (r#""usage":{"prompt_tokens":-1}"#, None),
+            (r#""usage":{"prompt_tokens":1e308}"#, None),
+            (r#""usage":{"prompt_tokens":true}"#, None),
+            (r#""usage":{"prompt_tokens":[7]}"#, None),
+            (r#""usage":"""#, None),
+            (r#""usage":[7]"#, None),
+            (r#""usage":null"#, None),
+            (r#""model":7"#, None),
+            (r#""model":{"id":"m"}"#, None),
+            (r#""error":null"#, None),
+            (r#""error":{}"#, None),
+        ] {
+            let reply = format!("\u{feff}\n{{\"data\":[{{\"embedding\":[1]}}],{fields}}}");
+            let read = read(&reply, 1).unwrap();
+            assert_eq!((read.vectors, read.tokens), (vec![vec![1.0]], tokens), "{fields}");
+        }
+    }
+
+    #[test]
+    fn positions_are_read_by_their_meaning() {
+        let read = |first: &str, second: &str| {
+            let reply =
+                format!(r#"{{"data":[{{{first}"embedding":[1]}},{{{second}"embedding":[2]}}]}}"#);
+            read(&reply, 2).map(|read| read.vectors.concat())
+        };
+        for (first, second, vectors) in [
+            (r#""index":1,"#, r#""index":0,"#, [2.0, 1.0]),
+            (r#""index":1.0,"#, r#""index":"0","#, [2.0, 1.0]),
+            (r#""index":1,"#, "", [2.0, 1.0]),
+            ("", r#""index":0,"#, [2.0, 1.0]),
+            ("", "", [1.0, 2.0]),
+            (r#""index":null,"#, r#""index":null,"#, [1.0, 2.0]),
+            (r#""index":"a","#, r#""index":[],"#, [1.0, 2.0]),
+        ] {
+            assert_eq!(read(first, second), Ok(vectors.to_vec()), "{first} {second}");
+        }
+        let unreadable = Err(Failure::Empty("unreadable vectors"));
+        assert_eq!(read(r#""index":2,"#, r#""index":1,"#), unreadable);
+        assert_eq!(read(r#""index":1,"#, r#""index":1,"#), Ok(vec![2.0]), "one is missing");
+    }
+
+    #[test]
+    fn errors_with_status_200_are_refusals() {
+        for (error, failure) in [
+            (r#"{"message":"No."}"#, Failure::failed("an error in the reply")),
+            (r#"{"message":"No.","code":429}"#, Failure::Overloaded(None)),
+            (r#"{"message":"No.","type":"rate_limit_error"}"#, Failure::Overloaded(None)),
+            (r#"{"message":"No.","code":"insufficient_quota"}"#, Failure::Unfunded),
+            (r#""No.""#, Failure::failed("an error in the reply")),
+        ] {
+            let reply = format!(r#"{{"error":{error}}}"#);
+            assert_eq!(read(&reply, 1).unwrap_err(), failure, "{error}");
+        }
+    }
+
+    #[test]
+    fn unusable_vectors_are_not_read() {
         for reply in [
             "",
             "{}",
@@ -167,9 +261,10 @@ mod tests {
             r#"{"data":[{"embedding":["a"]}]}"#,
             r#"{"data":[{"index":1,"embedding":[1]}]}"#,
         ] {
-            assert!(vectors(reply.as_bytes(), 1).is_none(), "{reply}");
+            let unreadable = Failure::Empty("unreadable vectors");
+            assert_eq!(read(reply, 1).unwrap_err(), unreadable, "{reply}");
         }
-        let missing = vectors(r#"{"data":[]}"#.as_bytes(), 1).unwrap();
+        let missing = read(r#"{"data":[]}"#, 1).unwrap();
         assert_eq!(missing.vectors, [Vec::<f32>::new()]);
     }
 }

@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ai::ending::Ending;
 use crate::ai::events::{DONE, Event, EventReader};
+use crate::ai::failure::Reason;
 use crate::ai::json::{Json, Object, Wtf8, without_blanks};
 use crate::ai::server::BodyReader;
+use crate::ai::server::refusal::{reason_in, reason_in_error};
 use crate::ai::{AnswerBuilder, Failure};
 use crate::values::{CacheCount, ReportedUsage};
 
@@ -31,6 +33,8 @@ pub struct ReplyReader {
     halves: BTreeMap<StringPart, u16>,
     /// The fields with an unexpected type. Each is logged once.
     ignored: BTreeSet<&'static str>,
+    /// The reason in an error that the server has sent instead of an answer.
+    reason: Option<Reason>,
 }
 
 #[derive(Default)]
@@ -114,6 +118,10 @@ impl BodyReader for ReplyReader {
         self.is_done
     }
 
+    fn take_reason(&mut self) -> Option<Reason> {
+        self.reason.take()
+    }
+
     fn finish(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         match &mut self.form {
             Form::Events(reader) => {
@@ -147,7 +155,10 @@ impl ReplyReader {
             match data.trim() {
                 _ if self.is_done => break,
                 DONE => self.is_done = true,
-                _ if name == "error" => fail("an error in the stream", builder)?,
+                data if name == "error" => {
+                    self.reason = Some(reason_in_reply(data));
+                    fail("an error in the stream", builder)?;
+                }
                 "" => {}
                 data => match Json::parse(data) {
                     Some(value) => self.read_value(value, builder)?,
@@ -188,18 +199,19 @@ impl ReplyReader {
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
         match (value.object(), value.list()) {
-            (Some(chunk), _) => self.read_chunk(&chunk, builder),
+            (Some(chunk), _) => self.read_chunk(value, &chunk, builder),
             (None, Some(chunks)) => {
-                let mut chunks = chunks.into_iter().filter_map(Json::object);
-                chunks.try_for_each(|chunk| self.read_chunk(&chunk, builder))
+                let mut chunks = chunks.into_iter().filter_map(|json| Some((json, json.object()?)));
+                chunks.try_for_each(|(json, chunk)| self.read_chunk(json, &chunk, builder))
             }
             (None, None) => fail("an answer that can't be read", builder),
         }
     }
 
-    /// Reads a whole reply, or a piece of a streamed reply.
+    /// Reads a whole reply, or a piece of a streamed reply. `json` is its source.
     fn read_chunk(
         &mut self,
+        json: Json<'_>,
         chunk: &Object<'_>,
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
@@ -209,18 +221,21 @@ impl ReplyReader {
             builder.model = model;
         }
         let reason = self.field(&choice, "finish_reason", word);
-        let ending = reason.and_then(|word| Ending::of(&word)).map(|ending| {
-            // Some gateways send the original provider's word alongside their own.
-            let native = self.field(&choice, "native_finish_reason", word);
-            match native.and_then(|word| Ending::of(&word)) {
-                Some(failed @ Ending::Failed(_)) => failed,
-                _ => ending,
-            }
+        // Some gateways send the original provider's word alongside their own.
+        let native = self.field(&choice, "native_finish_reason", word);
+        let ends_turn = native.as_deref().is_some_and(Ending::is_of_claude);
+        let native = native.and_then(|word| Ending::of(&word));
+        let ending = reason.and_then(|word| Ending::of(&word)).map(|ending| match native {
+            Some(failed @ Ending::Failed(_)) => failed,
+            _ => ending,
         });
-        let has_error = |of: &Object<'_>| of.get("error").is_some_and(|error| !error.is_nothing());
+        let error = [chunk, &choice].into_iter().find_map(error_in);
         let is_error = |field| chunk.get(field).and_then(Json::text).as_deref() == Some("error");
-        let has_failed =
-            has_error(chunk) || has_error(&choice) || is_error("object") || is_error("type");
+        let has_failed = error.is_some() || is_error("object") || is_error("type");
+        if has_failed && !builder.has_ended() {
+            let reason = error.map(reason_in_error);
+            self.reason = Some(reason.unwrap_or_else(|| reason_in_reply(json.source())));
+        }
         if !has_failed && !matches!(ending, Some(Ending::Failed(_))) {
             self.read_message(&choice, builder)?;
         }
@@ -234,6 +249,7 @@ impl ReplyReader {
         }
         match ending {
             _ if has_failed => fail("an error in the middle", builder),
+            Some(ending) if ends_turn => builder.end_turn(ending),
             Some(ending) => builder.end(ending),
             None => Ok(()),
         }
@@ -348,6 +364,17 @@ impl ReplyReader {
         }
         read
     }
+}
+
+/// Returns the error in a part of a reply.
+fn error_in<'a>(of: &Object<'a>) -> Option<Json<'a>> {
+    of.get("error").filter(|error| !error.is_nothing())
+}
+
+/// Returns the reason in a reply, or in an event's data, that is an error.
+fn reason_in_reply(json: &str) -> Reason {
+    let error = Json::parse(json).and_then(Json::object).and_then(|reply| error_in(&reply));
+    error.map_or_else(|| reason_in(json.as_bytes()), reason_in_error)
 }
 
 /// Returns true if a JSON value begins here.

@@ -6,6 +6,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::ai::failure::Reason;
+use crate::ai::json::Json;
 use crate::ai::texts::{TextFinder, find_texts};
 
 /// The maximum number of bytes that are read from a reply.
@@ -28,9 +29,20 @@ pub async fn reason(mut body: Incoming) -> Reason {
 }
 
 /// Returns the reason in a reply. If the reply is cut off, uses only the part before the cut.
-fn reason_in(reply: &[u8]) -> Reason {
+pub fn reason_in(reply: &[u8]) -> Reason {
+    find_reason(reply, JsonPlace::Reply)
+}
+
+/// Returns the reason in an error, which is the value of the field `error` in a reply.
+pub fn reason_in_error(error: Json<'_>) -> Reason {
+    let status = error.object().and_then(|error| error.get("code")?.count());
+    let status = status.and_then(|status| u16::try_from(status).ok());
+    Reason { status, ..find_reason(error.source().as_bytes(), JsonPlace::Error) }
+}
+
+fn find_reason(json: &[u8], place: JsonPlace) -> Reason {
     let mut reason = Reason::default();
-    let _ = find_texts(reply, JsonPlace::Reply, &mut reason);
+    let _ = find_texts(json, place, &mut reason);
     reason
 }
 
@@ -64,7 +76,7 @@ impl TextFinder for Reason {
             (Reply, "error") => Error,
             // Mistral's list is in `detail` of `message`.
             (Reply, "message" | "detail") | (Error, "message") | (Words, "detail") => Words,
-            (Error, "code" | "type") => Code,
+            (Reply | Error, "code") | (Error, "type") => Code,
             (Reply | Error, "param") => Param,
             (Listed, "loc") => Path,
             _ => Elsewhere,
@@ -115,6 +127,7 @@ mod tests {
             (r#"{"error": "No."}"#, "No."),
             (r#"[{"error": {"code": 400, "message": "No."}}]"#, "No."),
             (r#"{"object": "error", "message": "No.", "code": 400}"#, "No."),
+            (r#"{"code": "why", "message": "No.", "type": "error"}"#, "why|No."),
             (r#"{"detail": "No.", "input": "a tool"}"#, "No."),
             (r#"{"detail": [{"msg": "a tool", "input": {"message": "a tool"}}]}"#, ""),
             (r#"{"detail": [{"loc": ["body", 1, "x"], "input": {"loc": "a tool"}}]}"#, "body|x"),

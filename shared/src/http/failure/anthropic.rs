@@ -64,7 +64,7 @@ impl<'a> AnthropicFailure<'a> {
 /// Returns the status. Anthropic's clients retry a 529, and other programs know a 503.
 pub(super) fn status(error: &Error) -> u16 {
     match error {
-        Error::AiOverloaded => OVERLOADED,
+        Error::AiOverloaded(_) => OVERLOADED,
         error => error.status().as_u16(),
     }
 }
@@ -161,7 +161,7 @@ mod tests {
             (Error::AiFailed, 502, "api_error"),
             (Error::Unavailable("x".into()), 503, "api_error"),
             (Error::AiTimedOut, 504, "timeout_error"),
-            (Error::AiOverloaded, 529, "overloaded_error"),
+            (Error::AiOverloaded(5), 529, "overloaded_error"),
         ] {
             let (sent, document) = read(&error);
             assert_eq!(sent, status, "{error:?}");
@@ -191,7 +191,7 @@ mod tests {
             (Error::TooManyChats(limit), false),
             (Error::AiFailed, false),
             (Error::AiDenied, true),
-            (Error::AiOverloaded, false),
+            (Error::AiOverloaded(5), false),
         ] {
             let reply = FailureFormat::Anthropic.reply(&error, "r", ClientStatuses::default());
             let shown = reply.headers().get("x-should-retry").map(|value| value.to_str().unwrap());
