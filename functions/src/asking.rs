@@ -2,6 +2,7 @@
 //! charging, and answering a retry from the store. A [`Dialect`] reads the request and writes the
 //! answer. The modules in this folder check the parts of a request that several dialects have.
 
+pub(crate) mod cache;
 pub(crate) mod custom;
 pub(crate) mod json;
 pub(crate) mod numbers;
@@ -231,7 +232,10 @@ async fn begin<D: Dialect>(
     // removed or supports fewer features.
     let (name, unknown) = (model.as_deref(), app.unknown_models);
     let model = ChosenModel::choose(app, ModelKind::Chat, name, unknown, caller).await;
-    let model = model.and_then(|model| model.ai.check(&prompt).map(|()| model));
+    let model = model.and_then(|model| {
+        model.ai.leave_out_unsent(&mut prompt);
+        model.ai.check(&prompt).map(|()| model)
+    });
     let key = RequestKey::of_program(app, req, caller, key, D::FORM).await?;
     let context = Context::Given(Box::new(prompt));
     let (attachments, temporary) = (Vec::new(), false);

@@ -228,6 +228,26 @@ impl Ai {
         self.config.context_bytes.min(most.saturating_sub(message))
     }
 
+    /// Removes the reasoning that none of the model's providers gets, so that it isn't charged.
+    pub fn leave_out_unsent(&self, prompt: &mut Prompt) {
+        let takes_proofs = self.providers.iter().any(Provider::takes_proven_reasoning);
+        let takes_text = self.providers.iter().any(Provider::takes_reasoning);
+        for turn in &mut prompt.turns {
+            for part in &mut turn.reasoning {
+                if !takes_proofs {
+                    (part.signature, part.encrypted) = (None, None);
+                }
+                if !takes_text && !part.is_proven() {
+                    part.text.clear();
+                }
+            }
+            // The order of the blocks refers to all parts.
+            if !takes_proofs {
+                turn.reasoning.retain(|part| !part.text.is_empty());
+            }
+        }
+    }
+
     /// Returns the providers that support the prompt's features, as far as this is known before a
     /// call.
     fn capable(&self, prompt: &Prompt) -> Result<Vec<&Provider>, Refusal> {

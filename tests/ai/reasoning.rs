@@ -257,6 +257,30 @@ async fn reasoning_is_in_the_chat_views_but_not_in_later_prompts() {
 }
 
 #[tokio::test]
+async fn reasoning_that_a_provider_does_not_get_is_free() {
+    let provider = Provider::start().await;
+    let long = "s".repeat(100_000);
+    let details = json!([
+        { "type": "reasoning.text", "text": THOUGHT, "signature": long, "index": 0 },
+        { "type": "reasoning.encrypted", "data": long, "index": 1 },
+    ]);
+    let message = json!({ "role": "assistant", "content": "Well.", "reasoning_details": details });
+    let ann = provider.api("").await.person("ann").await;
+    provider.says("Hello.");
+    Program::of(&ann).await.send(&[], after(&message)).await.is(200);
+    let asked = provider.last_asked().2;
+    assert_eq!(asked["messages"][2]["reasoning_content"], THOUGHT);
+    assert!(asked.to_string().len() < 1000);
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    // Bedrock gets both, and 200 KB cost four times as much.
+    let ann = bedrock(&provider, "").await.person("ann").await;
+    provider.does(Does::Says(200, converse(json!([{ "text": "Hello." }]), "end_turn")));
+    Program::of(&ann).await.send(&[], after(&message)).await.is(200);
+    assert!(provider.last_asked().2.to_string().len() > 200_000);
+    assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
+}
+
+#[tokio::test]
 async fn servers_that_refuse_reasoning_are_asked_without_it() {
     let (provider, program) = asked_by_openai().await;
     let hello =

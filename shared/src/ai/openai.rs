@@ -97,6 +97,11 @@ impl OpenAi {
         }
     }
 
+    /// Returns true if the server gets the text of earlier reasoning.
+    pub fn takes_reasoning(&self) -> bool {
+        self.host != Host::OpenAi
+    }
+
     /// Opens a connection for the next request.
     pub async fn open(&self) {
         self.server.open().await;

@@ -113,6 +113,21 @@ impl Provider {
         }
     }
 
+    /// Returns true if the provider gets the text of earlier reasoning that isn't signed.
+    pub(super) fn takes_reasoning(&self) -> bool {
+        match self.wire.as_ref() {
+            Wire::OpenAi(server) => server.takes_reasoning(),
+            Wire::Echo | Wire::Scripted => true,
+            Wire::Anthropic(_) | Wire::Bedrock(_) => false,
+        }
+    }
+
+    /// Returns true if the provider gets the signatures of earlier reasoning, and encrypted
+    /// reasoning.
+    pub(super) fn takes_proven_reasoning(&self) -> bool {
+        matches!(self.wire.as_ref(), Wire::Anthropic(_) | Wire::Bedrock(_))
+    }
+
     /// Returns true unless it is known that this provider writes into its cache only the prompts
     /// that ask for it. OpenAI writes every long prompt into its cache, and has charged for this
     /// since GPT-5.6.
