@@ -17,6 +17,7 @@ use crate::ai::providers::{Does, KEY, Provider};
 use crate::ai::response_formats::formatted;
 use crate::endpoints::chats::fares::{list_through, list_with_writes};
 use crate::endpoints::openai::completions::{Program, asking, data, offering, said, words};
+use crate::endpoints::openai::responses::input;
 use crate::portable::chat_stream::{events, text_of};
 use crate::support::client::{Api, GRANT, PRICE};
 use crate::support::log::{self, recorded};
@@ -489,10 +490,31 @@ async fn reasoning_of_other_providers_is_left_out_if_refused() {
 }
 
 #[tokio::test]
+async fn a_length_that_agents_send_becomes_an_instruction() {
+    let (provider, program) = asked().await;
+    let mut body = asking("hi");
+    for (verbosity, instructions) in [
+        ("low", "Be kind.|Answer briefly."),
+        ("medium", "Be kind."),
+        ("high", "Be kind.|Answer in detail."),
+    ] {
+        body["verbosity"] = json!(verbosity);
+        program.send(&[], body.clone()).await.is(200);
+        let system = provider.last_asked().2["system"].clone();
+        let texts = system.as_array().unwrap().iter().map(|block| block["text"].as_str().unwrap());
+        assert_eq!(texts.collect::<Vec<_>>().join("|"), instructions, "{verbosity}");
+    }
+    let mut response = input("hi");
+    response["text"] = json!({ "verbosity": "low" });
+    let answer = program.responds(&[], response).await.is(200);
+    assert_eq!(answer["text"]["verbosity"], "low");
+    assert_eq!(provider.last_asked().2["system"][1]["text"], "Answer briefly.");
+}
+
+#[tokio::test]
 async fn parameters_that_anthropic_lacks_are_refused() {
     let (provider, program) = asked().await;
     for (field, value) in [
-        ("verbosity", json!("low")),
         ("seed", json!(7)),
         ("min_p", json!(0.5)),
         ("presence_penalty", json!(1)),

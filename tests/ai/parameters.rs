@@ -235,7 +235,6 @@ async fn bedrock_models_refuse_the_parameters_they_lack() {
     let program = Program::of(&ann).await;
     for (field, value) in [
         ("reasoning_effort", json!("low")),
-        ("verbosity", json!("low")),
         ("seed", json!(7)),
         ("top_k", json!(7)),
         ("min_p", json!(0.5)),
@@ -248,6 +247,26 @@ async fn bedrock_models_refuse_the_parameters_they_lack() {
         is_refused(program.send(&[], with(asking("hi"), field, value)).await, field);
     }
     assert_eq!((provider.times_asked(), ann.balance().await), (0, GRANT));
+    provider.does(Does::Says(200, converse(json!([{ "text": "Hello." }]), "end_turn")));
+    program.send(&[], with(asking("hi"), "verbosity", json!("low"))).await.is(200);
+    let system = provider.last_asked().2["system"].to_string();
+    assert!(system.contains("Be kind.\\nAnswer briefly."), "{system}");
+}
+
+#[tokio::test]
+async fn a_server_without_lengths_gets_an_instruction() {
+    let provider = Provider::start().await;
+    let program = Program::of(&provider.api("").await.person("ann").await).await;
+    let refusal = json!({ "error": { "message": "Unknown parameter.", "param": "verbosity" } });
+    let answer =
+        json!({ "choices": [{ "message": { "content": "Hello." }, "finish_reason": "stop" }] });
+    provider.does(Does::Refuses("verbosity", refusal, answer));
+    program.send(&[], with(asking("hi"), "verbosity", json!("high"))).await.is(200);
+    let asked = provider.last_asked().2;
+    assert_eq!(
+        (&asked["messages"][0]["content"], asked.get("verbosity")),
+        (&json!("Be kind.\nAnswer in detail."), None)
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! Requests of Anthropic's API ([reference](https://docs.anthropic.com/en/api/messages)).
 
 mod blocks;
-mod cache;
 mod messages;
 mod options;
 mod tools;
@@ -15,11 +14,11 @@ use shared::{Error, Result};
 use utoipa::ToSchema;
 
 use self::blocks::Content;
-use self::cache::CacheControl;
 use self::messages::{InputMessage, turns};
 use self::options::{OutputConfig, OutputFormat, ThinkingConfig, format};
 use self::tools::{ChosenTool, EXAMPLES, OfferedTool, TOOLS, offered};
 use crate::asking::Asked;
+use crate::asking::cache::CacheControl;
 use crate::asking::json::{at_most, object};
 use crate::asking::numbers::{max_model_tokens, number_up_to, top_k, top_k_limits};
 use crate::asking::turns::{PARTS, asked};
@@ -72,6 +71,12 @@ pub(super) struct Body {
     cache_control: Option<CacheControl>,
     /// The older name for `format` in `output_config`.
     output_format: Option<OutputFormat>,
+    /// Refused: no code runs at Anthropic for a request.
+    #[schema(value_type = Option<Value>)]
+    container: Option<IgnoredAny>,
+    /// Refused: the operator chooses where the model runs.
+    #[schema(value_type = Option<Value>)]
+    inference_geo: Option<IgnoredAny>,
     /// Must be empty: this API calls no servers for the model.
     #[schema(value_type = Option<Vec<Object>>)]
     mcp_servers: Option<Vec<IgnoredAny>>,
@@ -162,8 +167,14 @@ impl Body {
         let (tools, parallel_calls) =
             offered(self.tools.unwrap_or_default(), self.tool_choice, &mut errors);
         let messages = self.messages.unwrap_or_default();
-        let cites = messages.iter().any(InputMessage::cites);
-        let unoffered = Vec::from_iter(cites.then_some(CITATIONS));
+        let unoffered = [
+            (CITATIONS, messages.iter().any(InputMessage::cites)),
+            ("container", self.container.is_some()),
+            ("inference_geo", self.inference_geo.is_some()),
+        ];
+        let unoffered =
+            unoffered.into_iter().filter_map(|(field, is_sent)| is_sent.then_some(field));
+        let unoffered = unoffered.collect();
         let turns = turns(self.system, messages, &mut errors);
         let message =
             turns.as_ref().and_then(|turns| errors.check("messages", asked(turns, message_limit)));

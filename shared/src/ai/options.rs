@@ -113,8 +113,9 @@ impl Options {
     /// the parameter's name in OpenAI's API.
     pub(super) fn may_leave_out(&self, name: &str) -> bool {
         let is_hint = self.effort_is_hint && ["reasoning_effort", "thinking"].contains(&name);
-        // The display doesn't change how the model reasons.
-        self.lenient || is_hint || name == "display"
+        // The display doesn't change how the model reasons, and the instructions can ask for an
+        // answer's length instead.
+        self.lenient || is_hint || ["display", "verbosity"].contains(&name)
     }
 
     /// Returns the effort for a model that has no budgets, and the parameter that it comes from, by
@@ -256,6 +257,18 @@ pub enum Verbosity {
     Medium,
     /// Long.
     High,
+}
+
+impl Verbosity {
+    /// Returns the instructions for a model whose provider doesn't have the parameter. `None` for
+    /// the usual length.
+    pub(super) fn instructions(self) -> Option<&'static str> {
+        match self {
+            Self::Low => Some("Answer briefly."),
+            Self::Medium => None,
+            Self::High => Some("Answer in detail."),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::ai::bound::{OF_EXAMPLE, OF_TOOL, OF_TURN, OVERHEAD, json_bound, text_in_json};
-use crate::ai::options::{Options, Thinking};
+use crate::ai::options::{Options, Thinking, Verbosity};
 use crate::ai::schema::JsonSchema;
 use crate::ai::tools::{Format, Tool, ToolChoice};
 use crate::values::call_id::SHORT as SHORT_ID;
@@ -154,6 +154,8 @@ impl Prompt {
         }
         // A turn for the system prompt.
         tokens += OF_TURN;
+        let length = self.options.verbosity.and_then(Verbosity::instructions);
+        tokens += length.map_or(0, |text| bound(text) + 2 + OF_TURN);
         for turn in &self.turns {
             // Some templates write a call's result as a JSON string.
             let of_text = |text: &str| match turn.role {
@@ -354,6 +356,22 @@ impl Prompt {
         prompt
     }
 
+    /// Removes a parameter that the provider doesn't have. The length of the answer becomes a part of
+    /// the instructions. Returns false if the prompt doesn't contain the parameter.
+    pub(super) fn leave_out(&mut self, name: &str) -> bool {
+        let length = self.options.verbosity.filter(|_| name == "verbosity");
+        if let Some(text) = length.and_then(Verbosity::instructions) {
+            let is_late = |turn: &Turn| turn.role != Speaker::System;
+            let end = self.turns.iter().position(is_late).unwrap_or(self.turns.len());
+            let last = end.checked_sub(1).and_then(|last| self.turns.get_mut(last));
+            match last {
+                Some(turn) => turn.content.push(Part::Text(text.to_owned())),
+                None => self.turns.insert(0, Turn::new(Speaker::System, text)),
+            }
+        }
+        self.options.remove(name)
+    }
+
     /// Returns true if one of Anthropic's models is told to reason before it answers this prompt.
     /// It then refuses to sample in any other way than its default.
     pub(super) fn thinks(&self) -> bool {
@@ -481,6 +499,24 @@ mod tests {
         let texts = system.map(|turn| turn.text().into_owned()).collect();
         assert_eq!(prompt.last(), "hi");
         texts
+    }
+
+    #[test]
+    fn a_length_becomes_the_last_instruction() {
+        let shown = |system: &[&str], verbosity: Verbosity| {
+            let mut prompt = Prompt::after(vec![], "hi");
+            prompt.turns.push(Turn::new(Speaker::System, "late"));
+            let turns = system.iter().map(|text| Turn::new(Speaker::System, *text));
+            prompt.turns.splice(0..0, turns);
+            prompt.options.verbosity = Some(verbosity);
+            let bound = prompt.bound(None, 0);
+            assert!(prompt.leave_out("verbosity") && !prompt.leave_out("verbosity"));
+            assert!(prompt.bound(None, 0) <= bound, "the hold covers the instruction");
+            prompt.turns.iter().map(|turn| turn.text().into_owned()).collect::<Vec<_>>().join("|")
+        };
+        assert_eq!(shown(&[], Verbosity::Low), "Answer briefly.|hi|late");
+        assert_eq!(shown(&["a", "b"], Verbosity::High), "a|b\nAnswer in detail.|hi|late");
+        assert_eq!(shown(&["a"], Verbosity::Medium), "a|hi|late");
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl Provider {
     fn without_unsupported<'p>(&self, prompt: &'p Prompt) -> Cow<'p, Prompt> {
         let mut rest = Cow::Borrowed(prompt);
         for name in self.unsupported(prompt).filter(|name| prompt.options.may_leave_out(name)) {
-            rest.to_mut().options.remove(name);
+            rest.to_mut().leave_out(name);
         }
         rest
     }
@@ -240,7 +240,7 @@ fn without(prompt: &Prompt, refused: Refusal) -> Option<Prompt> {
         }
         Refusal::Field(name) if prompt.options.may_leave_out(name) => {
             let mut prompt = prompt.clone();
-            prompt.options.remove(name).then_some(prompt)
+            prompt.leave_out(name).then_some(prompt)
         }
         _ => None,
     }

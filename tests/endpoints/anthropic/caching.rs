@@ -8,6 +8,7 @@ use crate::ai::response_formats::converse;
 use crate::endpoints::anthropic::messages::{Client, asking, with};
 use crate::endpoints::anthropic::order::anthropic;
 use crate::endpoints::chats::fares::{held, list_with_writes};
+use crate::endpoints::openai::completions::{self, Program};
 use crate::support::client::Api;
 
 fn five_minutes() -> Value {
@@ -101,6 +102,50 @@ async fn bedrock_gets_cache_points_for_models_that_take_them() {
         let tools = provider.last_asked().2["toolConfig"]["tools"].clone();
         assert_eq!(tools.get(1), Some(&hour).filter(|_| has_tools), "{model}");
     }
+}
+
+/// A request to `/v1/chat/completions` with cache breakpoints after its instructions, and after the
+/// first two texts of its message.
+fn chat() -> Value {
+    let mut body = completions::asking("hi");
+    body["messages"] = json!([
+        { "role": "system", "content": [cached(text("Be brief."), an_hour())] },
+        { "role": "user", "content": [text("A"), cached(text("file."), five_minutes()), text("Sum it up.")] },
+    ]);
+    body
+}
+
+#[tokio::test]
+async fn breakpoints_in_chat_completions_reach_claude() {
+    let provider = Provider::start().await;
+    let program = Program::of(&anthropic(&provider).await.person("ann").await).await;
+    provider.does(says(json!([text("3")]), "end_turn"));
+    program.send(&[], chat()).await.is(200);
+    let asked = provider.last_asked().2;
+    assert_eq!(asked["system"], json!([cached(text("Be brief."), an_hour())]));
+    let user = json!([cached(text("A\nfile."), five_minutes()), text("Sum it up.")]);
+    assert_eq!(asked["messages"][0]["content"], user);
+    assert_eq!(asked.get("cache_control"), None, "no breakpoint that the client didn't set");
+
+    let api = bedrock(&provider, "eu.anthropic.claude-1").await;
+    let program = Program::of(&api.person("ann").await).await;
+    provider.does(Does::Says(200, converse(json!([{ "text": "3" }]), "end_turn")));
+    program.send(&[], chat()).await.is(200);
+    let point = json!({ "cachePoint": { "type": "default" } });
+    let user = json!([{ "text": "A\nfile." }, point, { "text": "Sum it up." }]);
+    assert_eq!(provider.last_asked().2["messages"][0]["content"], user);
+
+    // Other servers get the texts as one string.
+    let program = Program::of(&provider.api("").await.person("ann").await).await;
+    provider.says("3");
+    program.send(&[], chat()).await.is(200);
+    let messages = provider.last_asked().2["messages"].clone();
+    let expected = json!([
+        { "role": "system", "content": "Be kind." },
+        { "role": "system", "content": "Be brief." },
+        { "role": "user", "content": "A\nfile.\nSum it up." },
+    ]);
+    assert_eq!(messages, expected);
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use super::cache::CacheControl;
 use super::tools::{NAME, is_name};
+use crate::asking::cache::CacheControl;
 use crate::asking::json::{object, raw_object, text_or_list, text_or_object};
 use crate::asking::turns::{PARTS, joined};
 

@@ -6,7 +6,7 @@ use shared::ai::{JsonSchema, Tool};
 use shared::error::FieldErrors;
 use utoipa::ToSchema;
 
-use super::cache::CacheControl;
+use crate::asking::cache::CacheControl;
 use crate::asking::json::{at_most, object};
 use crate::asking::tools::{Offered, Tools, Wish, is_name_up_to};
 

@@ -1,10 +1,15 @@
 //! The messages in a request: the conversation, with function calls and their results.
 
+use std::mem;
+
 use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED};
-use shared::values::{Invalid, Part, Picture, Speaker, TextFile, ToolCall, Turn};
+use shared::values::{
+    BlockKind, BlockMark, Invalid, Part, Picture, Speaker, TextFile, ToolCall, Turn,
+};
 use utoipa::ToSchema;
 
+use crate::asking::cache::CacheControl;
 use crate::asking::custom::arguments_of;
 use crate::asking::json::{at_most, object, text_or_list};
 use crate::asking::tools::{NAME, is_name};
@@ -72,6 +77,9 @@ struct PromptPart {
     image_url: Option<ImageUrl>,
     #[serde(default, deserialize_with = "object")]
     file: Option<FileData>,
+    #[serde(default, deserialize_with = "object")]
+    /// Boxed, because a body may contain a hundred thousand parts.
+    cache_control: Option<Box<CacheControl>>,
 }
 
 /// A text file.
@@ -167,7 +175,8 @@ fn turn(
     } = message;
     let takes_files = ["user", "tool", "function"].contains(&role.as_str());
     let refused = refusal.filter(|_| role == "assistant").map(Content::Text);
-    let content = content.or(refused).map_or(Ok(Vec::new()), |content| content.parts(takes_files));
+    let content =
+        content.or(refused).map_or(Ok(Default::default()), |content| content.parts(takes_files));
     let content = errors.check(&field("content"), content);
     let role = match role.as_str() {
         "system" | "developer" => Speaker::System,
@@ -187,10 +196,14 @@ fn turn(
         };
         let none = "No message of the assistant before this one makes this call.";
         let answers = errors.check(&field(told_by), answers.ok_or_else(|| none.to_owned()))?;
-        return Some(Turn { answers: Some(answers), ..Turn::of(role, content?) });
+        let (content, mut order) = content?;
+        // A result has one breakpoint, at its end.
+        order.drain(..order.len().saturating_sub(1));
+        return Some(Turn { answers: Some(answers), order, ..Turn::of(role, content) });
     }
     open.close(errors);
-    let mut turn = Turn::of(role, content?);
+    let (content, order) = content?;
+    let mut turn = Turn { order, ..Turn::of(role, content) };
     if role == Speaker::Assistant {
         let calls = tool_calls.unwrap_or_default().into_iter().map(CallOfTool::call);
         let older = function_call.map(|function| function.call(format!("call_{number}")));
@@ -200,19 +213,38 @@ fn turn(
         // If several calls use the same id, only the first duplicate is reported.
         let _ = turn.calls.iter().all(|call| open.add(&field, call, errors));
         turn.reasoning = read_reasoning(reasoning_details, reasoning_content.or(reasoning));
+        if !turn.order.is_empty() {
+            let reasoning = BlockMark { kind: BlockKind::Reasoning, cache: None };
+            turn.order.splice(0..0, vec![reasoning; turn.reasoning.len()]);
+        }
     }
     Some(turn)
 }
 
 impl Content {
-    /// Returns the parts. Pictures and files are accepted only if `takes_files` is true.
-    fn parts(self, takes_files: bool) -> Result<Vec<Part>, Invalid> {
+    /// Returns the parts, and marks for those up to the last cache breakpoint. The texts between two
+    /// breakpoints become one part. Pictures and files are accepted only if `takes_files` is true.
+    fn parts(self, takes_files: bool) -> Result<(Vec<Part>, Vec<BlockMark>), Invalid> {
         let parts = match self {
-            Self::Text(text) => return Ok(vec![Part::Text(text)]),
+            Self::Text(text) => return Ok((vec![Part::Text(text)], Vec::new())),
             Self::Parts(parts) => parts,
         };
-        let parts = parts.into_iter().map(|part| part.read(takes_files));
-        parts.collect::<Result<Vec<Part>, Invalid>>().map(joined)
+        let (mut content, mut order, mut cached) = (Vec::new(), Vec::new(), Vec::new());
+        for mut part in parts {
+            let cache = part.cache_control.take().and_then(|cache| cache.ttl());
+            cached.push(part.read(takes_files)?);
+            if cache.is_some() {
+                content.extend(joined(mem::take(&mut cached)));
+                order.resize(content.len(), BlockMark { kind: BlockKind::Content, cache: None });
+                if let Some(last) = order.last_mut() {
+                    last.cache = cache;
+                }
+            }
+        }
+        if content.is_empty() || !cached.is_empty() {
+            content.extend(joined(cached));
+        }
+        Ok((content, order))
     }
 }
 

@@ -1,4 +1,5 @@
-//! The cache breakpoints of a request.
+//! The cache breakpoints of a request, in the form of Anthropic's API. Clients of OpenAI's API send
+//! the same form to gateways.
 
 use serde::Deserialize;
 use shared::values::CacheTtl;
@@ -8,7 +9,7 @@ use utoipa::ToSchema;
 /// have such caches. Doesn't change the answer.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AnthropicCacheControl)]
-pub(super) struct CacheControl {
+pub(crate) struct CacheControl {
     /// Always `ephemeral`.
     #[serde(rename = "type")]
     #[schema(examples("ephemeral"))]
@@ -20,7 +21,7 @@ pub(super) struct CacheControl {
 
 impl CacheControl {
     /// Returns how long the provider keeps the prompt. `None` for unknown kinds.
-    pub(super) fn ttl(self) -> Option<CacheTtl> {
+    pub(crate) fn ttl(self) -> Option<CacheTtl> {
         let ttl = match self.ttl.as_deref() {
             Some("1h") => CacheTtl::OneHour,
             _ => CacheTtl::FiveMinutes,
