@@ -136,6 +136,10 @@ fn impossible_commands_are_refused_in_one_sentence() {
         "is in use by another run. Stop that one, or choose another folder with --data.",
     );
     server.interrupt();
+    std::fs::write(format!("{}/dynamodb.sqlite", folder.path()), "").unwrap();
+    let empty = "dynamodb.sqlite is empty, and its folder was used before.";
+    refuses(&["--port", "0", "--data", folder.path()], empty);
+    refuses(&["manage", "audit", "--data", folder.path()], empty);
     let mut unusable = command(&["--port", "0", "--memory"]);
     let output = unusable.env("CHAT_PRICE", "-1").output().unwrap();
     assert_eq!(
