@@ -1,7 +1,7 @@
 // The dialog that shares a copy of the shown branch with everybody who knows its link.
 
 import { sharedRow } from "../account/shares.js";
-import { partsOf } from "../markdown/prose.js";
+import { partsOf } from "../markdown/thoughts.js";
 import { get, post } from "../session/api.js";
 import { profile } from "../session/user.js";
 import { announce } from "../ui/announce.js";

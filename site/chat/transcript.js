@@ -1,7 +1,7 @@
 // Copies or saves a chat as Markdown, saves it as JSON, prints it, and shares a copy of it. A chat
 // with files is saved as a zip file with the Markdown and the files.
 
-import { withoutReasoning } from "../markdown/prose.js";
+import { withoutReasoning } from "../markdown/thoughts.js";
 import { save } from "../session/files.js";
 import { announce } from "../ui/announce.js";
 import { copyText } from "../ui/button.js";

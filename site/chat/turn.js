@@ -3,7 +3,7 @@
 // A turn keeps its idempotency key until the answer has arrived. After a failure the request is
 // repeated with this key, so the message is answered and charged only once.
 
-import { readMarkdown, showAnswer, spokenText, withoutReasoning } from "../markdown/prose.js";
+import { answerOf, readMarkdown, showAnswer, spokenText } from "../markdown/prose.js";
 import { ApiError, get, interrupted, newKey, problemOf, stream } from "../session/api.js";
 import { noticePrices, readModels } from "../session/models.js";
 import { tellTabs } from "../session/tabs.js";
@@ -342,7 +342,7 @@ export class Turn {
     if (chat.files) this.showFiles(chat.files);
     showAnswer(this.text, chat.response, { reasoning: chat.reasoning });
     this.showState(chat.conversation_id === null ? note("warn", h("p", {}, UNKEPT)) : this.cut());
-    const copy = copyButton(() => withoutReasoning(chat.response), {
+    const copy = copyButton(() => answerOf(chat.response), {
       class: "button button-quiet button-small copy",
       "aria-label": "Copy the answer",
     });

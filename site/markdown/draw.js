@@ -4,6 +4,8 @@
 import { BUDGET, nodesOf } from "./nodes.js";
 import { parse } from "./syntax.js";
 
+export { partsOf, withoutReasoning } from "./thoughts.js";
+
 /** The drawing of each element. */
 const drawings = new WeakMap();
 

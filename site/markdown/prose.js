@@ -10,6 +10,7 @@ const markdown = lazy(async () => {
     import("./draw.js"),
     import("./nodes.js"),
     import("./syntax.js"),
+    import("./thoughts.js"),
     import("../vendor/markdown-it/markdown-it.esm.min.mjs"),
     look(),
   ]);
@@ -52,7 +53,14 @@ const parted = new WeakMap();
  * may follow.
  */
 export function showAnswer(element, text, { reasoning: sent = "", grows = false } = {}) {
-  const { reasoning: marked, answer } = partsOf(text, grows);
+  if (!markdown.module) {
+    element.awaited = text;
+    markdown.read().then((module) => {
+      if (module && element.awaited === text) showAnswer(element, text, { reasoning: sent, grows });
+    });
+  }
+  const whole = { reasoning: "", answer: text };
+  const { reasoning: marked, answer } = markdown.module?.partsOf(text, grows) ?? whole;
   const reasoning = [sent, marked].filter(Boolean).join("\n\n");
   if (reasoning === "" && !parted.has(element)) {
     show(element, answer);
@@ -72,20 +80,16 @@ export function showAnswer(element, text, { reasoning: sent = "", grows = false 
 }
 
 function show(element, text) {
-  if (markdown.module) {
-    markdown.module.draw(element, text);
-    return;
-  }
-  fill(element, h("p", { class: "as-written" }, text));
-  element.awaited = text;
-  markdown.read().then((module) => {
-    if (module && element.awaited === text) module.draw(element, text);
-  });
+  if (markdown.module) markdown.module.draw(element, text);
+  else fill(element, h("p", { class: "as-written" }, text));
 }
+
+/** The text of an answer without its reasoning, or the whole text if the modules aren't loaded. */
+export const answerOf = (text) => markdown.module?.withoutReasoning(text) ?? text;
 
 /** The text of an answer for an excerpt, without Markdown marks if the modules are loaded. */
 export function plainText(text) {
-  const answer = withoutReasoning(text);
+  const answer = answerOf(text);
   return markdown.module?.plainText(answer) ?? answer;
 }
 
@@ -97,35 +101,7 @@ const [ANNOUNCED, SPOKEN] = [6000, 2000];
  * again would take time. Never rejects.
  */
 export async function spokenText(text) {
-  const answer = withoutReasoning(text).slice(0, ANNOUNCED);
-  return ((await markdown.read())?.spokenText(answer) ?? answer).slice(0, SPOKEN);
+  const module = await markdown.read();
+  const answer = answerOf(text).slice(0, ANNOUNCED);
+  return (module?.spokenText(answer) ?? answer).slice(0, SPOKEN);
 }
-
-// --- The reasoning ---
-
-const [BEGINS, ENDS] = ["<think>", "</think>"];
-
-/**
- * Splits text into `{reasoning, answer}`. `reasoning` is "" if the text doesn't begin with the
- * mark. If the text `grows`, a partial mark at its end is left out.
- */
-export function partsOf(text, grows = false) {
-  const begun = text.trimStart();
-  if (!begun.startsWith(BEGINS)) {
-    const isMark = grows && begun !== "" && BEGINS.startsWith(begun);
-    return { reasoning: "", answer: isMark ? "" : text };
-  }
-  const rest = begun.slice(BEGINS.length);
-  const end = rest.indexOf(ENDS);
-  if (end >= 0)
-    return {
-      reasoning: rest.slice(0, end).trim(),
-      answer: rest.slice(end + ENDS.length).trimStart(),
-    };
-  const mark = grows ? rest.lastIndexOf("<") : -1;
-  const isMark = mark >= 0 && ENDS.startsWith(rest.slice(mark));
-  return { reasoning: (isMark ? rest.slice(0, mark) : rest).trimStart(), answer: "" };
-}
-
-/** The text without its reasoning, or the whole text if it is only reasoning. */
-export const withoutReasoning = (text) => partsOf(text).answer || text;

@@ -8,6 +8,7 @@ mod failures;
 mod files;
 mod functions;
 mod groups;
+mod marks;
 mod new;
 mod permits;
 mod routes;
@@ -75,6 +76,7 @@ fn generate(check: bool) -> Result<(), Failure> {
     bins::generate(&mut files, &functions)?;
     events::generate(&mut files)?;
     failures::generate(&mut files)?;
+    marks::generate(&mut files)?;
     routes::generate(&mut files, &functions)?;
     let groups = groups::groups(&functions)?;
     groups::generate(&mut files, &groups)?;

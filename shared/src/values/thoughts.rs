@@ -3,7 +3,8 @@
 //! only the answer leaves the thoughts out.
 
 /// The marks around thoughts: those of DeepSeek and Qwen, of other models and gateways, of Mistral,
-/// of Kimi, of Seed, and of gpt-oss, with its special tokens and without them.
+/// of Kimi, of Seed, and of gpt-oss, with its special tokens and without them. The pages have the
+/// same list.
 pub const MARKS: [(&str, &str); 9] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { alike, document, grown, script, whole } from "./lib/in-node.mjs";
 import { PAYLOADS } from "./lib/payloads.mjs";
 
-const { partsOf, withoutReasoning } = await script("markdown/prose.js");
+const { partsOf, withoutReasoning } = await script("markdown/thoughts.js");
 const { readText } = await script("files/text.js");
 const { draw, plainText } = await script("markdown/draw.js");
 const { default: MarkdownIt } = await script("vendor/markdown-it/markdown-it.esm.min.mjs");
@@ -125,10 +125,21 @@ proves("code has the colours of its language, by classes alone", () => {
 proves("the reasoning before an answer is a part of its own", () => {
   const [reasoning, answer] = ["a <b> c", "The answer."];
   for (const text of [`<think>${reasoning}</think>${answer}`, `\n<think>\n${reasoning}\n</think>\n\n${answer}`]) assert.deepEqual(partsOf(text), { reasoning, answer });
-  for (const text of ["", "An answer.", "Write <think>a</think>.", "`<think>`", "<thin", "<thinking>"]) assert.deepEqual(partsOf(text), { reasoning: "", answer: text });
+  for (const text of ["", "An answer.", "Write <think>a</think>.", "`<think>`", "<thin", "<thinkers>", "Close with </think>.", "analysis of rice", "```\n<think>\nx\n</think>\n```", "Thus:\n<think>\nx\n</think>\nDone."]) assert.deepEqual(partsOf(text), { reasoning: "", answer: text });
   assert.deepEqual(partsOf("<think>\n</think>\nThe answer."), { reasoning: "", answer });
   assert.deepEqual(partsOf("<think>cut"), { reasoning: "cut", answer: "" });
   assert.equal(withoutReasoning("<think>cut"), "<think>cut");
+  // Other marks, in any case; without the first mark; and at the end.
+  for (const text of [
+    "<THINK>Hm.</Think>The answer.",
+    "<thinking>Hm.</thinking>The answer.",
+    "[THINK]Hm.[/THINK]The answer.",
+    "◁think▷Hm.◁/think▷The answer.",
+    "analysisHm.assistantfinalThe answer.",
+    "Hm.\n</think>\n\nThe answer.",
+    "The answer.\n\n<think>Hm.</think>\n",
+  ]) assert.deepEqual(partsOf(text), { reasoning: "Hm.", answer }, text);
+  assert.deepEqual(partsOf("<think>a</think><think>b</think>The answer."), { reasoning: "a\n\nb", answer });
   // While the text grows, no partial mark is shown.
   const whole = `<think>${reasoning}</think>${answer}`;
   for (let end = 0; end <= whole.length; end += 1) {

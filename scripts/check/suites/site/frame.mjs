@@ -13,7 +13,7 @@ import { answered, chatPage, focused, heading, logIn, said, say } from "./lib/ch
  */
 const FIRST_LOAD = 40_000;
 const SESSION_LOAD = 42_400;
-const MESSAGE_LOAD = 11_300;
+const MESSAGE_LOAD = 11_000;
 
 /**
  * Matches the files that a session needs in addition to the page: the frame and the conversations,
