@@ -76,6 +76,7 @@ impl HandlerState for CompletionApp {
 /// | a word that no other dialect uses, for idempotency keys | [`FORM`](Self::FORM) |
 /// | the headers with credentials, unless only `Authorization` has one | [`caller`](Self::caller) |
 /// | the headers that change the answer, if there are any | [`read_headers`](Self::read_headers) |
+/// | what the body refers to, if it can refer to anything | [`resolve`](Self::resolve) |
 ///
 /// Dialects don't need to handle credits.
 pub(crate) trait Dialect: Send + Sized + 'static {
@@ -98,6 +99,18 @@ pub(crate) trait Dialect: Send + Sized + 'static {
     /// Returns the errors of [`auth::program`].
     fn caller(app: &App, req: &Request) -> impl Future<Output = Result<Credential>> + Send {
         auth::program(app, req)
+    }
+
+    /// Replaces what the body refers to by what is stored. By default, bodies refer to nothing.
+    ///
+    /// # Errors
+    /// Returns an error if the body refers to something that the caller can't read.
+    fn resolve(
+        _app: &CompletionApp,
+        _caller: &Credential,
+        _body: &mut Self::Body,
+    ) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
     }
 
     /// Reads a request. The message that is stored in the history is shortened to `message_limit`
@@ -152,7 +165,8 @@ pub(crate) fn failures() -> Vec<Failure> {
 /// are sent as events.
 pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
-    let (caller, body) = read::<D>(&app, &req).await?;
+    let (caller, mut body) = read::<D>(&app, &req).await?;
+    D::resolve(&app, &caller, &mut body).await?;
     let (mut asked, dialect) = D::read(body, app.config.message_limit)?;
     D::read_headers(&req, &mut asked.prompt);
     let (streamed, silence) = (asked.streamed, app.ai.config.silence);

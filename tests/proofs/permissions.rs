@@ -701,6 +701,12 @@ impl Watched {
                 self.is(200, complete(true).keyed(endpoint)).await;
             }
             self.loses_a_reply(200, complete(false)).await;
+            if endpoint == "responses" {
+                let said = self.is(200, complete(false)).await;
+                let said = json!({ "type": "item_reference", "id": said["output"][0]["id"] });
+                let input = json!([said, { "role": "user", "content": "hi" }]);
+                self.is(200, to(endpoint, path).by(&key).with(json!({ "input": input }))).await;
+            }
         }
         self.embeddings(&ann).await;
         self.can_be_told("ann", false).await;

@@ -1,7 +1,6 @@
 //! The conversation in a request, with function calls and their results.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::mem;
 
 use shared::error::{FieldErrors, REQUIRED};
 use shared::values::{Invalid, Message, Part, Speaker, ToolCall, Turn};
@@ -24,22 +23,6 @@ pub(crate) fn joined(parts: Vec<Part>) -> Vec<Part> {
         Some(texts) => vec![Part::Text(texts.join("\n"))],
         None => parts,
     }
-}
-
-/// Appends parts to a message, and joins them like [`joined`]. A text grows in place: a request can
-/// contain thousands of consecutive messages, and copying the text for each would take too long.
-pub(crate) fn append(content: &mut Vec<Part>, parts: Vec<Part>) {
-    if let [Part::Text(text)] = content.as_mut_slice()
-        && parts.iter().all(|part| part.as_text().is_some())
-    {
-        for part in parts.iter().filter_map(Part::as_text) {
-            text.push('\n');
-            text.push_str(part);
-        }
-        return;
-    }
-    content.extend(parts);
-    *content = joined(mem::take(content));
 }
 
 /// The calls in the assistant's last turn that don't have results yet.

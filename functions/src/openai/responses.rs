@@ -8,9 +8,10 @@
 //! `reasoning.summary`, `text.format`, `text.verbosity`, and the parameters of completions that
 //! change how tokens are sampled. If the model's provider lacks a parameter that changes the answer,
 //! the request is refused. The response repeats `metadata` and `user`. `model` selects a model from
-//! the price list; without a list, the operator's settings determine the model. Responses aren't
-//! stored for later requests, as if `store` were false. Therefore `previous_response_id`,
-//! `conversation`, `prompt` and `background` are refused. Tools that aren't functions or custom
+//! the price list; without a list, the operator's settings determine the model. A request contains
+//! the whole conversation, as if `store` were false, but an `item_reference` may replace an item of
+//! an earlier answer. Therefore `previous_response_id`, `conversation`, `prompt` and `background`
+//! are refused. Tools that aren't functions or custom
 //! tools, `truncation` and `top_logprobs` are also refused. Other fields are ignored. Out: a
 //! response, or its events. Prices, retries and calls work as they do for completions.
 
@@ -22,9 +23,10 @@ mod request;
 mod tools;
 
 use shared::charge::AnswerForm;
+use shared::error::Failure;
 use shared::http::{self, Events, FailureFormat};
 use shared::openapi::IdempotencyKey;
-use shared::values::Chat;
+use shared::values::{Chat, Credential};
 use shared::{Reply, Request, Result};
 
 use self::events::{EventWriter, ResponseEvent};
@@ -37,7 +39,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's R
     .canary()
     .asks_ai()
     .streams(asking::SECONDS)
-    .permits(permits![VERIFY_TOKENS, ASK_AI, ACCEPT_PROGRAMS]);
+    .permits(permits![VERIFY_TOKENS, ASK_AI, ACCEPT_PROGRAMS, get_many(Chats)]);
 
 /// Holds the tokens, calls the AI, and then stores the answer or returns the tokens.
 #[utoipa::path(
@@ -46,7 +48,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's R
     tag = "OpenAI",
     summary = "Send the AI a message in the format of OpenAI's Responses API",
     description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `instructions`, `stream`, `temperature`, `top_p`, \
-                   `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls`, `reasoning.effort`, `reasoning.summary`, `text.format`, `text.verbosity`, `seed`, `top_k`, `min_p`, `logit_bias` and the penalties take effect. A parameter that the model's provider doesn't have is refused, unless the operator ignores such parameters. No response is stored for later requests: \
+                   `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls`, `reasoning.effort`, `reasoning.summary`, `text.format`, `text.verbosity`, `seed`, `top_k`, `min_p`, `logit_bias` and the penalties take effect. A parameter that the model's provider doesn't have is refused, unless the operator ignores such parameters. A request contains the whole conversation, in which an `item_reference` may replace an item of an earlier answer: \
                    `previous_response_id`, `conversation`, `prompt` and `background` are refused, and so are tools that aren't functions or custom tools, `truncation` and `top_logprobs`. Other fields are ignored. \
                    A model without functions answers with a text, unless `tool_choice` demands a call. \
                    With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again, \
@@ -63,7 +65,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's R
         content((Response = "application/json"), (ResponseEvent = "text/event-stream")),
         headers(("RateLimit" = String)),
     )),
-    extensions(("x-fails" = json!(asking::failures())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!([asking::failures(), vec![Failure::NoSuchItem]].concat())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     asking::answer::<Responses>(app, req).await
@@ -80,6 +82,10 @@ impl Dialect for Responses {
 
     type Body = Body;
     type Writer = EventWriter;
+
+    async fn resolve(app: &CompletionApp, caller: &Credential, body: &mut Body) -> Result<()> {
+        body.resolve(app, caller).await
+    }
 
     fn read(body: Body, message_limit: usize) -> Result<(Asked, Self)> {
         let (asked, repeated) = body.read(message_limit)?;

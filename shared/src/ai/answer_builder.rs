@@ -570,7 +570,9 @@ impl<'l> AnswerBuilder<'l> {
         }
     }
 
-    fn deliver(&self, piece: Piece) {
+    /// Delivers a piece of the text or of a call, which ends the part of the reasoning before it.
+    fn deliver(&mut self, piece: Piece) {
+        self.is_reasoned = true;
         self.send(piece);
         self.progress.delivered.store(self.listener.is_some(), Ordering::Relaxed);
         self.time_beginning();

@@ -62,8 +62,8 @@ pub struct Prompt {
     pub betas: Vec<&'static str>,
     /// True if the client doesn't get the model's reasoning.
     pub hides_reasoning: bool,
-    /// True if the client's API has blocks, so that the answer keeps their order and the details of
-    /// its end.
+    /// True if the client's API has blocks or items, so that the answer keeps their order and the
+    /// details of its end.
     pub has_blocks: bool,
     /// How long the provider caches the whole prompt. `None` if the client doesn't ask for it.
     /// Functions and turns may contain further cache breakpoints.

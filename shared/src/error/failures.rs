@@ -259,6 +259,11 @@ failures! {
     /// what the endpoint offers.
     NotOffered(what: &'static str): 404 "not_offered",
         format!("This server doesn't offer {what}."), example ("images");
+    /// The input refers to an item that isn't stored, or that the caller may not read. The string is
+    /// the item's id.
+    NoSuchItem(id: String): 404 "item_not_found",
+        format!("Item with id '{id}' not found. Send the item itself: clients do that with `store: false`."),
+        example ("msg_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36".into());
     /// No account has this id.
     NoSuchUser: 404 "not_found", "No account has this id.";
     /// The price list has no model with this name, or the API key may not use it.

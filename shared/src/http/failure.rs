@@ -327,7 +327,7 @@ impl OpenAiFailure {
             }
             Error::NoSuchModel(_) => (error.detail(), Some("model".into())),
             Error::PromptTooLong(_) => (error.detail(), Some(failures.field("messages").into())),
-            Error::TextTooLong(_) => (error.detail(), Some("input".into())),
+            Error::TextTooLong(_) | Error::NoSuchItem(_) => (error.detail(), Some("input".into())),
             // OpenAI's format can report only one invalid field.
             Error::Invalid(fields) => fields.first().map_or_else(
                 || (error.detail(), None),

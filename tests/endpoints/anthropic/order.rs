@@ -4,7 +4,7 @@
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-use crate::ai::anthropic::{delta, ends, event, says, start, text};
+use crate::ai::anthropic::{ends, event, says, text};
 use crate::ai::providers::{Does, KEY, Provider, bedrock, frame, stop};
 use crate::ai::response_formats::converse;
 use crate::endpoints::anthropic::messages::{Client, asking, with};
@@ -27,30 +27,33 @@ pub async fn anthropic(provider: &Provider) -> Api {
     .await
 }
 
-fn thought(text: &str, signature: &str) -> Value {
+pub fn thought(text: &str, signature: &str) -> Value {
     json!({ "type": "thinking", "thinking": text, "signature": signature })
 }
 
-fn redacted(data: &str) -> Value {
+pub fn redacted(data: &str) -> Value {
     json!({ "type": "redacted_thinking", "data": data })
 }
 
-fn call(id: &str, input: &Value) -> Value {
+pub fn call(id: &str, input: &Value) -> Value {
     json!({ "type": "tool_use", "id": id, "name": "f", "input": input })
 }
 
 /// A request that asks for thinking, and offers a function.
-fn thinking(messages: Value) -> Value {
+pub fn thinking(messages: Value) -> Value {
     let body = with(asking("hi"), "tools", json!([{ "name": "f", "input_schema": {} }]));
     let body = with(body, "thinking", json!({ "type": "adaptive" }));
     with(body, "messages", messages)
 }
 
 /// The events of an answer with these blocks.
-fn streamed(blocks: &[Value], reason: &str) -> Vec<Bytes> {
-    let end = event(&json!({ "type": "content_block_stop", "index": 0 }));
+pub fn streamed(blocks: &[Value], reason: &str) -> Vec<Bytes> {
     let mut all = Vec::new();
-    for block in blocks {
+    for (index, block) in blocks.iter().enumerate() {
+        let of_block = |kind: &str, field: &str, value: Value| {
+            event(&json!({ "type": kind, "index": index, (field): value }))
+        };
+        let delta = |delta: Value| of_block("content_block_delta", "delta", delta);
         let (mut empty, mut parts) = (block.clone(), Vec::new());
         for (field, kind) in [
             ("text", "text_delta"),
@@ -67,7 +70,9 @@ fn streamed(blocks: &[Value], reason: &str) -> Vec<Bytes> {
             let json = block["input"].to_string();
             parts.push(delta(json!({ "type": "input_json_delta", "partial_json": json })));
         }
-        all.extend([vec![start(empty)], parts, vec![end.clone()]].concat());
+        all.push(of_block("content_block_start", "content_block", empty));
+        all.extend(parts);
+        all.push(event(&json!({ "type": "content_block_stop", "index": index })));
     }
     all.push(ends(reason));
     all
@@ -76,7 +81,7 @@ fn streamed(blocks: &[Value], reason: &str) -> Vec<Bytes> {
 /// Asserts that two lists have the same blocks in the same order. A client also gets fields that
 /// the provider hasn't sent.
 #[track_caller]
-fn is_same(content: &Value, blocks: &[Value]) {
+pub fn is_same(content: &Value, blocks: &[Value]) {
     let mut content = content.clone();
     for block in content.as_array_mut().unwrap() {
         let block = block.as_object_mut().unwrap();

@@ -28,7 +28,8 @@ fn types(events: &[Value]) -> Vec<&str> {
     events.iter().filter_map(|event| event["type"].as_str()).collect()
 }
 
-fn append(text: &mut Value, piece: &Value) {
+/// Appends a piece to a string, which may be null.
+pub fn append(text: &mut Value, piece: &Value) {
     *text = json!(format!("{}{}", text.as_str().unwrap_or_default(), piece.as_str().unwrap()));
 }
 

@@ -197,7 +197,6 @@ async fn unsupported_fields_are_refused_by_name_for_free() {
         ("input[0].content", said("user", json!([{ "type": "input_file", "file_id": "f" }]))),
         ("input[0].content", said("user", json!([{ "type": "input_image", "file_id": "f" }]))),
         ("input[0].type", json!([{ "type": "web_search_call", "id": "ws_1" }])),
-        ("input[0].type", json!([{ "type": "item_reference", "id": "msg_1" }])),
         ("input[0].name", json!([{ "type": "function_call", "call_id": "a" }])),
         ("input[0].call_id", json!([{ "type": "function_call", "name": "f" }])),
         ("input[0].call_id", json!([{ "type": "custom_tool_call", "name": "f", "input": "" }])),

@@ -13,7 +13,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use super::reasoning::ReasoningDetail;
+use super::reasoning::{Order, ReasoningDetail};
 use crate::asking::custom::{CustomTools, input_of};
 use crate::asking::{AnswerWriter, null};
 use crate::openai::reasoning::ReasoningParts;
@@ -373,13 +373,12 @@ impl<'a> Completion<'a> {
             Form::Function => (Vec::new(), chat.calls.first().map(AnswerFunction::of)),
         };
         let hides = options.hides_reasoning;
-        let reasoning: &[_] = if hides { &[] } else { &chat.reasoning };
         let message = AnswerMessage {
             role: "assistant",
             content: text
                 .filter(|text| !chat.refused && (!text.is_empty() || chat.calls.is_empty())),
             reasoning_content: if hides { String::new() } else { chat.reasoning_text() },
-            reasoning_details: ReasoningDetail::all(reasoning),
+            reasoning_details: if hides { Vec::new() } else { ReasoningDetail::all(chat) },
             refusal: text.filter(|_| chat.refused),
             tool_calls,
             function_call,
@@ -453,6 +452,8 @@ pub(super) struct Chunks {
     /// True if a chunk with text, a refusal or a call was sent.
     answered: bool,
     reasoning: ReasoningParts,
+    /// The order of what was sent.
+    order: Order,
     /// The indices of the calls of custom tools that have begun.
     custom_calls: BTreeSet<usize>,
 }
@@ -467,6 +468,7 @@ impl Chunks {
             begun: false,
             answered: false,
             reasoning: ReasoningParts::default(),
+            order: Order::default(),
             custom_calls: BTreeSet::new(),
         }
     }
@@ -477,7 +479,8 @@ impl Chunks {
         if self.options.hides_reasoning || *piece == ReasoningPiece::Broken {
             return Ok(());
         }
-        let details = parts.iter().map(|(index, part)| ReasoningDetail::of(*index, part));
+        let order = &mut self.order;
+        let details = parts.iter().map(|(index, part)| ReasoningDetail::of(*index, part, order));
         let delta = AnswerDelta {
             content: (!self.begun).then_some(None),
             reasoning_content: match piece {
@@ -492,6 +495,7 @@ impl Chunks {
 
     async fn send_text(&mut self, model: &str, text: &str) -> Result<()> {
         self.answered = true;
+        self.order.add_text(text);
         let delta = AnswerDelta { content: Some(Some(text)), ..AnswerDelta::default() };
         self.send_delta(model, delta).await
     }
@@ -509,6 +513,9 @@ impl Chunks {
             Some((id, name)) => (Some(id.as_str()), Some(name.as_str())),
             None => (None, None),
         };
+        if piece.begins.is_some() {
+            self.order.add_call();
+        }
         if name.is_some_and(|name| self.options.custom.contains_key(name)) {
             self.custom_calls.insert(piece.index);
         }

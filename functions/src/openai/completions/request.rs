@@ -359,6 +359,7 @@ impl Body {
                     options,
                     hides_reasoning,
                     given: true,
+                    has_blocks: true,
                     ..Prompt::default()
                 };
                 Ok((Asked { model: self.model, message, prompt, streamed }, tools.custom))

@@ -1,6 +1,7 @@
 //! The field `encrypted_content` of a reasoning item: the signature of the reasoning, or the
 //! reasoning itself in a form that only the provider can read. Clients that store the conversation
-//! send the field back unchanged.
+//! send the field back unchanged. Some refuse to send back an item without the field, so reasoning
+//! with neither has a fixed word in it.
 
 use shared::values::Reasoning;
 
@@ -8,11 +9,16 @@ use shared::values::Reasoning;
 const SIGNATURE: &str = "farebox.1.signature.";
 const ENCRYPTED: &str = "farebox.1.encrypted.";
 
-/// Returns the field for a part of the reasoning. `None` if the provider has neither signed nor
-/// encrypted the part.
-pub(super) fn of(part: &Reasoning) -> Option<String> {
-    let signature = part.signature.as_ref().map(|text| format!("{SIGNATURE}{text}"));
-    signature.or_else(|| part.encrypted.as_ref().map(|text| format!("{ENCRYPTED}{text}")))
+/// The field of reasoning that the provider has neither signed nor encrypted.
+const UNSIGNED: &str = "farebox.1.unsigned";
+
+/// Returns the field for a part of the reasoning.
+pub(super) fn of(part: &Reasoning) -> String {
+    match (&part.signature, &part.encrypted) {
+        (Some(signature), _) => format!("{SIGNATURE}{signature}"),
+        (None, Some(encrypted)) => format!("{ENCRYPTED}{encrypted}"),
+        (None, None) => UNSIGNED.to_owned(),
+    }
 }
 
 /// Returns the part with this text and this field. Ignores fields from other servers. `None` if
@@ -33,7 +39,7 @@ mod tests {
         let signed = Reasoning { signature: Some("s".into()), ..text.clone() };
         let encrypted = Reasoning { encrypted: Some("e".into()), ..Reasoning::default() };
         for part in [&text, &signed, &encrypted] {
-            assert_eq!(read(part.text.clone(), of(part).as_deref()).as_ref(), Some(part));
+            assert_eq!(read(part.text.clone(), Some(&of(part))).as_ref(), Some(part));
         }
         assert_eq!(read("Let me think.".into(), Some("gAAAAABo")), Some(text));
         assert_eq!(

@@ -14,8 +14,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Responses;
 use super::items::{
-    CallItem, ContentPart, CustomCallItem, Item, MessageItem, ReasoningItem, Source, Status,
-    SummaryText, call_item_id, items, message_id, reasoning_item_id,
+    CallItem, ContentPart, CustomCallItem, Item, MessageItem, OutputText, ReasoningItem,
+    RefusalPart, Source, Status, SummaryText, call_item_id, items, message_id, reasoning_item_id,
 };
 use super::reply::{RepeatedFields, Response};
 use crate::asking::{AnswerWriter, Dialect};
@@ -384,16 +384,15 @@ impl EventWriter {
     }
 
     async fn send_text(&mut self, delta: &str) -> Result<()> {
-        let output_index = self.place_of_text(false).await?;
-        let (item_id, content_index, logprobs) = (message_id(&self.chat_id), 0, []);
+        let (output_index, item_id) = self.place_of_text(delta, false).await?;
+        let (content_index, logprobs) = (0, []);
         let fields = Fields::TextDelta { item_id, output_index, content_index, delta, logprobs };
         self.stream.send("response.output_text.delta", fields).await
     }
 
     async fn send_refusal(&mut self, delta: &str) -> Result<()> {
-        let output_index = self.place_of_text(true).await?;
-        let (item_id, content_index) = (message_id(&self.chat_id), 0);
-        let fields = Fields::RefusalDelta { item_id, output_index, content_index, delta };
+        let (output_index, item_id) = self.place_of_text(delta, true).await?;
+        let fields = Fields::RefusalDelta { item_id, output_index, content_index: 0, delta };
         self.stream.send("response.refusal.delta", fields).await
     }
 
@@ -422,16 +421,23 @@ impl EventWriter {
         Ok((place, begins))
     }
 
-    /// Returns the message's index in the output. Begins the message if it hasn't begun yet.
-    async fn place_of_text(&mut self, is_refusal: bool) -> Result<usize> {
-        let (place, begins) = self.place_of(Source::Text);
-        if begins {
-            let item = MessageItem::of(&self.chat_id, Vec::new(), Status::InProgress);
-            self.item("response.output_item.added", place, Item::Message(item)).await?;
-            let part = ContentPart::of("", is_refusal);
-            self.part("response.content_part.added", place, part).await?;
+    /// Adds text to the last message, or begins a message if the last item is another one. Returns
+    /// the message's index in the output, and its id.
+    async fn place_of_text(&mut self, delta: &str, is_refusal: bool) -> Result<(usize, String)> {
+        if let Some(Source::Text { index, to, .. }) = self.sources.last_mut() {
+            *to += delta.len();
+            let id = message_id(&self.chat_id, *index);
+            return Ok((self.sources.len() - 1, id));
         }
-        Ok(place)
+        let source = Source::next_text(&self.sources, delta);
+        let (place, _) = self.place_of(source);
+        let index = if let Source::Text { index, .. } = source { index } else { 0 };
+        let id = message_id(&self.chat_id, index);
+        let item = MessageItem::of(id.clone(), Vec::new(), Status::InProgress);
+        self.item("response.output_item.added", place, Item::Message(item)).await?;
+        let part = ContentPart::of("", is_refusal);
+        self.part("response.content_part.added", place, id.clone(), part).await?;
+        Ok((place, id))
     }
 
     /// Begins a call of a custom tool if it hasn't begun yet. Returns false for other calls.
@@ -496,20 +502,27 @@ impl EventWriter {
         Ok(())
     }
 
-    async fn end_text(&mut self, output_index: usize, chat: &Chat) -> Result<()> {
-        let (item_id, content_index, logprobs) = (message_id(&self.chat_id), 0, []);
-        let text = chat.response.as_str();
-        let (name, fields) = if chat.refused {
-            let refusal = text;
-            let fields = Fields::RefusalDone { item_id, output_index, content_index, refusal };
-            ("response.refusal.done", fields)
-        } else {
-            let fields = Fields::TextDone { item_id, output_index, content_index, text, logprobs };
-            ("response.output_text.done", fields)
-        };
-        self.stream.send(name, fields).await?;
-        let part = ContentPart::of(text, chat.refused);
-        self.part("response.content_part.done", output_index, part).await
+    async fn end_text(&mut self, output_index: usize, message: &MessageItem<'_>) -> Result<()> {
+        let content_index = 0;
+        for part in &message.content {
+            let item_id = message.id.clone();
+            let (name, fields) = match *part {
+                ContentPart::Refusal(RefusalPart { refusal, .. }) => {
+                    let fields =
+                        Fields::RefusalDone { item_id, output_index, content_index, refusal };
+                    ("response.refusal.done", fields)
+                }
+                ContentPart::Text(OutputText { text, logprobs, .. }) => {
+                    let fields =
+                        Fields::TextDone { item_id, output_index, content_index, text, logprobs };
+                    ("response.output_text.done", fields)
+                }
+            };
+            self.stream.send(name, fields).await?;
+            let id = message.id.clone();
+            self.part("response.content_part.done", output_index, id, *part).await?;
+        }
+        Ok(())
     }
 
     async fn end_call(&mut self, output_index: usize, call: &CallItem<'_>) -> Result<()> {
@@ -548,9 +561,9 @@ impl EventWriter {
         &mut self,
         name: &'static str,
         place: usize,
+        item_id: String,
         part: ContentPart<'_>,
     ) -> Result<()> {
-        let item_id = message_id(&self.chat_id);
         let fields = Fields::Part { item_id, output_index: place, content_index: 0, part };
         self.stream.send(name, fields).await
     }
@@ -575,14 +588,14 @@ impl AnswerWriter for EventWriter {
         self.end_last_reasoning().await?;
         if !self.sources.iter().any(|source| source.is_answer()) {
             // Clients expect a message even if the answer is empty.
-            self.place_of_text(chat.refused).await?;
+            self.place_of_text("", chat.refused).await?;
         }
         let reasoning = mem::take(&mut self.reasoning);
         for (place, item) in items(chat, &reasoning, &self.sources).into_iter().enumerate() {
             match &item {
                 // It has ended already.
                 Item::Reasoning(_) => continue,
-                Item::Message(_) => self.end_text(place, chat).await?,
+                Item::Message(message) => self.end_text(place, message).await?,
                 Item::Call(call) => self.end_call(place, call).await?,
                 Item::CustomCall(call) => self.end_custom_call(place, call).await?,
             }

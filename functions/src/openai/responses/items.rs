@@ -3,7 +3,7 @@
 //! message, and calls of functions and custom tools.
 
 use serde::Serialize;
-use shared::values::{Chat, Reasoning};
+use shared::values::{AnswerBlock, Chat, Reasoning};
 use utoipa::ToSchema;
 
 use super::encrypted_content;
@@ -37,7 +37,8 @@ pub(super) struct ReasoningItem<'a> {
     #[schema(max_items = 1)]
     summary: Vec<SummaryText<'a>>,
     /// The provider's signature of the text, or the reasoning in a form that only the provider can
-    /// read. Null if there is neither.
+    /// read. If there is neither, a fixed word, because some clients don't send the item back
+    /// without this field. Null in the event that begins the item.
     #[schema(required, examples("farebox.1.signature.EqQBCgIYAhIM"))]
     encrypted_content: Option<String>,
 }
@@ -54,13 +55,13 @@ pub(super) struct SummaryText<'a> {
     text: &'a str,
 }
 
-/// The AI's message.
+/// A text of the AI's. An answer may have several, with reasoning and calls between them.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseMessage)]
 pub(super) struct MessageItem<'a> {
-    /// `msg_` followed by the id of the message.
+    /// `msg_` and the id of the message. After the first text, also the index of the text.
     #[schema(examples("msg_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
-    id: String,
+    pub(super) id: String,
     /// Always `message`.
     #[schema(pattern = "^message$", examples("message"))]
     r#type: &'static str,
@@ -71,11 +72,11 @@ pub(super) struct MessageItem<'a> {
     role: &'static str,
     /// The text. Empty in the event that begins the message.
     #[schema(max_items = 1)]
-    content: Vec<ContentPart<'a>>,
+    pub(super) content: Vec<ContentPart<'a>>,
 }
 
 /// The text of a message: an answer, or the model's refusal to answer.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Copy, Serialize, ToSchema)]
 #[schema(as = ResponseContentPart)]
 #[serde(untagged)]
 pub(super) enum ContentPart<'a> {
@@ -84,7 +85,7 @@ pub(super) enum ContentPart<'a> {
 }
 
 /// The model's refusal to answer.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Copy, Serialize, ToSchema)]
 #[schema(as = ResponseRefusal)]
 pub(super) struct RefusalPart<'a> {
     /// Always `refusal`.
@@ -92,11 +93,11 @@ pub(super) struct RefusalPart<'a> {
     r#type: &'static str,
     /// The text of the refusal.
     #[schema(examples("I can't help with that."))]
-    refusal: &'a str,
+    pub(super) refusal: &'a str,
 }
 
 /// Text from the AI.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Copy, Serialize, ToSchema)]
 #[schema(as = ResponseOutputText)]
 pub(super) struct OutputText<'a> {
     /// Always `output_text`.
@@ -104,13 +105,13 @@ pub(super) struct OutputText<'a> {
     r#type: &'static str,
     /// The answer's text. An empty answer is charged like any other answer.
     #[schema(examples("You said: Hello!"))]
-    text: &'a str,
+    pub(super) text: &'a str,
     /// Always empty.
     #[schema(value_type = Vec<Object>, max_items = 0)]
     annotations: [(); 0],
     /// Always empty.
     #[schema(value_type = Vec<Object>, max_items = 0)]
-    logprobs: [(); 0],
+    pub(super) logprobs: [(); 0],
 }
 
 /// A function call.
@@ -179,8 +180,8 @@ pub(super) enum Status {
 pub(super) enum Source {
     /// The part of the reasoning with this index.
     Reasoning(usize),
-    /// The text of the answer.
-    Text,
+    /// The text with this index: these bytes of the answer's text.
+    Text { index: usize, from: usize, to: usize },
     /// The function call with this index.
     Call(usize),
     /// The call with this index, which is of a custom tool.
@@ -188,14 +189,33 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Returns the items of a stored answer. An answer without calls always contains a text item,
-    /// which may be empty.
+    /// Returns the items of a stored answer, in the order of its blocks. An answer without calls
+    /// always contains a text item, which may be empty.
     pub(super) fn all(chat: &Chat, custom: &CustomTools) -> Vec<Self> {
-        let has_text = !chat.response.is_empty() || chat.calls.is_empty();
-        let calls = chat.calls.iter().enumerate();
-        let calls = calls.map(|(index, call)| Self::of_call(index, &call.name, custom));
-        let reasoning = (0..chat.reasoning.len()).map(Self::Reasoning);
-        reasoning.chain(has_text.then_some(Self::Text)).chain(calls).collect()
+        let mut sources = Vec::new();
+        let mut parts = 0..;
+        for block in chat.in_blocks(true) {
+            let source = match block {
+                AnswerBlock::Reasoning(_) => parts.next().map(Self::Reasoning),
+                AnswerBlock::Text(text) => Some(Self::next_text(&sources, text)),
+                AnswerBlock::Call(index, call) => Some(Self::of_call(index, &call.name, custom)),
+            };
+            sources.extend(source);
+        }
+        if !sources.iter().any(|source| source.is_answer()) {
+            sources.push(Self::next_text(&sources, ""));
+        }
+        sources
+    }
+
+    /// Returns the item for the text after those of the other items.
+    pub(super) fn next_text(before: &[Self], text: &str) -> Self {
+        let next = |source: &Self| match source {
+            Self::Text { index, to, .. } => Some((index + 1, *to)),
+            _ => None,
+        };
+        let (index, from) = before.iter().rev().find_map(next).unwrap_or_default();
+        Self::Text { index, from, to: from + text.len() }
     }
 
     /// Returns true for an item of the answer itself.
@@ -229,9 +249,11 @@ pub(super) fn items<'a>(
                 let part = reasoning.get(*index)?;
                 Some(Item::Reasoning(ReasoningItem::of(&chat.chat_id, *index, part)))
             }
-            Source::Text => {
-                let content = vec![ContentPart::of(&chat.response, chat.refused)];
-                Some(Item::Message(MessageItem::of(&chat.chat_id, content, status)))
+            Source::Text { index, from, to } => {
+                let text = chat.response.get(*from..*to).unwrap_or_default();
+                let content = vec![ContentPart::of(text, chat.refused)];
+                let id = message_id(&chat.chat_id, *index);
+                Some(Item::Message(MessageItem::of(id, content, status)))
             }
             Source::Call(index) => {
                 let call = chat.calls.get(*index)?;
@@ -267,7 +289,7 @@ impl<'a> ReasoningItem<'a> {
         Self {
             status: Status::Completed,
             summary: text.map(SummaryText::of).into_iter().collect(),
-            encrypted_content: encrypted_content::of(part),
+            encrypted_content: Some(encrypted_content::of(part)),
             ..Self::begun(chat_id, index)
         }
     }
@@ -285,14 +307,17 @@ impl<'a> SummaryText<'a> {
 }
 
 impl<'a> MessageItem<'a> {
-    pub(super) fn of(chat_id: &str, content: Vec<ContentPart<'a>>, status: Status) -> Self {
-        Self { id: message_id(chat_id), r#type: "message", status, role: "assistant", content }
+    pub(super) fn of(id: String, content: Vec<ContentPart<'a>>, status: Status) -> Self {
+        Self { id, r#type: "message", status, role: "assistant", content }
     }
 }
 
-/// Returns the id of the item that contains the text.
-pub(super) fn message_id(chat_id: &str) -> String {
-    format!("msg_{chat_id}")
+/// Returns the id of the item that contains the text with this index.
+pub(super) fn message_id(chat_id: &str, index: usize) -> String {
+    match index {
+        0 => format!("msg_{chat_id}"),
+        index => format!("msg_{chat_id}_{index}"),
+    }
 }
 
 impl<'a> ContentPart<'a> {

@@ -3,6 +3,7 @@
 
 mod input;
 mod metadata;
+mod references;
 mod text;
 
 use serde::de::IgnoredAny;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use shared::Result;
 use shared::ai::{Effort, Options, Prompt, Verbosity};
 use shared::error::FieldErrors;
-use shared::values::{Speaker, Turn};
+use shared::values::{Credential, Speaker, Turn};
 use utoipa::ToSchema;
 
 use self::input::{Input, turns};
@@ -19,11 +20,11 @@ use self::metadata::{Metadata, PAIRS};
 use self::text::Text;
 use super::reply::RepeatedFields;
 use super::tools::{self, Choice, OfferedTool};
-use crate::asking::Asked;
 use crate::asking::json::{at_most, object};
 use crate::asking::numbers::{max_model_tokens, model_token_limits, number_up_to, top_k_limits};
 use crate::asking::tools::{TOOLS, Tools, functions_or_null};
 use crate::asking::turns::asked;
+use crate::asking::{Asked, CompletionApp};
 use crate::openai::options::{
     CACHE_KEY, LogitBias, Sampling, TOP_LOGPROBS, bias_limits, cache_key, effort as effort_of,
     one_of, penalty_limits, repetition_limits, summary, summary_limits,
@@ -180,6 +181,14 @@ impl Body {
         fields.into_iter().filter_map(|(field, is_sent)| is_sent.then_some(field)).collect()
     }
 
+    /// Replaces references to items of earlier answers by the items.
+    pub(super) async fn resolve(&mut self, app: &CompletionApp, caller: &Credential) -> Result<()> {
+        match &mut self.input {
+            Some(Input::Items(items)) => references::resolve(app, caller, items).await,
+            Some(Input::Text(_)) | None => Ok(()),
+        }
+    }
+
     /// Returns the message for the history, the prompt for the AI, and the fields that the response
     /// repeats.
     pub(super) fn read(self, message_limit: usize) -> Result<(Asked, RepeatedFields)> {
@@ -279,6 +288,7 @@ impl Body {
             format,
             options,
             given: true,
+            has_blocks: true,
             ..Prompt::default()
         };
         let streamed = self.stream == Some(true);

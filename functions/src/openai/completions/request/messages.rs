@@ -14,7 +14,7 @@ use crate::asking::custom::arguments_of;
 use crate::asking::json::{at_most, object, text_or_list};
 use crate::asking::tools::{NAME, is_name};
 use crate::asking::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
-use crate::openai::completions::reasoning::{PromptReasoning, details_or_null, read_reasoning};
+use crate::openai::completions::reasoning::{PromptReasoning, add_reasoning, details_or_null};
 
 /// The maximum number of messages in a request.
 pub(super) const MESSAGES: usize = 2048;
@@ -212,11 +212,7 @@ fn turn(
         turn.calls = errors.check(&field, calls)?;
         // If several calls use the same id, only the first duplicate is reported.
         let _ = turn.calls.iter().all(|call| open.add(&field, call, errors));
-        turn.reasoning = read_reasoning(reasoning_details, reasoning_content.or(reasoning));
-        if !turn.order.is_empty() {
-            let reasoning = BlockMark { kind: BlockKind::Reasoning, cache: None };
-            turn.order.splice(0..0, vec![reasoning; turn.reasoning.len()]);
-        }
+        add_reasoning(&mut turn, reasoning_details, reasoning_content.or(reasoning));
     }
     Some(turn)
 }

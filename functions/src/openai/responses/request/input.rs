@@ -1,17 +1,17 @@
 //! The input of a request: a string, or a list of items. Items are messages, calls of functions and
 //! custom tools, their results, and reasoning.
 
-use std::mem;
-
 use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED, required};
-use shared::values::{Invalid, Part, Picture, Reasoning, Speaker, TextFile, ToolCall, Turn};
+use shared::values::{
+    BlockKind, BlockMark, Invalid, Part, Picture, Reasoning, Speaker, TextFile, ToolCall, Turn,
+};
 use utoipa::ToSchema;
 
 use crate::asking::custom::arguments_of;
 use crate::asking::json::{at_most, text_or_list};
 use crate::asking::tools::{NAME, is_name};
-use crate::asking::turns::{KINDS, NO_FILES, OpenCalls, PARTS, append, joined};
+use crate::asking::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
 use crate::openai::responses::encrypted_content;
 
 /// The maximum number of items in a request. The limit is higher than the limit on messages in a
@@ -34,14 +34,17 @@ impl<'de> Deserialize<'de> for Input {
 }
 
 /// A `message` (the type may be missing), a `function_call`, its `function_call_output`, a
-/// `custom_tool_call`, its `custom_tool_call_output`, or `reasoning`, which belongs to the
-/// assistant's next message or call.
-#[derive(Deserialize, ToSchema)]
+/// `custom_tool_call`, its `custom_tool_call_output`, `reasoning`, which belongs to the assistant's
+/// next message or call, or an `item_reference` to an item of an earlier answer.
+#[derive(Default, Deserialize, ToSchema)]
 #[schema(as = ResponseInputItem)]
 pub(super) struct InputItem {
     #[serde(rename = "type")]
     #[schema(examples("message"))]
     kind: Option<String>,
+    /// In an `item_reference`: the id of the item. Ignored otherwise.
+    #[schema(examples("msg_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
+    id: Option<String>,
     /// In a message: `user`, `assistant`, `system` or `developer`.
     #[schema(examples("user"))]
     role: Option<String>,
@@ -62,6 +65,41 @@ pub(super) struct InputItem {
     input: Option<String>,
     /// The call's result.
     output: Option<Content>,
+}
+
+impl InputItem {
+    /// Returns the id of the item that this one refers to. `None` if this is no reference.
+    pub(super) fn reference(&self) -> Option<&str> {
+        let is_reference = self.kind.as_deref() == Some("item_reference");
+        is_reference.then(|| self.id.as_deref().unwrap_or_default())
+    }
+
+    /// Returns the item for a text of an earlier answer.
+    pub(super) fn of_text(text: &str) -> Self {
+        let content = Some(Content::Text(text.to_owned()));
+        Self { role: Some("assistant".into()), content, ..Self::default() }
+    }
+
+    /// Returns the item for a part of the reasoning in an earlier answer.
+    pub(super) fn of_reasoning(part: &Reasoning) -> Self {
+        Self {
+            kind: Some("reasoning".into()),
+            content: Some(Content::Text(part.text.clone())),
+            encrypted_content: Some(encrypted_content::of(part)),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the item for a call in an earlier answer.
+    pub(super) fn of_call(call: &ToolCall) -> Self {
+        Self {
+            kind: Some("function_call".into()),
+            call_id: Some(call.id.clone()),
+            name: Some(call.name.clone()),
+            arguments: Some(call.arguments.clone()),
+            ..Self::default()
+        }
+    }
 }
 
 fn summary_or_null<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<InputPart>>, D::Error> {
@@ -125,8 +163,16 @@ pub(super) fn turns(input: Option<Input>, errors: &mut FieldErrors) -> Option<Ve
         is_valid &= history.add(&format!("input[{number}]"), item, errors).is_some();
     }
     history.open.close(errors);
+    for turn in &mut history.turns {
+        if turn.order.is_sorted_by_key(|mark| USUAL.iter().position(|kind| *kind == mark.kind)) {
+            turn.order.clear();
+        }
+    }
     is_valid.then_some(history.turns)
 }
+
+/// The usual order of a turn's blocks, which needs no marks.
+const USUAL: [BlockKind; 3] = [BlockKind::Reasoning, BlockKind::Content, BlockKind::Call];
 
 /// The turns of the conversation, built item by item.
 struct History {
@@ -176,10 +222,6 @@ impl History {
                 let field = item.encrypted_content.as_deref();
                 self.reasoning.extend(encrypted_content::read(text, field));
             }
-            "item_reference" => {
-                errors.note(&of("type"), "This API stores no items. Send the item itself.");
-                return None;
-            }
             _ => {
                 let known = "This must be message, function_call, function_call_output, custom_tool_call, custom_tool_call_output or reasoning.";
                 errors.note(&of("type"), known);
@@ -190,22 +232,24 @@ impl History {
     }
 
     /// Adds a message. If the assistant writes a message alongside its calls, both belong to the
-    /// same turn.
+    /// same turn, which keeps the order of its blocks.
     fn push_message(&mut self, role: Speaker, content: Vec<Part>, errors: &mut FieldErrors) {
-        let mut reasoning = mem::take(&mut self.reasoning);
-        if role == Speaker::Assistant
-            && let Some(turn) = self.turns.last_mut()
-            && !turn.calls.is_empty()
-        {
-            turn.reasoning.append(&mut reasoning);
-            append(&mut turn.content, content);
+        if role != Speaker::Assistant {
+            self.open.close(errors);
+            self.reasoning.clear();
+            self.turns.push(Turn::of(role, content));
             return;
         }
-        self.open.close(errors);
-        if role != Speaker::Assistant {
-            reasoning.clear();
+        let has_calls = self.turns.last().is_some_and(|turn| !turn.calls.is_empty());
+        if !has_calls {
+            self.open.close(errors);
+            self.turns.push(Turn::of(role, Vec::new()));
         }
-        self.turns.push(Turn { reasoning, ..Turn::of(role, content) });
+        if let Some(turn) = self.turns.last_mut() {
+            add_reasoning(turn, &mut self.reasoning);
+            add_marks(turn, BlockKind::Content, content.len());
+            turn.content.extend(content);
+        }
     }
 
     /// Adds a call to the assistant's turn.
@@ -215,10 +259,21 @@ impl History {
         }
         self.open.add(field, &call, errors);
         if let Some(turn) = self.turns.last_mut() {
-            turn.reasoning.append(&mut self.reasoning);
+            add_reasoning(turn, &mut self.reasoning);
+            add_marks(turn, BlockKind::Call, 1);
             turn.calls.push(call);
         }
     }
+}
+
+/// Moves the parts of the reasoning to the end of the turn.
+fn add_reasoning(turn: &mut Turn, parts: &mut Vec<Reasoning>) {
+    add_marks(turn, BlockKind::Reasoning, parts.len());
+    turn.reasoning.append(parts);
+}
+
+fn add_marks(turn: &mut Turn, kind: BlockKind, count: usize) {
+    turn.order.extend(std::iter::repeat_n(BlockMark { kind, cache: None }, count));
 }
 
 /// Returns the text of a reasoning item: its content, or else its summary.
