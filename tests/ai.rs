@@ -14,6 +14,7 @@ pub mod providers;
 pub mod reasoning;
 pub mod recorded_replies;
 pub mod refusals;
+mod replays;
 pub mod response_formats;
 pub mod shown;
 pub mod tools;
