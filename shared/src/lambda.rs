@@ -13,8 +13,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
-use lambda_http::IntoResponse;
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, IntoResponse, StreamAdapter};
+use lambda_runtime::tower::ServiceExt;
+use lambda_runtime::tower::util::MapRequest;
+use lambda_runtime::{Diagnostic, LambdaEvent, Service, service_fn};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -70,7 +73,28 @@ fn serve_pieces(endpoint: EndpointFuture) -> ExitCode {
             let endpoint = endpoint.clone();
             async move { Ok::<_, Infallible>(endpoint.answer(req).await) }
         });
-        lambda_http::run_with_streaming_response(answer).await
+        lambda_runtime::run(with_all_headers(StreamAdapter::from(answer))).await
+    })
+}
+
+/// Keeps all values of repeated headers. An event has a list with all of them, and another one with
+/// the last value of each, and `lambda_http` lets the second list replace the first.
+pub fn with_repeated_headers(mut request: LambdaRequest) -> LambdaRequest {
+    if let LambdaRequest::ApiGatewayV1(event) = &mut request {
+        for name in event.multi_value_headers.keys() {
+            event.headers.remove(name);
+        }
+    }
+    request
+}
+
+/// Lets a service keep all values of repeated headers.
+fn with_all_headers<S: Service<LambdaEvent<LambdaRequest>>>(
+    service: S,
+) -> MapRequest<S, impl FnMut(LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest>> {
+    service.map_request(|event: LambdaEvent<LambdaRequest>| LambdaEvent {
+        payload: with_repeated_headers(event.payload),
+        ..event
     })
 }
 
@@ -112,7 +136,7 @@ impl StartedEndpoint {
                 Ok::<_, Infallible>(TextReply(Response::from_parts(parts, body.text().await)))
             }
         });
-        lambda_http::run(answer).await
+        lambda_runtime::run(with_all_headers(Adapter::from(answer))).await
     }
 }
 
@@ -348,7 +372,21 @@ fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyRequest;
+
     use super::*;
+
+    #[test]
+    fn repeated_headers_keep_all_their_values() {
+        let event = r#"{"httpMethod": "GET", "path": "/", "requestContext": {"httpMethod": "GET"},
+            "headers": {"x-api-key": "b", "accept": "*/*"}, "multiValueHeaders": {"x-api-key": ["a", "b"]}}"#;
+        let event: ApiGatewayProxyRequest = serde_json::from_str(event).unwrap();
+        let event = with_repeated_headers(LambdaRequest::ApiGatewayV1(event));
+        let request = lambda_http::Request::from(event);
+        let values: Vec<_> = request.headers().get_all("x-api-key").iter().collect();
+        assert_eq!(values, ["a", "b"]);
+        assert_eq!(request.headers()["accept"], "*/*");
+    }
 
     #[test]
     fn stream_events_have_keys_and_sequence_numbers() {

@@ -20,9 +20,11 @@ use futures_util::StreamExt;
 use lambda_http::RequestExt;
 use lambda_http::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use lambda_http::lambda_runtime::{Config as Runtime, Context};
+use lambda_http::request::LambdaRequest;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::http::{Body as Streamed, edge};
+use shared::lambda::with_repeated_headers;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -321,11 +323,12 @@ fn both_forms(
     (last, all)
 }
 
-/// Returns the request that lambda_http parses from an event for the function called `name`. The
+/// Returns the request that a function gets for an event. `name` is the function's name. The
 /// function must end at `deadline`, in milliseconds since 1970. `None` if the event can't be
 /// parsed.
 pub fn request(event: &str, name: &str, deadline: u64) -> Option<lambda_http::Request> {
-    let request = lambda_http::request::from_str(event).ok()?;
+    let event: LambdaRequest = serde_json::from_str(event).ok()?;
+    let request = lambda_http::Request::from(with_repeated_headers(event));
     let mut headers = HeaderMap::new();
     headers.insert("lambda-runtime-deadline-ms", HeaderValue::from(deadline));
     headers.insert("lambda-runtime-invoked-function-arn", HeaderValue::from_static("local"));

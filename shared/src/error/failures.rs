@@ -193,9 +193,10 @@ failures! {
     /// different key. Some paths send `token_not_valid` instead.
     InvalidToken(fault: TokenFault): 401 "invalid_token",
         "This token is invalid or has expired. Log in again.", example (TokenFault::Unknown);
-    /// The headers `x-api-key` and `Authorization` contain different credentials.
+    /// The headers `x-api-key` and `Authorization` contain different credentials, or `x-api-key` is
+    /// repeated with another one.
     TwoCredentials: 401 "two_credentials",
-        "The headers `x-api-key` and `Authorization` contain different credentials. Send only one of them.";
+        "The request contains different credentials, in `x-api-key` and `Authorization` or twice in `x-api-key`. Send only one of them.";
     /// The API key has expired. Only a caller with the whole key gets this failure.
     ApiKeyExpired: 401 "api_key_expired", "This API key has expired. Create another one.";
     /// The balance is less than the price of the message.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::once;
 use lambda_http::RequestExt;
-use lambda_http::http::header;
+use lambda_http::http::header::{self, HeaderName};
 use lambda_http::request::RequestContext;
 use multer::Multipart;
 use serde::de::value::MapDeserializer;
@@ -189,10 +189,11 @@ pub fn json_or_nothing<T: DeserializeOwned + Default>(req: &Request) -> Result<T
 }
 
 /// Returns the token in the `Authorization` header, or `None` if the header is missing. The scheme
-/// must be `Bearer`, `Token` or `JWT`, in upper or lower case. Any other scheme, or a header
-/// without a token, is an error.
+/// must be `Bearer`, `Token` or `JWT`, in upper or lower case. Any other scheme, a header without a
+/// token, or several headers that differ, are an error.
 pub fn authorization(req: &Request) -> Result<Option<&str>> {
-    let Some(value) = req.headers().get(header::AUTHORIZATION) else { return Ok(None) };
+    let repeated = Error::InvalidToken(TokenFault::Header);
+    let Some(value) = credential(req, &header::AUTHORIZATION, repeated)? else { return Ok(None) };
     let mut words = value.to_str().unwrap_or_default().split_ascii_whitespace();
     let scheme = words.next().unwrap_or_default();
     if !SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
@@ -207,7 +208,9 @@ pub fn authorization(req: &Request) -> Result<Option<&str>> {
 /// Like [`authorization`], but also accepts a header that contains only a JWT, without a scheme,
 /// because some clients send it.
 pub fn authorization_or_token(req: &Request) -> Result<Option<&str>> {
-    let value = req.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let repeated = Error::InvalidToken(TokenFault::Header);
+    let value = credential(req, &header::AUTHORIZATION, repeated)?;
+    let value = value.and_then(|value| value.to_str().ok());
     match value.map(str::trim).filter(|value| is_jwt(value)) {
         Some(token) => Ok(Some(token)),
         None => authorization(req),
@@ -218,11 +221,25 @@ pub fn authorization_or_token(req: &Request) -> Result<Option<&str>> {
 /// the header is missing or empty.
 ///
 /// # Errors
-/// Returns [`Error::InvalidToken`] if the header contains other characters than visible ASCII.
+/// Returns [`Error::InvalidToken`] if the header contains other characters than visible ASCII, and
+/// [`Error::TwoCredentials`] if there are several headers that differ.
 pub fn api_key(req: &Request) -> Result<Option<&str>> {
-    let Some(value) = req.headers().get("x-api-key") else { return Ok(None) };
+    let name = HeaderName::from_static("x-api-key");
+    let Some(value) = credential(req, &name, Error::TwoCredentials)? else { return Ok(None) };
     let key = value.to_str().map_err(|_| Error::InvalidToken(TokenFault::Unknown))?.trim();
     Ok(Some(key).filter(|key| !key.is_empty()))
+}
+
+/// Returns the value of a header with a credential. If the header is repeated with different values,
+/// it isn't clear who calls, so this function fails with `repeated`.
+fn credential<'r>(
+    req: &'r Request,
+    name: &HeaderName,
+    repeated: Error,
+) -> Result<Option<&'r HeaderValue>> {
+    let mut values = req.headers().get_all(name).iter();
+    let first = values.next();
+    if values.any(|value| Some(value) != first) { Err(repeated) } else { Ok(first) }
 }
 
 /// Returns true if the string has the form of a JWT: three parts, separated by dots ([RFC

@@ -160,6 +160,10 @@ async fn both_headers_and_both_paths_accept_a_key() {
         (vec![("authorization", bearer.as_str()), ("x-api-key", key)], 200),
         (vec![("authorization", others.as_str()), ("x-api-key", key)], 401),
         (vec![("authorization", session.as_str()), ("x-api-key", key)], 401),
+        (vec![("x-api-key", key), ("x-api-key", key)], 200),
+        (vec![("x-api-key", key), ("x-api-key", "sk-ant-x")], 401),
+        (vec![("x-api-key", "sk-ant-x"), ("x-api-key", key)], 401),
+        (vec![("authorization", others.as_str()), ("authorization", bearer.as_str())], 401),
         (vec![("x-api-key", ann.access.as_str())], 401),
         (vec![("x-api-key", "sk-ant-x")], 401),
         (vec![], 401),
@@ -175,7 +179,7 @@ async fn both_headers_and_both_paths_accept_a_key() {
     let differ = [("authorization", others.as_str()), ("x-api-key", key)];
     let refused = api.send(Method::POST, PATH, &differ, Some(asking("hi"))).await.is(401);
     assert!(sentence(&refused).contains("different credentials"), "{refused}");
-    assert_eq!(ann.balance().await, GRANT - 15 * PRICE);
+    assert_eq!(ann.balance().await, GRANT - 18 * PRICE);
 }
 
 #[tokio::test]
