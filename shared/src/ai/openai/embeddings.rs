@@ -12,6 +12,7 @@ use bytes::Buf;
 use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use tokio::task::spawn_blocking;
 
 use crate::ai::Failure;
 use crate::ai::answer_builder::Unanswered;
@@ -29,6 +30,9 @@ const OF_NUMBER: usize = 26;
 
 /// The maximum number of bytes in a reply for each vector, in addition to its numbers.
 const AROUND_VECTOR: usize = 1024;
+
+/// The size in bytes from which a reply is large: reading it takes tens of milliseconds.
+const LARGE: usize = 1024 * 1024;
 
 /// A request's body.
 #[derive(Serialize)]
@@ -121,27 +125,45 @@ impl OpenAi {
         let refused = |reason: Reason, cause: &str| refused(&reason, request, cause);
         let reply = self.server.fetch("/embeddings", &body, most, &refused).await;
         let read =
-            reply.and_then(|reply| vectors(reply.aggregate(), request.input.count(), refused));
-        read.map_err(|failure| unanswered(failure, request))
+            async { vectors(read(reply?.aggregate()).await?, request.input.count(), refused) };
+        read.await.map_err(|failure| unanswered(failure, request))
     }
 }
 
-/// Reads a reply with `count` vectors.
+/// Reads a reply. A large one is read on a thread for blocking work, because the async threads serve
+/// all requests to this process.
 ///
 /// # Errors
-/// Returns [`Failure::Empty`] if the vectors can't be read, because the server has computed them. If
-/// the reply is an error, `refused` returns the failure for its reason.
-fn vectors(
-    mut reply: impl Buf,
-    count: usize,
-    refused: impl FnOnce(Reason, &str) -> Failure,
-) -> Result<ProvidedVectors, Failure> {
-    let unreadable = || Failure::Empty("unreadable vectors");
+/// Returns [`Failure::Empty`] if the vectors can't be read, because the server has computed them.
+async fn read(reply: impl Buf + Send + 'static) -> Result<Reply, Failure> {
+    if reply.remaining() < LARGE {
+        return parse(reply);
+    }
+    spawn_blocking(move || parse(reply)).await.map_err(|_| unreadable())?
+}
+
+fn parse(mut reply: impl Buf) -> Result<Reply, Failure> {
     while reply.chunk().first().is_some_and(|first| is_blank(*first)) {
         reply.advance(1);
     }
     let mut json = serde_json::Deserializer::from_reader(reply.reader());
-    let reply = Reply::deserialize(&mut json).map_err(|_| unreadable())?;
+    Reply::deserialize(&mut json).map_err(|_| unreadable())
+}
+
+fn unreadable() -> Failure {
+    Failure::Empty("unreadable vectors")
+}
+
+/// Returns the `count` vectors of a reply.
+///
+/// # Errors
+/// Returns [`Failure::Empty`] if the vectors aren't complete. If the reply is an error, `refused`
+/// returns the failure for its reason.
+fn vectors(
+    reply: Reply,
+    count: usize,
+    refused: impl FnOnce(Reason, &str) -> Failure,
+) -> Result<ProvidedVectors, Failure> {
     if let Some(error) = reply.error.as_deref().map(Json::from).filter(|error| !error.is_nothing())
     {
         return Err(reason_in_error(error).failure_of_reply(refused));
@@ -174,7 +196,7 @@ mod tests {
     use super::*;
 
     fn read(reply: &str, count: usize) -> Result<ProvidedVectors, Failure> {
-        vectors(reply.as_bytes(), count, |_, cause| Failure::Denied(cause.into()))
+        vectors(parse(reply.as_bytes())?, count, |_, cause| Failure::Denied(cause.into()))
     }
 
     #[test]
@@ -236,6 +258,16 @@ mod tests {
         let unreadable = Err(Failure::Empty("unreadable vectors"));
         assert_eq!(read(r#""index":2,"#, r#""index":1,"#), unreadable);
         assert_eq!(read(r#""index":1,"#, r#""index":1,"#), Ok(vec![2.0]), "one is missing");
+    }
+
+    #[tokio::test]
+    async fn large_replies_are_read_like_small_ones() {
+        let item = format!("{{\"embedding\":[{}]}}", vec!["0.25"; 1024].join(","));
+        let reply = format!("{{\"data\":[{}]}}", vec![item; 400].join(","));
+        assert!(reply.len() > LARGE);
+        let reply = super::read(bytes::Bytes::from(reply)).await.unwrap();
+        let read = vectors(reply, 400, |_, cause| Failure::failed(cause)).unwrap();
+        assert_eq!(read.vectors, vec![vec![0.25; 1024]; 400]);
     }
 
     #[test]
