@@ -1,5 +1,6 @@
 // The form that edits the operator's brand: the name, links, colours and logo of pages and e-mails.
 
+import { Unreadable } from "../files/part.js";
 import { get, request } from "../session/api.js";
 import { readModels } from "../session/models.js";
 import { button, linkButton } from "../ui/button.js";
@@ -17,12 +18,10 @@ import {
   mayDiscard,
   showConflict,
 } from "./cards.js";
+import { isSvg, logoOf, pngOfSvg, urlOf } from "./logo.js";
 import { author } from "./people.js";
 
 const PATH = "api/admin/brand/";
-
-/** The maximum size of a logo in bytes, as the API has it. */
-const LOGO = 8192;
 
 /** `#/brand` */
 export const brandView = ({ signal, title }, me, reload) =>
@@ -85,6 +84,7 @@ async function done(reload, words) {
 function editor(read, me, reload) {
   let { version } = read;
   let logo = null;
+  let drawing = null;
   let loaded;
   const url = {
     type: "url",
@@ -121,9 +121,9 @@ function editor(read, me, reload) {
     }),
     logo: field("Logo", "logo", {
       type: "file",
-      accept: ".svg,image/svg+xml",
+      accept: "image/*",
       optional: true,
-      hint: "A square SVG file of at most 8 KB, with shapes and gradients only.",
+      hint: "A square picture. It is saved as a small PNG without metadata.",
     }),
   };
   const preview = h("div", { class: "brand-preview" });
@@ -133,9 +133,9 @@ function editor(read, me, reload) {
     fill(
       preview,
       logo && [
-        // The browser shows the file as a picture, in which scripts don't run.
         h("img", {
-          src: `data:image/svg+xml,${encodeURIComponent(logo)}`,
+          class: "brand-logo",
+          src: urlOf(logo),
           alt: "The logo",
           width: 56,
           height: 56,
@@ -153,17 +153,18 @@ function editor(read, me, reload) {
     );
   }
 
-  parts.logo.input.addEventListener("change", async () => {
-    const [file] = parts.logo.input.files;
+  /** Uses the chosen file as the logo, or keeps the present logo if the browser can't draw it. */
+  async function draw([file]) {
     if (!file) return;
-    if (file.size > LOGO) {
+    try {
+      logo = await logoOf(file);
+      showLogo();
+    } catch (error) {
       parts.logo.input.value = "";
-      parts.logo.fail("This file has more than 8 KB. Simplify it, for example with SVGO.");
-      return;
+      parts.logo.fail(error instanceof Unreadable ? error.message : explain(error));
     }
-    logo = await file.text();
-    showLogo();
-  });
+  }
+  parts.logo.input.addEventListener("change", () => (drawing = draw(parts.logo.input.files)));
 
   function load(brand) {
     for (const [key, { input }] of Object.entries(parts))
@@ -192,7 +193,9 @@ function editor(read, me, reload) {
 
   async function save() {
     fill(conflict);
+    await drawing;
     const brand = written();
+    if (brand.logo && isSvg(brand.logo)) brand.logo = await pngOfSvg(brand.logo);
     try {
       await request("PUT", PATH, { body: { brand, version } });
     } catch (error) {

@@ -101,7 +101,8 @@ export function newCanvas(width, height) {
   return Object.assign(document.createElement("canvas"), { width, height });
 }
 
-function encoded(canvas, type, quality) {
+/** Encodes what a canvas shows, as a blob. */
+export function encoded(canvas, type, quality) {
   if (canvas.convertToBlob) return canvas.convertToBlob({ type, quality });
   return new Promise((done) => canvas.toBlob(done, type, quality));
 }

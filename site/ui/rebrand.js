@@ -38,17 +38,31 @@ export function keepBrand(brand, fileOf) {
 }
 
 /** Uses the brand's logo as the page's icon, and its description of the installed app. */
-export function useFiles(fileOf) {
+export async function useFiles(fileOf) {
   const link = (rel) => document.querySelector(`link[rel="${rel}"]`) ?? {};
-  link("icon").href = fileOf("logo.svg");
   link("manifest").href = fileOf("app.webmanifest");
+  const logo = await pictureIn(fileOf("logo.svg"));
+  Object.assign(link("icon"), { type: "", href: logo });
   const icon = document.querySelector('link[rel="apple-touch-icon"]');
   // Without an icon, iOS uses a picture of the page. Farebox's icon would be wrong.
   if (icon)
-    drawIcon(fileOf("logo.svg")).then(
+    drawIcon(logo).then(
       (url) => (icon.href = url),
       () => icon.remove(),
     );
+}
+
+/**
+ * The URL of the PNG in the logo's file, or the file's own URL. Not every browser waits for a
+ * picture inside an SVG when it draws an icon.
+ */
+async function pictureIn(file) {
+  try {
+    const svg = await (await fetch(file)).text();
+    return /data:image\/png;base64,[\w+/=]+/.exec(svg)?.[0] ?? file;
+  } catch {
+    return file;
+  }
 }
 
 /** The size of the icon of an app on iOS, and the size of the logo in it, in pixels. */

@@ -982,10 +982,10 @@ impl Answer {
                     && policy.contains("; frame-ancestors 'none'"),
                 "{policy}"
             ),
-            // The brand's files are also in a sandbox, and the worker that reads PDFs decodes
-            // pictures with WebAssembly.
+            // The brand's files are also in a sandbox and contain a picture, and the worker that
+            // reads PDFs decodes pictures with WebAssembly.
             false => {
-                let more = ["", "; sandbox", "; script-src 'wasm-unsafe-eval'"];
+                let more = ["", "; sandbox; img-src data:", "; script-src 'wasm-unsafe-eval'"];
                 let rest = policy.strip_prefix("default-src 'none'; frame-ancestors 'none'");
                 assert!(rest.is_some_and(|rest| more.contains(&rest)), "{self:?}");
             }

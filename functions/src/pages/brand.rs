@@ -1,8 +1,8 @@
 //! `GET /brand/{version}/{file}` - the files that the pages show for the operator's brand.
 //!
-//! `logo.svg` is the logo, and `app.webmanifest` describes the installed app. `GET /api/models`
-//! contains the rest of the brand. The files' URLs contain the brand's version, so clients cache
-//! them for a year.
+//! `logo.svg` is the logo, which contains the PNG as a `data:` URL. `app.webmanifest` describes the
+//! installed app. `GET /api/models` contains the rest of the brand. The files' URLs contain the
+//! brand's version, so clients cache them for a year.
 
 use serde_json::json;
 use shared::app::BrandApp;
@@ -17,9 +17,10 @@ pub(crate) const LAMBDA: Lambda =
     Lambda::new("Serves the brand's logo").permits(permits![get(Tokens(&["brand:*"]))]);
 
 /// The content security policy. Even when the logo is opened as a page, it can't run a script or
-/// load anything. This is the policy of all replies that aren't pages, and a sandbox.
+/// load anything but the PNG that it contains. This is the policy of all replies that aren't pages,
+/// a sandbox, and the permission for that PNG.
 const POLICY: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
+    HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox; img-src data:");
 
 /// Serves a file of the current brand. Pages that show an earlier version get the current one,
 /// which clients don't cache.
@@ -40,20 +41,24 @@ pub async fn handle(app: BrandApp, req: Request) -> Reply {
 }
 
 /// Returns the description of the installed app. Without a brand, the pages use
-/// `site/chat/app.webmanifest`, which has the same `id`.
-fn manifest(Brand { name, color, .. }: &Brand) -> String {
-    let icon = |purpose: &str| json!({ "src": "logo.svg", "type": "image/svg+xml", "sizes": "any", "purpose": purpose });
+/// `site/chat/app.webmanifest`, which has the same `id`. The icon is the PNG itself, because not
+/// every browser waits for a picture inside an SVG when it draws an icon.
+fn manifest(brand: &Brand) -> String {
+    let (src, kind, sizes) = match brand.picture() {
+        Some((url, [width, height])) => (url, "image/png", format!("{width}x{height}")),
+        None => ("logo.svg".to_owned(), "image/svg+xml", "any".to_owned()),
+    };
     let mut manifest = json!({
-        "name": name,
-        "short_name": name,
+        "name": brand.name,
+        "short_name": brand.name,
         "id": "farebox",
         "start_url": "../../",
         "scope": "../../",
         "display": "standalone",
         "background_color": "#f6f6f2",
-        "icons": [icon("any"), icon("maskable")],
+        "icons": [{ "src": src, "type": kind, "sizes": sizes, "purpose": "any maskable" }],
     });
-    if let (Some(color), Some(fields)) = (color, manifest.as_object_mut()) {
+    if let (Some(color), Some(fields)) = (&brand.color, manifest.as_object_mut()) {
         fields.insert("theme_color".to_owned(), json!(color));
     }
     manifest.to_string()

@@ -11,7 +11,7 @@ use super::target::{Missing, Opened, Target};
 use crate::list_file;
 
 /// Why a deployed brand is changed only after a confirmation.
-const UNCONFIRMED: &str = "A release before 0.21.0 shows Farebox's name in place of the brand. Add --yes when no alias is split between two releases, and the release before this one is 0.21.0 or later.";
+const UNCONFIRMED: &str = "Releases before 0.21.0 show Farebox's name in place of the brand, and releases before 0.22.0 in place of a brand with a logo. Add --yes when no alias is split between two releases, and the release before this one can show the brand.";
 
 /// Show, check, set or remove the name, links, colours and logo that pages and e-mails show
 #[derive(Subcommand)]
@@ -38,7 +38,7 @@ pub(super) enum Command {
 pub(super) struct Files {
     /// The file with the brand
     file: PathBuf,
-    /// An SVG file with the logo, in place of the logo in the brand's file
+    /// A PNG file with the logo, in place of the logo in the brand's file
     #[arg(long)]
     logo: Option<PathBuf>,
 }
@@ -71,9 +71,9 @@ impl Command {
 fn read(Files { file, logo }: &Files) -> Result<Brand, String> {
     let brand: Brand = list_file::read(file)?;
     let Some(path) = logo else { return Ok(brand) };
-    let logo = std::fs::read_to_string(path)
+    let logo = std::fs::read(path)
         .map_err(|error| format!("{} can't be read: {error}.", path.display()))?;
-    Brand { logo: Some(logo), ..brand }.checked().map_err(|problems| {
+    brand.with_logo(&logo).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(|problem| problem.sentence.clone()).collect();
         format!("{}: {}", Path::display(path), lines.join("\n"))
     })

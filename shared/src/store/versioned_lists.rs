@@ -25,6 +25,11 @@ pub trait VersionedList: FromStr<Err = Vec<Problem>> + Clone + PartialEq + Send 
     /// The stored kind of the action that changes the list.
     const ACT: &'static str;
 
+    /// Reads a stored list. An earlier release may have stored a list that can't be set anymore.
+    fn of_stored(json: &str) -> Result<Self, Vec<Problem>> {
+        json.parse()
+    }
+
     /// Returns the list as JSON with its fields in a fixed order.
     fn canonical(&self) -> String;
 
@@ -61,6 +66,10 @@ impl VersionedList for Packs {
 impl VersionedList for Brand {
     const KEYS: &'static str = BRANDS;
     const ACT: &'static str = BRAND_ACT;
+
+    fn of_stored(json: &str) -> Result<Self, Vec<Problem>> {
+        Self::of_stored(json)
+    }
 
     fn canonical(&self) -> String {
         self.canonical()
@@ -141,7 +150,7 @@ impl Stored {
                 self.of.version
             ))
         };
-        Ok(StoredList { list: self.list.parse().map_err(wrong)?, of: self.of })
+        Ok(StoredList { list: L::of_stored(&self.list).map_err(wrong)?, of: self.of })
     }
 }
 

@@ -6,6 +6,8 @@ mod logo;
 use std::fmt::Write;
 use std::str::FromStr;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -79,22 +81,23 @@ pub struct Brand {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^#[0-9a-fA-F]{6}$", examples("#8ab4f8"))]
     pub dark_color: Option<String>,
-    /// The logo, as the text of an SVG file: a square mark of at most 8,192 bytes, which contains
-    /// only shapes and gradients. Without a logo, the pages show the name's first letter.
+    /// The logo: a PNG of at most 32,768 bytes and 512 x 512 pixels without metadata, as Base64.
+    /// Without a logo, the pages show the name's first letter. A logo that a release before 0.22.0
+    /// stored is the text of an SVG file, which begins with `<`. It can't be set again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(
         nullable = false,
-        max_length = 8192,
+        max_length = 43692,
         examples(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 8 8\"><circle cx=\"4\" cy=\"4\" r=\"4\" fill=\"#1a4fa3\"/></svg>"
+            "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
         )
     )]
     pub logo: Option<String>,
 }
 
 impl Brand {
-    /// Checks the brand, and reports every problem. White space around texts is removed, empty
-    /// fields become `None`, and the logo is written again from the parts that it may contain.
+    /// Checks the brand, and reports every problem. White space around texts is removed, and empty
+    /// fields become `None`.
     ///
     /// # Errors
     /// Fails if a field is invalid.
@@ -157,17 +160,32 @@ impl Brand {
             shade("color", color.clone(), &dark_color, Scheme::Light),
             shade("dark_color", dark_color, &color, Scheme::Dark),
         ];
-        let logo = filled(self.logo).and_then(|svg| match logo::sanitized(&svg) {
-            Ok(svg) => Some(svg),
-            Err(sentence) => {
-                note("logo", sentence);
-                None
-            }
-        });
+        let logo = filled(self.logo);
+        if let Some(Err(sentence)) = logo.as_deref().map(logo::size) {
+            note("logo", sentence);
+        }
         let [color, dark_color] = shades;
         let brand =
             Self { name, address, imprint_url, terms_url, privacy_url, color, dark_color, logo };
         if problems.is_empty() { Ok(brand) } else { Err(problems) }
+    }
+
+    /// Returns the brand with this PNG as its logo.
+    ///
+    /// # Errors
+    /// Fails like [`Brand::checked`].
+    pub fn with_logo(self, png: &[u8]) -> Result<Self, Vec<Problem>> {
+        Self { logo: Some(BASE64_STANDARD.encode(png)), ..self }.checked()
+    }
+
+    /// Reads a stored brand. An SVG that a release before 0.22.0 stored stays the logo, unless it
+    /// contains clip paths: a small SVG with clip paths inside each other can freeze every page.
+    pub(crate) fn of_stored(json: &str) -> Result<Self, Vec<Problem>> {
+        let mut brand = of_json(json)?;
+        let svg = brand.logo.take_if(|logo| logo.starts_with('<'));
+        let brand = brand.checked()?;
+        let svg = svg.filter(|svg| !svg.contains("clip-path"));
+        Ok(Self { logo: brand.logo.or(svg), ..brand })
     }
 
     /// Returns the brand as JSON with its fields in a fixed order.
@@ -181,11 +199,23 @@ impl Brand {
         hash_of(&self.canonical())
     }
 
-    /// Returns the logo as an SVG document. Without a logo, the document shows the name's first
-    /// letter on the brand's colour.
+    /// Returns the `data:` URL of the logo, and its width and height in pixels. `None` if the logo
+    /// is an SVG or missing.
+    pub fn picture(&self) -> Option<(String, [u32; 2])> {
+        let png = self.logo.as_deref()?;
+        Some((format!("data:image/png;base64,{png}"), logo::size(png).ok()?))
+    }
+
+    /// Returns the logo as an SVG document, because the gateway forwards only text. Without a logo,
+    /// the document shows the name's first letter on the brand's colour.
     pub fn mark(&self) -> String {
-        if let Some(logo) = &self.logo {
-            return logo.clone();
+        if let Some((url, [width, height])) = self.picture() {
+            return format!(
+                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\"><image width=\"{width}\" height=\"{height}\" href=\"{url}\"/></svg>"
+            );
+        }
+        if let Some(svg) = &self.logo {
+            return svg.clone();
         }
         let letter = self.name.chars().next().unwrap_or('·').to_uppercase();
         let color = self.color.as_deref().unwrap_or(color::ACCENT);
@@ -212,17 +242,20 @@ impl FromStr for Brand {
 
     /// Reads a brand from JSON, and reports every problem. A byte order mark is ignored.
     fn from_str(json: &str) -> Result<Self, Vec<Problem>> {
-        let mut json = serde_json::Deserializer::from_str(without_byte_order_mark(json));
-        let read: Result<Self, _> = serde_path_to_error::deserialize(&mut json);
-        let brand = read.map_err(|error| match error.inner().is_data() {
-            true => vec![Problem::of_types(&error)],
-            false => {
-                let sentence = format!("This isn't JSON: {}.", error.inner());
-                vec![Problem { field: String::new(), sentence }]
-            }
-        })?;
-        brand.checked()
+        of_json(json)?.checked()
     }
+}
+
+/// Reads a brand from JSON without checking its fields.
+fn of_json(json: &str) -> Result<Brand, Vec<Problem>> {
+    let mut json = serde_json::Deserializer::from_str(without_byte_order_mark(json));
+    serde_path_to_error::deserialize(&mut json).map_err(|error| match error.inner().is_data() {
+        true => vec![Problem::of_types(&error)],
+        false => {
+            let sentence = format!("This isn't JSON: {}.", error.inner());
+            vec![Problem { field: String::new(), sentence }]
+        }
+    })
 }
 
 fn wrong_name(name: &str) -> Option<String> {

@@ -12,6 +12,9 @@ use crate::support::client::{Answer, Api, PRICES_KEPT, Person, unique};
 
 const PATH: &str = "/api/admin/brand/";
 
+/// A PNG of one pixel.
+const LOGO: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
 impl Person {
     async fn sets_brand(&self, brand: &Value, seen: &Value) -> Answer {
         self.put(PATH, json!({ "brand": brand, "version": seen })).await
@@ -25,7 +28,7 @@ fn brand() -> Value {
         "terms_url": "https://www.example.com/terms",
         "color": "#1a4fa3",
         "dark_color": "#8ab4f8",
-        "logo": "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 8 8\"><circle r=\"4\"/></svg>",
+        "logo": LOGO,
     })
 }
 
@@ -49,16 +52,21 @@ async fn brands_are_set_shown_and_removed() {
     assert_eq!([&removed, &root.get(PATH).await.is(200)], [&nothing, &nothing]);
 }
 
-/// Replaces the stored brand with one that this release refuses, but keeps its version.
-async fn spoil_brand(api: &Api) {
-    let refused = json!({ "name": "Acme", "logo": "<svg/>" }).to_string();
+/// Replaces the stored brand, but keeps its version.
+async fn store_brand(api: &Api, brand: &Value) {
     let update = dynamo::client(&api.dynamodb)
         .update_item()
         .table_name("TokensTable")
         .key("pk", AttributeValue::S("brand:current".into()))
         .update_expression("SET #list = :list")
         .expression_attribute_names("#list", "list");
-    update.expression_attribute_values(":list", AttributeValue::S(refused)).send().await.unwrap();
+    let list = AttributeValue::S(brand.to_string());
+    update.expression_attribute_values(":list", list).send().await.unwrap();
+}
+
+/// Replaces the stored brand with one that this release refuses.
+async fn spoil_brand(api: &Api) {
+    store_brand(api, &json!({ "name": "Acme", "color": "blue" })).await;
 }
 
 #[tokio::test]
@@ -97,11 +105,7 @@ async fn wrong_brands_name_the_field() {
         ("terms_url", json!("javascript:alert(1)"), "https://"),
         ("color", json!("#ffd54a"), "1.3:1"),
         ("dark_color", json!("#1a4fa3"), "lighter"),
-        (
-            "logo",
-            json!("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 8 8\"><script/></svg>"),
-            "<script>",
-        ),
+        ("logo", json!("<svg xmlns=\"http://www.w3.org/2000/svg\"/>"), "must be a PNG"),
     ] {
         let mut wrong = brand();
         wrong[field] = value;
@@ -132,15 +136,50 @@ async fn visitors_see_the_brand_after_a_minute() {
     assert_eq!(logo.header("content-type"), "image/svg+xml; charset=utf-8");
     assert_eq!(
         logo.header("content-security-policy"),
-        "default-src 'none'; frame-ancestors 'none'; sandbox"
+        "default-src 'none'; frame-ancestors 'none'; sandbox; img-src data:"
     );
-    assert_eq!(logo.is(200), brand()["logo"]);
+    let url = format!("data:image/png;base64,{LOGO}");
+    let image = format!("<image width=\"1\" height=\"1\" href=\"{url}\"/>");
+    assert_eq!(logo.is(200), svg(1, &image));
     let manifest = api.get(&format!("/{files}app.webmanifest")).await.is(200);
     assert_eq!([&manifest["name"], &manifest["id"]], ["Acme Chat", "farebox"]);
+    let icon = &manifest["icons"][0];
+    assert_eq!([&icon["src"], &icon["type"], &icon["sizes"]], [url.as_str(), "image/png", "1x1"]);
     let old = api.get("/brand/0/logo.svg").await;
     assert_eq!(old.header("cache-control"), "no-store");
     old.is(200);
     api.get(&format!("/{files}logo.png")).await.expect(404, "not_found");
+}
+
+fn svg(side: usize, shape: &str) -> Value {
+    let root = "<svg xmlns=\"http://www.w3.org/2000/svg\"";
+    json!(format!("{root} viewBox=\"0 0 {side} {side}\">{shape}</svg>"))
+}
+
+#[tokio::test]
+async fn earlier_svg_logos_are_shown_unless_they_clip() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    let set = root.sets_brand(&brand(), &Value::Null).await.is(200);
+    let logo = format!("/brand/{}/logo.svg", set["version"].as_str().unwrap());
+    let mut stored = brand();
+    stored["logo"] = svg(8, "<circle r=\"4\"/>");
+    store_brand(&api, &stored).await;
+    api.server().clock.advance(PRICES_KEPT);
+    assert_eq!(api.get(&logo).await.is(200), stored["logo"]);
+    assert_eq!(root.get(PATH).await.is(200)["brand"], stored);
+    let refused = root.sets_brand(&stored, &set["version"]).await.expect(400, "invalid_fields");
+    assert!(refused["errors"]["logo"][0].is_string(), "{refused}");
+
+    stored["logo"] = svg(8, "<g clip-path=\"url(#a)\"/>");
+    store_brand(&api, &stored).await;
+    api.server().clock.advance(PRICES_KEPT);
+    stored.as_object_mut().unwrap().remove("logo");
+    let shown = api.get(&logo).await.is(200);
+    assert!(shown.as_str().unwrap().contains(">A</text>"), "{shown}");
+    assert_eq!(root.get(PATH).await.is(200)["brand"], stored);
+    let replaced = root.sets_brand(&stored, &set["version"]).await.is(200);
+    assert_eq!(replaced["brand"], stored);
 }
 
 #[tokio::test]

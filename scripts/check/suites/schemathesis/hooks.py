@@ -343,7 +343,7 @@ def complete(operation, body):
         body.pop("models", None)
     if operation == "admin_models_change":
         body["list"] = None
-    # No pattern can describe a harmless SVG.
+    # No pattern can describe a PNG.
     if operation == "admin_brand_change" and isinstance(body.get("brand"), dict):
         body["brand"] = {field: value for field, value in body["brand"].items() if field != "logo"}
         # Only some pairs of colours can be read.

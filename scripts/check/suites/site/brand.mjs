@@ -3,11 +3,12 @@
 
 import assert from "node:assert/strict";
 import { adminPage } from "./lib/administering.mjs";
+import { file, png } from "./lib/attachments.mjs";
 import { eventually, fetched, journeys, looksRight, newPage, newUser } from "./lib/browser.mjs";
 import { chatPage, heading } from "./lib/chatting.mjs";
 import { newServer } from "./lib/server.mjs";
 
-const LOGO = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><circle cx="4" cy="4" r="4" fill="#1a4fa3"/></svg>';
+const SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><circle cx="4" cy="4" r="4" fill="#1a4fa3"/></svg>';
 
 const BRAND = {
   name: "Acme Chat",
@@ -17,11 +18,18 @@ const BRAND = {
   privacy_url: "https://www.example.com/privacy",
   color: "#1a4fa3",
   dark_color: "#8ab4f8",
-  logo: LOGO,
+  logo: png(64, 64).toString("base64"),
 };
 
 const started = (brand = BRAND) => newServer(null, { SHARING: "on" }, brand);
 const server = await started();
+
+/** The stored name and colour, and the width, the height and the bytes of the logo, a PNG. */
+async function storedIn(changing) {
+  const { brand } = (await changing.admin("GET", "api/admin/brand")).body;
+  const bytes = Buffer.from(brand.logo, "base64");
+  return { name: brand.name, color: brand.color, width: bytes.readUInt32BE(16), height: bytes.readUInt32BE(20), bytes: bytes.length };
+}
 
 const colorOf = (locator) => locator.evaluate((element) => getComputedStyle(element).backgroundColor);
 
@@ -44,9 +52,17 @@ await journeys({
         const image = document.querySelector(".guest-bar img");
         return image?.naturalWidth > 0 && image.src.endsWith("/logo.svg");
       });
+      const drawn = () =>
+        page.evaluate(() => {
+          const canvas = document.createElement("canvas");
+          const context = canvas.getContext("2d", { willReadFrequently: true });
+          context.drawImage(document.querySelector(".guest-bar img"), 0, 0, 28, 28);
+          return [...context.getImageData(14, 14, 1, 1).data].join(" ");
+        });
+      await eventually(drawn, "13 107 88 255");
       assert(!(await page.content()).includes("Farebox"));
       const manifest = await page.evaluate(async () => (await fetch(document.querySelector("link[rel='manifest']").href)).json());
-      assert.deepEqual([manifest.name, manifest.icons[0].src], ["Acme Chat", "logo.svg"]);
+      assert.deepEqual([manifest.name, manifest.icons[0].src], ["Acme Chat", `data:image/png;base64,${BRAND.logo}`]);
       await looksRight(page, `brand-door-${colorScheme}`);
     }
   },
@@ -85,7 +101,7 @@ await journeys({
         const at = (side) => [...context.getImageData(side, side, 1, 1).data].slice(0, 3).join(" ");
         return [canvas.width, canvas.height, at(90), at(2)];
       }, link);
-    await eventually(icon, [180, 180, "26 79 163", "246 246 242"]);
+    await eventually(icon, [180, 180, "13 107 88", "246 246 242"]);
   },
 
   async "downloaded files begin with the brand's name"() {
@@ -124,7 +140,7 @@ await journeys({
       for (const [name, href] of [["Terms", BRAND.terms_url], ["Privacy", BRAND.privacy_url], ["Legal notice", BRAND.imprint_url]])
         assert.equal(await page.locator(".legal").getByRole("link", { name, exact: true }).getAttribute("href"), href);
       await eventually(() => page.title(), `${title} · Acme Chat`);
-      await page.waitForFunction(() => document.querySelector("link[rel='icon']").href.endsWith("/logo.svg"));
+      await page.waitForFunction(() => document.querySelector("link[rel='icon']").href.startsWith("data:image/png;base64,"));
       assert(!(await page.content()).includes("Farebox"));
       await looksRight(page, title === "Hello" ? "brand-shared" : "brand-not-shared");
     }
@@ -139,19 +155,49 @@ await journeys({
     await page.getByRole("button", { name: "Save the brand" }).click();
     await page.getByText("is 1.3:1, and 4.5:1 is needed").waitFor();
     await page.getByLabel("Colour on light backgrounds").fill("#7a1f5c");
-    const logo = { name: "logo.svg", mimeType: "image/svg+xml" };
-    await page.getByLabel("Logo").setInputFiles({ ...logo, buffer: Buffer.from(LOGO.replace("<circle", "<script/><circle")) });
-    await page.getByRole("button", { name: "Save the brand" }).click();
-    await page.getByText("A logo must not contain <script>.").waitFor();
-    await page.getByLabel("Logo").setInputFiles({ ...logo, buffer: Buffer.from(LOGO) });
+    await page.getByLabel("Logo").setInputFiles(file("logo.svg", "Nova", "image/svg+xml"));
+    await page.getByText("This browser can't draw this file.").waitFor();
+    await page.getByLabel("Logo").setInputFiles(file("logo.svg", SVG, "image/svg+xml"));
     await page.getByRole("button", { name: "Save the brand" }).click();
     await page.getByText("The brand has been saved.").waitFor();
-    const { body } = await changing.admin("GET", "api/admin/brand");
-    assert.deepEqual([body.brand.name, body.brand.color, body.brand.logo], ["Nova", "#7a1f5c", LOGO]);
+    const { bytes, ...stored } = await storedIn(changing);
+    assert.deepEqual(stored, { name: "Nova", color: "#7a1f5c", width: 512, height: 512 });
+    assert(bytes <= 32_768, `${bytes} bytes`);
     await looksRight(page, "admin-brand");
     await page.getByRole("link", { name: "History" }).click();
     await heading(page, "Audit log");
     await page.getByText("Brand").last().waitFor();
+  },
+
+  async "a large picture becomes a small logo"() {
+    const changing = await started();
+    const page = await adminPage(changing, "#/brand");
+    await heading(page, "Brand");
+    await page.getByLabel("Logo").setInputFiles(file("photo.png", png(900, 600, true), "image/png"));
+    await page.getByRole("button", { name: "Save the brand" }).click();
+    await page.getByText("The brand has been saved.").waitFor();
+    const { width, height, bytes } = await storedIn(changing);
+    assert(bytes <= 32_768 && bytes > 4096 && width <= 512, `${width} pixels, ${bytes} bytes`);
+    assert(Math.abs(width / height - 1.5) < 0.05, `${width} x ${height}`);
+  },
+
+  async "an SVG of an earlier release is saved as a PNG"() {
+    const changing = await started();
+    const page = await adminPage(changing, "#/brand");
+    await heading(page, "Brand");
+    await page.route("**/api/admin/brand/", async (route) => {
+      if (route.request().method() !== "GET") return route.continue();
+      const response = await fetched(route);
+      const read = await response.json();
+      return route.fulfill({ response, json: { ...read, brand: { ...read.brand, logo: SVG } } });
+    });
+    await page.reload();
+    await page.locator("img[src^='data:image/svg+xml,']").waitFor();
+    await page.getByLabel("Name", { exact: true }).fill("Nova");
+    await page.getByRole("button", { name: "Save the brand" }).click();
+    await page.getByText("The brand has been saved.").waitFor();
+    const { name, width, height } = await storedIn(changing);
+    assert.deepEqual([name, width, height], ["Nova", 512, 512]);
   },
 
   async "an administrator replaces a brand that this release can't use"() {
