@@ -27,11 +27,12 @@ export function draw(element, text) {
 /** The text of an answer without Markdown marks, with `end` after each block and each cell. */
 export function plainText(text, end = " ") {
   const words = (tokens) => tokens.map((token) => wordsOf(token, words, end)).join("");
-  return words(parse(text, {}));
+  return words(parse(text, { room: BUDGET.nodes }));
 }
 
 function wordsOf(token, words, end) {
-  if (token.type === "image" || token.type === "inline") return words(token.children);
+  if (token.type === "image" || token.type === "inline")
+    return words(token.children) + (token.rest ?? "");
   if (token.block) return token.content + (token.nesting < 1 ? end : "");
   return token.content + (token.type.endsWith("break") ? " " : "");
 }
@@ -72,7 +73,7 @@ class Drawing {
     if (!text.startsWith(this.text)) this.restart();
     this.text = text;
     const rest = text.slice(this.at);
-    const env = { references: { ...this.references } };
+    const env = { references: { ...this.references }, room: this.budget.nodes };
     const blocks = split(parse(rest, env));
     const defined = JSON.stringify(env.references);
     if (defined !== this.defined) {
@@ -93,7 +94,8 @@ class Drawing {
       Object.assign(block, { levels: [...levels], budget });
       if (first.type === "heading_open") first.tag = outlined(first.tag, levels);
       const source = [first.tag, defined, ...lines.slice(...first.map)].join("\n");
-      budget = this.put(this.complete + index, source, block.tokens, budget);
+      const after = this.put(this.complete + index, source, block.tokens, budget);
+      budget = { ...after, nodes: block.tokens.at(-1).room };
     });
     this.settle(blocks, lines);
   }
@@ -134,8 +136,9 @@ class Drawing {
     const { tokens, levels, budget } = blocks[last];
     const above = `${lines.slice(0, tokens[0].map[0]).join("\n")}\n`;
     const { references } = this;
+    const room = this.budget.nodes;
     // Add the definitions in these lines.
-    if (this.defined !== JSON.stringify(references)) parse(above, { references });
+    if (this.defined !== JSON.stringify(references)) parse(above, { references, room });
     Object.assign(this, { levels, budget });
     this.complete += last;
     this.at += above.length;
@@ -185,13 +188,18 @@ function morph(old, fresh) {
     if (old.getAttribute(name) !== value && !isReaders(name)) old.setAttribute(name, value);
   for (const { name } of [...old.attributes])
     if (!fresh.hasAttribute(name) && !isReaders(name)) old.removeAttribute(name);
-  const wanted = [...fresh.childNodes];
-  while (old.childNodes.length > wanted.length) old.lastChild.remove();
-  wanted.forEach((child, index) => {
-    const there = old.childNodes[index];
+  let there = old.firstChild;
+  for (const child of [...fresh.childNodes]) {
+    const next = there?.nextSibling;
     if (there) morph(there, child);
     else old.append(child);
-  });
+    there = next;
+  }
+  while (there) {
+    const next = there.nextSibling;
+    there.remove();
+    there = next;
+  }
   return old;
 }
 

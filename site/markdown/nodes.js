@@ -8,10 +8,11 @@ import { formula } from "./formula.js";
 import { languageOf } from "./syntax.js";
 
 /**
- * How many code characters are coloured in an answer, and how many formula characters are laid out.
- * The rest is shown as plain text, so that no answer blocks the page.
+ * How many code characters are coloured in an answer, how many formula characters are laid out, and
+ * how many other nodes are made, elements and texts. The rest is shown as plain text, so that no
+ * answer blocks the page. Most technical documents of 64 KB have 3,000 to 6,000 nodes.
  */
-export const BUDGET = { code: 24_000, formulas: 16_000 };
+export const BUDGET = { code: 24_000, formulas: 16_000, nodes: 8000 };
 
 /**
  * Returns the nodes of these tokens. Adds libraries that they need, and that aren't loaded yet, to
@@ -77,7 +78,11 @@ const AROUND = {
 
 /** Makers of elements and text without inner tokens, by token type. */
 const ALONE = {
-  inline: ({ children }, context) => nodesOf(children, context),
+  inline: ({ children, rest }, context) => {
+    const written = rest ? [h("span", { class: "as-written" }, rest)] : [];
+    return [...nodesOf(children, context), ...written];
+  },
+  as_written: ({ content }) => h("p", { class: "as-written" }, content),
   text: ({ content }) => content,
   softbreak: () => h("br", {}),
   hardbreak: () => h("br", {}),

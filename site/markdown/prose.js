@@ -7,6 +7,7 @@ import { lazy } from "../ui/lazy.js";
 const markdown = lazy(async () => {
   // Request all scripts at once. Otherwise each script would wait for the script that imports it.
   const [module] = await Promise.all([
+    import("./in-view.js"),
     import("./draw.js"),
     import("./nodes.js"),
     import("./syntax.js"),

@@ -31,12 +31,91 @@ markdown.linkify.add("www.", {
 
 /**
  * Returns the tokens of the text. `env.references` collects link definitions, and may contain
- * earlier ones.
+ * earlier ones. `env.room` is the number of nodes that the text may get, by default any number. The
+ * rest of the text is a token `as_written`, or the `rest` of an inline token.
  */
-export const parse = (text, env) => markdown.parse(text, env);
+export function parse(text, env) {
+  const room = (env.room ??= Infinity);
+  if (room > 0) return markdown.parse(text, env);
+  const content = text.replace(/\n$/, "");
+  const map = [0, content.split("\n").length];
+  return [{ type: "as_written", nesting: 0, block: true, content, map, room }];
+}
 
 /** The language that the first line of a code block names. */
 export const languageOf = (token) => markdown.utils.unescapeAll(token.info).trim().split(/\s/)[0];
+
+// --- The budget of nodes ---
+
+/** The number of nodes, which are elements and texts, of tokens that make several. */
+const NODES = { fence: 12, code_block: 12 };
+
+/**
+ * Matches one of the two marks of an element, or the beginning of an element that has one mark. A
+ * link's address is a part of its element. Counting marks takes less time than parsing them, and
+ * later text doesn't change the number.
+ */
+const MARKS = /([*_~`$])|[\n<[@\\]|(?<!\]\(\w+:)\/\/|www\./gi;
+
+/**
+ * Returns how many nodes may follow after these tokens, and sets the same number as `room` of each
+ * token. Moves the content of a token that doesn't fit to its `rest`.
+ */
+function roomAfter({ tokens, env }) {
+  let at = tokens.length;
+  while (at > 0 && tokens[at - 1].room === undefined) at -= 1;
+  let room = tokens[at - 1]?.room ?? env.room;
+  for (const token of tokens.slice(at)) {
+    if (token.nesting >= 0) room -= NODES[token.type] ?? 1;
+    if (token.type === "inline") room = fitting(token, room);
+    token.room = room;
+  }
+  return room;
+}
+
+/** Cuts an inline token's content at the first mark that doesn't fit. Returns the room after it. */
+function fitting(token, before) {
+  let room = before;
+  for (const { 1: half, index } of token.content.matchAll(MARKS)) {
+    room -= half ? 0.5 : 1;
+    if (room > 0) continue;
+    token.rest = token.content.slice(index);
+    token.content = token.content.slice(0, index);
+    return 0;
+  }
+  return room;
+}
+
+// This rule is tried first for each block. It also ends a list, a quote or a table.
+const [table] = markdown.block.ruler.getRules("");
+markdown.block.ruler.before("table", "rest", rest, { alt: ["blockquote", "list"] });
+markdown.core.ruler.after("block", "room", roomAfter);
+
+/** Shows the rest of the text as written, or the rest of the item or quote that contains it. */
+function rest(state, start, end, silent) {
+  if (roomAfter(state) > 0) return false;
+  if (silent) return true;
+  const isOver = (line) => state.sCount[line] < state.blkIndent && !state.isEmpty(line);
+  let next = start + 1;
+  while (next < end && !isOver(next)) next += 1;
+  const token = state.push("as_written", "p", 0);
+  token.content = state.getLines(start, next, state.blkIndent, false);
+  token.map = [start, next];
+  state.line = next;
+  return true;
+}
+
+/** The maximum number of columns in a table. A row is made as a whole. Wider tables are text. */
+const MOST_COLUMNS = 100;
+
+markdown.block.ruler.at(
+  "table",
+  (state, start, end, silent) => {
+    const line = state.src.slice(state.bMarks[start + 1], state.eMarks[start + 1]);
+    return line.split("|").length <= MOST_COLUMNS && table(state, start, end, silent);
+  },
+  { alt: ["paragraph", "reference"] },
+);
 
 // --- Formulas ---
 

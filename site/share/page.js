@@ -48,10 +48,11 @@ get("api/models", undefined, { open: true })
   .catch(() => {});
 
 async function show() {
-  readMarkdown();
   fill(main, skeleton(5));
   try {
-    draw(await get(PATH, undefined, { open: true }));
+    // A long chat takes less time to lay out if no answer is shown as written first.
+    const [chat] = await Promise.all([get(PATH, undefined, { open: true }), readMarkdown()]);
+    draw(chat);
   } catch (error) {
     refuse(error);
   }

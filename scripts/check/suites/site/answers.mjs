@@ -9,6 +9,7 @@ import { PAYLOADS } from "./lib/payloads.mjs";
 const { partsOf, withoutReasoning } = await script("markdown/thoughts.js");
 const { readText } = await script("files/text.js");
 const { draw, plainText } = await script("markdown/draw.js");
+const { BUDGET } = await script("markdown/nodes.js");
 const { default: MarkdownIt } = await script("vendor/markdown-it/markdown-it.esm.min.mjs");
 const { default: highlighter } = await script("vendor/highlight/highlight.min.mjs");
 const { default: temml } = await script("vendor/temml/temml.min.mjs");
@@ -50,6 +51,15 @@ function taken(text) {
   Object.assign(temml, { render });
   return count;
 }
+
+/** The size of the longest answers. */
+const SIZE = 65_536;
+
+/** Returns a text of this size that repeats `text`. */
+const filled = (text, size = SIZE) => text.repeat(Math.ceil(size / text.length)).slice(0, size);
+
+/** Lines, and parts of a line, that make many nodes. */
+const CROWDS = { lines: ["```js\na\n```\n", "```\n```\n", "# a\n", "- a\n"], parts: ["**a** ", "<br>"] };
 
 /** Returns how many formulas an answer shows. */
 const formulas = (text) => whole(text).querySelectorAll("math").length;
@@ -234,6 +244,38 @@ proves("code and formulas beyond the budget are shown as written", () => {
   for (const text of [blocks, sums]) assert(alike(grown(text, 4999), whole(text)));
 });
 
+proves("nodes beyond the budget are shown as written", () => {
+  const words = "the tram leaves from the harbour every ten minutes and costs less than a taxi ";
+  const chapter = `## Ways to the harbour\n\nBy **tram**, ${words.repeat(4)}with \`line 4\`.\n\n- **Bus**: ${words}\n- **Bicycle**: ${words}\n- On foot: ${words}\n\n\`\`\`js\nconst ways = ["tram", "bus"];\nfor (const way of ways) console.log(way);\n\`\`\`\n\n| Way | Minutes | Price |\n|---|---|---|\n| Tram | 12 | 3 |\n| Bus | 20 | 2 |\n\n`;
+  const ordinary = filled(chapter);
+  assert.equal(whole(ordinary).querySelectorAll(".as-written").length, 0);
+  const time = (text) => Math.min(...Array.from({ length: 3 }, () => used(() => whole(text))));
+  const usual = time(ordinary);
+  for (const part of [...CROWDS.lines, ...CROWDS.parts]) {
+    const text = `${filled(part)}\n\nThe **end**.`;
+    const element = whole(text);
+    const made = element.querySelectorAll("*").length;
+    const ratio = time(text) / usual;
+    console.log(`    ${JSON.stringify(part)}: ${made} elements, ${ratio.toFixed(1)} times as long as an ordinary answer`);
+    assert(made <= BUDGET.nodes + 10, `${made} elements`);
+    assert(ratio < 3, `${ratio} times`);
+    assert(element.lastElementChild.textContent.endsWith("The **end**."));
+    assert(plainText(text).trim().endsWith("The **end**."));
+    assert(alike(grown(text, 9973), element), part);
+  }
+  // A row is made as a whole, so a table has a limited number of columns.
+  assert.equal(whole(`${filled("|a")}\n${filled("|-")}`).querySelectorAll("table").length, 0);
+  // Wherever the budget ends, the rest is text, and the answer may grow.
+  const { nodes } = BUDGET;
+  const all = "# a *b*\n\n- c\n- [d][1]\n  - e\n\n> f\n> - g\n\n<details>\n<summary>h</summary>\n\ni `j`\n\n</details>\n\n| k | l |\n|---|---|\n| m | n |\n\n[1]: https://example.com\n\no **p** q";
+  for (BUDGET.nodes = 1; BUDGET.nodes < 70; BUDGET.nodes += 1) {
+    const element = whole(all);
+    assert(alike(grown(all, 3), element), `${BUDGET.nodes} nodes`);
+    assert.match(element.textContent.replaceAll("*", ""), /a b.*c.*d.*e.*f.*g.*h.*i.*j.*k.*l.*m.*n.*o p q$/s);
+  }
+  BUDGET.nodes = nodes;
+});
+
 proves("only a few elements without attributes aren't text", () => {
   const element = whole("H<sub>2</sub>O, x<sup>*n*</sup>, <KBD>Ctrl</KBD> and <mark>a **b**</mark>");
   assert.equal(element.textContent, "H2O, xn, Ctrl and a b");
@@ -334,7 +376,7 @@ proves("the work for a growing answer is proportional to its length", () => {
    * Returns how many characters are parsed and how many elements are created while this answer
    * grows.
    */
-  const work = (text) => {
+  const work = (text, step = 24) => {
     let [parsed, made] = [0, 0];
     MarkdownIt.prototype.parse = function (source, env) {
       parsed += source.length;
@@ -344,7 +386,7 @@ proves("the work for a growing answer is proportional to its length", () => {
       made += 1;
       return createElement.call(document, name);
     };
-    grown(text, 24);
+    grown(text, step);
     Object.assign(document, { createElement });
     MarkdownIt.prototype.parse = parse;
     return { parsed, made };
@@ -354,11 +396,16 @@ proves("the work for a growing answer is proportional to its length", () => {
   console.log(`    ${50 * block.length} characters: ${short.parsed} parsed, ${short.made} elements made; ${200 * block.length}: ${long.parsed} and ${long.made}`);
   for (const what of ["parsed", "made"]) assert(long[what] < 5 * short[what], what);
   assert(short.parsed > 50 * block.length);
+  // After the budget is used up, nothing is parsed, and only the last text changes.
+  for (const line of CROWDS.lines) {
+    const [half, all] = [filled(line, SIZE / 2), filled(line)].map((text) => work(text, 997));
+    assert.equal(all.parsed, half.parsed, line);
+    assert(all.made < 1.1 * half.made, `${all.made} and ${half.made}`);
+  }
 });
 
 proves("no answer takes long", () => {
-  const size = 65_536;
-  const fill = (text) => text.repeat(Math.ceil(size / text.length)).slice(0, size);
+  const fill = (text) => filled(text);
   const odd = ["[", "![", "*a _", "**a ", "a**b", "`a``", "<", "<br", "\\(", "\\[", "$$ a\n", "\\[ a\n", "$a", "$a ", "> ", "- ", "a@", "www.", "http://", "&", "|", "~~a ", "[a](", "[a]: b\n", "- a\n", "# a\n", "a\n", "`a`\n", "\\", "_", "$$\n", "\\(a", "\n$$x"].map(fill);
   odd.push(`${fill("|a")}\n${fill("|-")}`, `$$${fill("\\frac{a}")}`, `\`\`\`js\n${fill("a(`${")}`, `\`\`\`html\n${fill("<a ")}`);
   // The libraries take quadratic or cubic time for these texts.
@@ -372,7 +419,7 @@ proves("no answer takes long", () => {
     if (took > worst[1]) worst = [text.slice(0, 12), took];
     assert(took < 5000, `${JSON.stringify(text.slice(0, 20))}: ${took} ms`);
   }
-  console.log(`    the longest ${JSON.stringify(worst[0])}: ${worst[1].toFixed(0)} ms for ${size} characters`);
+  console.log(`    the longest ${JSON.stringify(worst[0])}: ${worst[1].toFixed(0)} ms for ${SIZE} characters`);
 });
 
 assert.equal(document.querySelectorAll("link").length, 2, "the style sheet of formulas and their font");

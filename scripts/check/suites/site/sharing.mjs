@@ -169,6 +169,52 @@ await journeys({
     assert.doesNotMatch(await visitor.title(), /^bad/);
   },
 
+  async "a shared chat of long answers is drawn as it comes into view"() {
+    const ann = await newUser("ann", { site: url });
+    const { address } = await shared(ann, "Hello");
+    const parts = ["# a\n", "- a\n", "```js\na\n```\n", "```\n```\n", "**a** ", "<br>"];
+    const messages = Array.from({ length: 11 }, (_, number) => {
+      const part = parts[number % parts.length];
+      const answer = `${part.repeat(65_000 / part.length)}\n\nThe end of ${number}.`;
+      return { message: `Number ${number}`, answer, model: "echo" };
+    });
+    const visitor = await newPage();
+    await visitor.route("**/api/shares/*", (route) => route.fulfill({ json: { title: "Long", author: null, shared: "2026-11-20T07:17:39.995Z", messages } }));
+    await visitor.goto(address);
+    await heading(visitor, "Long");
+    const prose = visitor.locator(".shared .prose");
+    const unseen = visitor.locator(".unseen");
+    await visitor.locator(".shared .prose > h3").first().waitFor();
+
+    // Only the answer that is in view is drawn. All texts are in the page, so its search finds them.
+    await eventually(() => unseen.count(), 10);
+    assert.equal(await prose.count(), 11);
+    const most = await visitor.locator(".shared *").count();
+    assert(most < 10_000, `${most} elements`);
+    const ends = () => prose.evaluateAll((all) => all.map(({ textContent }) => /The end of \d+\.$/.exec(textContent.trim())?.[0]));
+    const all = messages.map((_, number) => `The end of ${number}.`);
+    assert.deepEqual(await ends(), all);
+
+    // An answer is drawn when it comes into view, and each has a limited number of elements.
+    await unseen.first().evaluate((element) => element.scrollIntoView());
+    await prose.nth(1).locator("li").first().waitFor();
+    assert(await unseen.count() >= 7, `${await unseen.count()} answers wait`);
+    for (let left = await unseen.count(); left > 0; left = await unseen.count()) {
+      await unseen.first().evaluate((element) => element.scrollIntoView());
+      await visitor.waitForFunction((left) => document.querySelectorAll(".unseen").length < left, left);
+    }
+    assert.deepEqual(await ends(), all);
+    const sizes = await prose.evaluateAll((all) => all.map((element) => element.querySelectorAll("*").length));
+    assert(Math.max(...sizes) < 8100, sizes.join(", "));
+
+    // A printed page contains all answers.
+    await visitor.reload();
+    await visitor.locator(".shared .prose > h3").first().waitFor();
+    await visitor.evaluate(() => dispatchEvent(new Event("beforeprint")));
+    assert.equal(await unseen.count(), 0);
+    assert.deepEqual(await ends(), all);
+  },
+
   async "nothing is shared unless the operator allows it"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);

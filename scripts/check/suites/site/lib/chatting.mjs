@@ -109,7 +109,7 @@ export function said(page, message, exact = false) {
 /** Waits until the last answer is complete and shown as Markdown. */
 export async function answered(page) {
   await answer(page).getByRole("button", { name: "Copy the answer" }).waitFor();
-  await answer(page).locator(".as-written").first().waitFor({ state: "detached" });
+  await answer(page).locator(".as-written, .unseen").first().waitFor({ state: "detached" });
 }
 
 export async function heading(page, name) {
