@@ -68,17 +68,17 @@ impl<'de> Deserialize<'de> for Content {
 
 /// A part of a message: `text`, `refusal`, or, in a user's message or the result of a call,
 /// `image_url` or `file`.
+// A request can contain many parts, so the fields that few of them have are small.
 #[derive(Deserialize, ToSchema)]
 struct PromptPart {
     #[serde(rename = "type")]
     kind: String,
     text: Option<String>,
-    refusal: Option<String>,
-    image_url: Option<ImageUrl>,
+    refusal: Option<Box<str>>,
+    image_url: Option<Box<ImageUrl>>,
     #[serde(default, deserialize_with = "object")]
-    file: Option<FileData>,
+    file: Option<Box<FileData>>,
     #[serde(default, deserialize_with = "object")]
-    /// Boxed, because a body may contain a hundred thousand parts.
     cache_control: Option<Box<CacheControl>>,
 }
 
@@ -248,13 +248,13 @@ impl PromptPart {
     fn read(self, takes_files: bool) -> Result<Part, Invalid> {
         let text = match self.kind.as_str() {
             "text" => self.text,
-            "refusal" => self.refusal,
+            "refusal" => self.refusal.map(String::from),
             "image_url" if takes_files => {
-                let ImageUrl { url, detail } = self.image_url.ok_or(REQUIRED)?;
+                let ImageUrl { url, detail } = *self.image_url.ok_or(REQUIRED)?;
                 return Picture::parse(url, detail.as_deref()).map(Part::Picture);
             }
             "file" if takes_files => {
-                let FileData { filename, file_data } = self.file.ok_or(REQUIRED)?;
+                let FileData { filename, file_data } = *self.file.ok_or(REQUIRED)?;
                 let file = TextFile::parse(filename, &file_data.ok_or(NO_FILES)?)?;
                 Some(file.to_string())
             }
