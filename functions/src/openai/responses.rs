@@ -6,14 +6,14 @@
 //! last message. These fields take effect: `instructions`, `stream`, `temperature`, `top_p`,
 //! `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls`, `reasoning.effort`,
 //! `reasoning.summary`, `text.format`, `text.verbosity`, and the parameters of completions that
-//! change how tokens are sampled. If the model's provider lacks a parameter that changes the answer,
-//! the request is refused. The response repeats `metadata` and `user`. `model` selects a model from
-//! the price list; without a list, the operator's settings determine the model. A request contains
-//! the whole conversation, as if `store` were false, but an `item_reference` may replace an item of
-//! an earlier answer. Therefore `previous_response_id`, `conversation`, `prompt` and `background`
-//! are refused. Tools that aren't functions or custom
-//! tools, `truncation` and `top_logprobs` are also refused. Other fields are ignored. Out: a
-//! response, or its events. Prices, retries and calls work as they do for completions.
+//! change how tokens are sampled. If the model's provider lacks a parameter that changes the
+//! answer, the request is refused. The response repeats `metadata` and `user`. `model` selects a
+//! model from the price list; without a list, the operator's settings determine the model. A
+//! request contains the whole conversation, as if `store` were false, but an `item_reference` may
+//! replace an item of an earlier answer. Therefore `previous_response_id`, `conversation`, `prompt`
+//! and `background` are refused. Tools that aren't functions or custom tools, `truncation` and
+//! `top_logprobs` are also refused. Other fields are ignored. Out: a response, or its events.
+//! Prices, retries and calls work as they do for completions.
 
 mod encrypted_content;
 mod events;

@@ -18,7 +18,7 @@ struct Readers<'r> {
 }
 
 impl Readers<'_> {
-    /// Asserts that nobody reads the message, by any endpoint.
+    /// Asserts that no endpoint shows the message.
     async fn find_nothing(&self) {
         let Self { ann, root, chat, file, conversation } = self;
         ann.get(&format!("/api/chat/{chat}/")).await.expect(404, "not_found");

@@ -33,6 +33,17 @@ async function storedIn(changing) {
 
 const colorOf = (locator) => locator.evaluate((element) => getComputedStyle(element).backgroundColor);
 
+/** Reloads the page, which then reads another brand than the stored one. */
+async function reloaded(page, changed) {
+  await page.route("**/api/admin/brand/", async (route) => {
+    if (route.request().method() !== "GET") return route.continue();
+    const response = await fetched(route);
+    const read = await response.json();
+    return route.fulfill({ response, json: { ...read, brand: changed(read.brand) } });
+  });
+  await page.reload();
+}
+
 await journeys({
   async "visitors see the brand and its links"() {
     for (const colorScheme of ["light", "dark"]) {
@@ -185,13 +196,7 @@ await journeys({
     const changing = await started();
     const page = await adminPage(changing, "#/brand");
     await heading(page, "Brand");
-    await page.route("**/api/admin/brand/", async (route) => {
-      if (route.request().method() !== "GET") return route.continue();
-      const response = await fetched(route);
-      const read = await response.json();
-      return route.fulfill({ response, json: { ...read, brand: { ...read.brand, logo: SVG } } });
-    });
-    await page.reload();
+    await reloaded(page, (brand) => ({ ...brand, logo: SVG }));
     await page.locator("img[src^='data:image/svg+xml,']").waitFor();
     await page.getByLabel("Name", { exact: true }).fill("Nova");
     await page.getByRole("button", { name: "Save the brand" }).click();
@@ -204,12 +209,7 @@ await journeys({
     const changing = await started();
     const page = await adminPage(changing, "#/brand");
     await heading(page, "Brand");
-    await page.route("**/api/admin/brand/", async (route) => {
-      if (route.request().method() !== "GET") return route.continue();
-      const response = await fetched(route);
-      return route.fulfill({ response, json: { ...(await response.json()), brand: null } });
-    });
-    await page.reload();
+    await reloaded(page, () => null);
     await page.getByText("This release can't use the stored brand").waitFor();
     await page.getByRole("button", { name: "Remove the brand" }).waitFor();
     await page.getByLabel("Name", { exact: true }).fill("Nova");
