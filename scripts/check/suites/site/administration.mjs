@@ -609,12 +609,13 @@ await journeys({
     assert.match(today[2], /^\d+ \([\d.]+%\)$/);
     assert.match(today[6], /^[\d.,]+ sec$/);
 
-    // Another model was called more often, and only failed.
+    // Another model was called more often, and only failed: two days ago, because yesterday isn't
+    // closed until some minutes after midnight.
     await page.route("**/api/admin/figures/*", async (route) => {
       const reply = await fetched(route);
       const figures = await reply.json();
       const unknown = { first_token_p50: null, first_token_p95: null, answer_p50: null, answer_p95: null };
-      figures.days.at(-2).calls = [{ model: "broken", calls: 1_000_000, failed: 1_000_000, ...unknown }];
+      figures.days.at(-3).calls = [{ model: "broken", calls: 1_000_000, failed: 1_000_000, ...unknown }];
       await route.fulfill({ json: figures });
     });
     await page.getByRole("link", { name: "30 days" }).click();
@@ -622,6 +623,7 @@ await journeys({
     await eventually(() => said(/^Calls by day/), /: 0 calls, so far$/);
     await eventually(() => said(/^Failed calls by day/), /: no data failed, so far$/);
     await plot(/^Failed calls by day/).focus();
+    await page.keyboard.press("ArrowLeft");
     await page.keyboard.press("ArrowLeft");
     assert.match(await said(/^Failed calls by day/), /: 100% failed$/);
     await card.getByLabel("Model", { exact: true }).selectOption("parrot");
