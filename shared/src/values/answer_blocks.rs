@@ -1,12 +1,14 @@
-//! The order of the blocks in a stored answer: its reasoning, texts and calls.
+//! The order of the blocks in an answer: its reasoning, texts and calls.
+
+use std::iter;
 
 use serde::{Deserialize, Serialize};
 
-use crate::values::{Reasoning, ToolCall};
+use crate::values::{BlockKind, Reasoning, ToolCall};
 
 /// A piece of an answer's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AnswerMark {
+pub enum AnswerMark {
     /// The next part of the reasoning.
     Reasoning,
     /// The next part of the text, with this number of bytes.
@@ -17,17 +19,25 @@ pub(crate) enum AnswerMark {
 
 impl AnswerMark {
     /// Adds a mark. Adjacent texts become one block.
-    pub(crate) fn push(self, marks: &mut Vec<Self>) {
+    pub fn push(self, marks: &mut Vec<Self>) {
         match (marks.last_mut(), self) {
             (Some(Self::Text(before)), Self::Text(more)) => *before += more,
             _ => marks.push(self),
         }
     }
+
+    /// Returns the kind of block.
+    pub fn kind(self) -> BlockKind {
+        match self {
+            Self::Reasoning => BlockKind::Reasoning,
+            Self::Text(_) => BlockKind::Content,
+            Self::Call => BlockKind::Call,
+        }
+    }
 }
 
-/// The order of the blocks in a stored answer, as a short text: `r` for a part of the reasoning,
-/// `c` for a call, and a number for this many bytes of the answer's text. For example, `r12rc`.
-/// Characters of later releases are ignored.
+/// The order of the blocks in an answer, as a short text: `r` for a part of the reasoning, `c` for a
+/// call, and a number for this many bytes of the answer's text. For example, `r12rc`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BlockOrder(String);
@@ -35,13 +45,8 @@ pub struct BlockOrder(String);
 impl BlockOrder {
     /// Returns the order of these marks. `None` if it is the usual order, in which the reasoning
     /// precedes the text, and the text precedes the calls.
-    pub(crate) fn of(marks: &[AnswerMark]) -> Option<Self> {
-        let place = |mark: &AnswerMark| match mark {
-            AnswerMark::Reasoning => 0,
-            AnswerMark::Text(_) => 1,
-            AnswerMark::Call => 2,
-        };
-        if marks.is_sorted_by_key(place) {
+    pub fn of(marks: &[AnswerMark]) -> Option<Self> {
+        if marks.is_sorted_by_key(|mark| mark.kind()) {
             return None;
         }
         let word = |mark: &AnswerMark| match mark {
@@ -52,25 +57,25 @@ impl BlockOrder {
         Some(Self(marks.iter().map(word).collect()))
     }
 
-    /// Returns the marks.
-    pub(crate) fn marks(&self) -> Vec<AnswerMark> {
-        let mut marks = Vec::new();
+    /// Returns the marks one by one. The last is `None` if the rest of the text isn't an order: a
+    /// later release or a client may have written it.
+    pub fn marks(&self) -> impl Iterator<Item = Option<AnswerMark>> {
         let mut rest = self.0.as_str();
-        while let Some(first) = rest.chars().next() {
-            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-            let (digits, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        iter::from_fn(move || {
+            let first = rest.chars().next()?;
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            let (word, after) = rest.split_at_checked(digits.max(1)).unwrap_or((rest, ""));
+            rest = after;
             let mark = match first {
                 'r' => Some(AnswerMark::Reasoning),
                 'c' => Some(AnswerMark::Call),
-                _ => digits.parse().ok().map(AnswerMark::Text),
+                _ => word.parse().ok().map(AnswerMark::Text),
             };
-            marks.extend(mark);
-            rest = match digits {
-                "" => rest.get(first.len_utf8()..).unwrap_or_default(),
-                _ => after,
-            };
-        }
-        marks
+            if mark.is_none() {
+                rest = "";
+            }
+            Some(mark)
+        })
     }
 }
 
@@ -101,10 +106,13 @@ mod tests {
             (&[Text(1), Reasoning, Text(20), Call, Reasoning], "1r20cr"),
         ] {
             let order = BlockOrder::of(marks).unwrap();
-            assert_eq!((order.0.as_str(), order.marks().as_slice()), (word, marks));
+            assert_eq!(order.0, word);
+            assert!(order.marks().eq(marks.iter().copied().map(Some)), "{word}");
         }
-        let later = BlockOrder("r?3é99999999999999999999999c".into());
-        assert_eq!(later.marks(), [Reasoning, Text(3), Call]);
+        for other in ["r3?", "r3é", "r3é5", "r399999999999999999999999", "r3rs_1"] {
+            let marks: Vec<_> = BlockOrder(other.into()).marks().collect();
+            assert_eq!((marks[0], marks.last()), (Some(Reasoning), Some(&None)), "{other}");
+        }
     }
 
     #[test]

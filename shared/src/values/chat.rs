@@ -354,8 +354,9 @@ impl Chat {
     /// Returns the answer's blocks in the order in which the provider sent them. Without the
     /// reasoning, adjacent texts are one block.
     pub fn in_blocks(&self, with_reasoning: bool) -> Vec<AnswerBlock<'_>> {
+        let stored = self.blocks.iter().flat_map(BlockOrder::marks).map_while(|mark| mark);
         let mut marks = Vec::new();
-        for mark in self.blocks.as_ref().map(BlockOrder::marks).unwrap_or_default() {
+        for mark in stored {
             if with_reasoning || mark != AnswerMark::Reasoning {
                 mark.push(&mut marks);
             }

@@ -2,53 +2,16 @@
 //! in `reasoning_content`, and as OpenRouter's `reasoning_details`, which also contain signatures
 //! ([reference](https://openrouter.ai/docs/use-cases/reasoning-tokens)).
 
-use std::mem;
-
 use serde::{Deserialize, Deserializer, Serialize};
-use shared::values::{AnswerBlock, BlockKind, BlockMark, Chat, Part, Reasoning, Turn};
+use shared::values::{
+    AnswerBlock, AnswerMark, BlockKind, BlockMark, BlockOrder, Chat, Part, Reasoning, Turn,
+};
 use utoipa::ToSchema;
 
 use crate::asking::json::at_most;
 
 /// The maximum number of parts of the reasoning in a message of a request.
 pub(super) const DETAILS: usize = 256;
-
-/// The order of an answer's blocks up to here: `r` for a part of the reasoning, `c` for a call, and a
-/// number for this many bytes of the text. Each part of the reasoning carries the order before it,
-/// because a message has separate fields for its blocks.
-#[derive(Default)]
-pub(super) struct Order {
-    word: String,
-    /// The bytes of the text that aren't in the word yet.
-    bytes: usize,
-}
-
-impl Order {
-    pub(super) fn add_text(&mut self, text: &str) {
-        self.bytes += text.len();
-    }
-
-    pub(super) fn add_call(&mut self) {
-        self.end_text();
-        self.word.push('c');
-    }
-
-    /// Adds a part of the reasoning. Returns the order before the part, unless only reasoning
-    /// precedes it.
-    pub(super) fn add_reasoning(&mut self) -> Option<String> {
-        self.end_text();
-        let before = self.word.clone();
-        self.word.push('r');
-        Some(before).filter(|word| word.contains(|letter| letter != 'r'))
-    }
-
-    fn end_text(&mut self) {
-        let bytes = mem::take(&mut self.bytes);
-        if bytes > 0 {
-            self.word.push_str(&bytes.to_string());
-        }
-    }
-}
 
 /// A part of the model's reasoning. A client sends the parts back unchanged with the message,
 /// because some models continue a series of function calls only with their earlier reasoning.
@@ -75,11 +38,12 @@ pub(super) struct ReasoningDetail<'a> {
     /// The index of the part.
     #[schema(examples(0))]
     index: usize,
-    /// The order of the blocks before the part: `r` for a part of the reasoning, `c` for a call, and
+    /// The order of the blocks up to the part: `r` for a part of the reasoning, `c` for a call, and
     /// a number for this many bytes of the text. Missing if only reasoning precedes the part.
+    /// A message has a field for each kind of block, so nothing else shows their order.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, examples("r27c"))]
-    id: Option<String>,
+    #[schema(value_type = Option<String>, nullable = false, examples("r27cr"))]
+    id: Option<BlockOrder>,
 }
 
 impl<'a> ReasoningDetail<'a> {
@@ -90,21 +54,22 @@ impl<'a> ReasoningDetail<'a> {
         if !chat.reasoning.iter().any(is_opaque) {
             return Vec::new();
         }
-        let (mut details, mut order) = (Vec::new(), Order::default());
+        let (mut details, mut marks) = (Vec::new(), Vec::new());
         for block in chat.in_blocks(true) {
             match block {
                 AnswerBlock::Reasoning(part) => {
-                    details.push(Self::of(details.len(), part, &mut order));
+                    details.push(Self::of(details.len(), part, &mut marks));
                 }
-                AnswerBlock::Text(text) => order.add_text(text),
-                AnswerBlock::Call(..) => order.add_call(),
+                AnswerBlock::Text(text) => AnswerMark::Text(text.len()).push(&mut marks),
+                AnswerBlock::Call(..) => AnswerMark::Call.push(&mut marks),
             }
         }
         details
     }
 
-    /// Returns the part with this index, and adds it to the order.
-    pub(super) fn of(index: usize, part: &'a Reasoning, order: &mut Order) -> Self {
+    /// Returns the part with this index, and adds it to the marks of the answer's blocks.
+    pub(super) fn of(index: usize, part: &'a Reasoning, marks: &mut Vec<AnswerMark>) -> Self {
+        AnswerMark::Reasoning.push(marks);
         let Reasoning { text, signature, encrypted } = part;
         let (signature, data) = (signature.as_deref(), encrypted.as_deref());
         let is_text = data.is_none();
@@ -117,7 +82,7 @@ impl<'a> ReasoningDetail<'a> {
             // Only Anthropic's models sign or encrypt their reasoning.
             format: if is_opaque { "anthropic-claude-v1" } else { "unknown" },
             index,
-            id: order.add_reasoning(),
+            id: BlockOrder::of(marks),
         }
     }
 }
@@ -138,8 +103,9 @@ pub(super) struct PromptReasoning {
     summary: Option<String>,
     /// In a part of the type `reasoning.encrypted`: the part in the provider's own form.
     data: Option<String>,
-    /// The order of the blocks before the part, as in an answer.
-    id: Option<String>,
+    /// The order of the blocks up to the part, as in an answer.
+    #[schema(value_type = Option<String>)]
+    id: Option<BlockOrder>,
 }
 
 /// Reads a list of parts, or null.
@@ -150,7 +116,7 @@ pub(super) fn details_or_null<'de, D: Deserializer<'de>>(
 }
 
 impl PromptReasoning {
-    fn read(self) -> Option<(Reasoning, Option<String>)> {
+    fn read(self) -> Option<(Reasoning, Option<BlockOrder>)> {
         let part = match self.kind.as_str() {
             "reasoning.text" => Reasoning {
                 text: self.text.unwrap_or_default(),
@@ -175,7 +141,7 @@ pub(super) fn add_reasoning(
     text: Option<String>,
 ) {
     let details = details.into_iter().flatten().filter_map(PromptReasoning::read);
-    let (parts, orders): (Vec<Reasoning>, Vec<Option<String>>) = details.unzip();
+    let (parts, orders): (Vec<Reasoning>, Vec<Option<BlockOrder>>) = details.unzip();
     turn.reasoning = parts;
     let text = text.filter(|text| !text.is_empty() && turn.reasoning.is_empty());
     turn.reasoning.extend(text.map(|text| Reasoning { text, ..Reasoning::default() }));
@@ -183,53 +149,53 @@ pub(super) fn add_reasoning(
         // The client has set cache breakpoints, which have an order of their own.
         let reasoning = BlockMark { kind: BlockKind::Reasoning, cache: None };
         turn.order.splice(0..0, vec![reasoning; turn.reasoning.len()]);
-    } else if let Some((index, word)) = last_order(&orders)
-        && let Some((content, order)) = ordered(turn, index, word)
+    } else if let Some((index, order)) = last_order(&orders)
+        && let Some((content, order)) = ordered(turn, index, order)
     {
         (turn.content, turn.order) = (content, order);
     }
 }
 
 /// Returns the last of the orders, and the index of the part that carries it.
-fn last_order(orders: &[Option<String>]) -> Option<(usize, &str)> {
-    orders.iter().enumerate().rev().find_map(|(index, word)| Some((index, word.as_deref()?)))
+fn last_order(orders: &[Option<BlockOrder>]) -> Option<(usize, &BlockOrder)> {
+    orders.iter().enumerate().rev().find_map(|(index, order)| Some((index, order.as_ref()?)))
 }
 
-/// Returns the turn's content and the order of its blocks, given the order before the part of the
+/// Returns the turn's content and the order of its blocks, given the order up to the part of the
 /// reasoning with this index. `None` if the client has changed the text, the calls or the reasoning,
 /// so that the order no longer fits. All other blocks follow in the usual order.
-fn ordered(turn: &Turn, index: usize, word: &str) -> Option<(Vec<Part>, Vec<BlockMark>)> {
+fn ordered(turn: &Turn, index: usize, order: &BlockOrder) -> Option<(Vec<Part>, Vec<BlockMark>)> {
     let mut text = match turn.content.as_slice() {
         [] => "",
         [Part::Text(text)] => text,
         _ => return None,
     };
-    let (mut content, mut order, mut rest) = (Vec::new(), Vec::new(), word);
-    while let Some(letter) = rest.chars().next() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (first, after) = rest.split_at_checked(digits.max(1))?;
-        order.push(match letter {
-            'r' => BlockKind::Reasoning,
-            'c' => BlockKind::Call,
-            _ => {
-                let (piece, later) = text.split_at_checked(first.parse().ok()?)?;
+    let (mut content, mut marks) = (Vec::new(), Vec::new());
+    let (mut reasoning, mut calls) = (0, 0);
+    for mark in order.marks() {
+        let mark = mark?;
+        match mark {
+            AnswerMark::Reasoning => reasoning += 1,
+            AnswerMark::Call => calls += 1,
+            AnswerMark::Text(length) => {
+                let (piece, later) = text.split_at_checked(length.max(1))?;
                 content.push(Part::Text(piece.to_owned()));
                 text = later;
-                BlockKind::Content
             }
-        });
-        rest = after;
+        }
+        if reasoning > index + 1 || calls > turn.calls.len() {
+            return None;
+        }
+        marks.push(BlockMark { kind: mark.kind(), cache: None });
     }
-    let count = |kind| order.iter().filter(|found| **found == kind).count();
-    if count(BlockKind::Reasoning) != index || count(BlockKind::Call) > turn.calls.len() {
+    let ends_with_part = marks.last().is_some_and(|mark| mark.kind == BlockKind::Reasoning);
+    if !ends_with_part || reasoning != index + 1 {
         return None;
     }
     if !text.is_empty() {
         content.push(Part::Text(text.to_owned()));
     }
-    // The part itself precedes the rest of the text.
-    order.push(BlockKind::Reasoning);
-    Some((content, order.into_iter().map(|kind| BlockMark { kind, cache: None }).collect()))
+    Some((content, marks))
 }
 
 #[cfg(test)]
@@ -243,36 +209,33 @@ mod tests {
     fn read(text: &str, index: usize, word: &str) -> Option<(Vec<String>, Vec<BlockKind>)> {
         let calls = vec![ToolCall::default(), ToolCall::default()];
         let turn = Turn { calls, ..Turn::new(Speaker::Assistant, text) };
-        let (content, order) = ordered(&turn, index, word)?;
+        let order = serde_json::from_value(word.into()).unwrap();
+        let (content, marks) = ordered(&turn, index, &order)?;
         let texts = content.iter().filter_map(|part| part.as_text().map(str::to_owned));
-        Some((texts.collect(), order.into_iter().map(|mark| mark.kind).collect()))
+        Some((texts.collect(), marks.into_iter().map(|mark| mark.kind).collect()))
     }
 
     #[test]
     fn reasoning_returns_to_its_place() {
         use BlockKind::{Call, Content, Reasoning};
-        let mut order = Order::default();
-        assert_eq!(order.add_reasoning(), None);
-        order.add_text("F");
-        order.add_text("ør.");
-        order.add_call();
-        order.add_text("Mellem.");
-        assert_eq!(order.add_reasoning().as_deref(), Some("r5c7"));
         let texts = ["Før.", "Mellem.", "Efter."].map(str::to_owned).to_vec();
         let expected = (texts, vec![Reasoning, Content, Call, Content, Reasoning]);
-        assert_eq!(read("Før.Mellem.Efter.", 1, "r5c7"), Some(expected));
+        assert_eq!(read("Før.Mellem.Efter.", 1, "r5c7r"), Some(expected));
     }
 
     #[test]
     fn orders_that_do_not_fit_are_ignored() {
         for (index, word) in [
-            (1, "5"),
-            (0, "r5"),
-            (0, "2"),
-            (0, "99"),
-            (0, "ccc"),
+            (0, ""),
+            (0, "5"),
+            (1, "5r"),
+            (0, "r5r"),
+            (0, "2r"),
+            (0, "99r"),
+            (0, "cccr"),
             (0, "rs_1"),
-            (0, "5é"),
+            (0, "5ér"),
+            (0, "11c0r"),
             (0, "9".repeat(99).as_str()),
         ] {
             assert_eq!(read("Før.Mellem.", index, word), None, "{index} {word}");

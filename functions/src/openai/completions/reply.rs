@@ -7,13 +7,13 @@ use serde::Serialize;
 use shared::ai::{CallPiece, Piece, ReasoningPiece};
 use shared::http::{Events, OpenAiFailure};
 use shared::values::idempotency::fingerprint;
-use shared::values::{Chat, FinishReason, ToolCall};
+use shared::values::{AnswerMark, Chat, FinishReason, ToolCall};
 use shared::{Error, Result, openapi};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use super::reasoning::{Order, ReasoningDetail};
+use super::reasoning::ReasoningDetail;
 use crate::asking::custom::{CustomTools, input_of};
 use crate::asking::{AnswerWriter, null};
 use crate::openai::reasoning::ReasoningParts;
@@ -452,8 +452,8 @@ pub(super) struct Chunks {
     /// True if a chunk with text, a refusal or a call was sent.
     answered: bool,
     reasoning: ReasoningParts,
-    /// The order of what was sent.
-    order: Order,
+    /// The marks of the blocks that were sent.
+    marks: Vec<AnswerMark>,
     /// The indices of the calls of custom tools that have begun.
     custom_calls: BTreeSet<usize>,
 }
@@ -468,7 +468,7 @@ impl Chunks {
             begun: false,
             answered: false,
             reasoning: ReasoningParts::default(),
-            order: Order::default(),
+            marks: Vec::new(),
             custom_calls: BTreeSet::new(),
         }
     }
@@ -479,8 +479,8 @@ impl Chunks {
         if self.options.hides_reasoning || *piece == ReasoningPiece::Broken {
             return Ok(());
         }
-        let order = &mut self.order;
-        let details = parts.iter().map(|(index, part)| ReasoningDetail::of(*index, part, order));
+        let marks = &mut self.marks;
+        let details = parts.iter().map(|(index, part)| ReasoningDetail::of(*index, part, marks));
         let delta = AnswerDelta {
             content: (!self.begun).then_some(None),
             reasoning_content: match piece {
@@ -495,7 +495,7 @@ impl Chunks {
 
     async fn send_text(&mut self, model: &str, text: &str) -> Result<()> {
         self.answered = true;
-        self.order.add_text(text);
+        AnswerMark::Text(text.len()).push(&mut self.marks);
         let delta = AnswerDelta { content: Some(Some(text)), ..AnswerDelta::default() };
         self.send_delta(model, delta).await
     }
@@ -514,7 +514,7 @@ impl Chunks {
             None => (None, None),
         };
         if piece.begins.is_some() {
-            self.order.add_call();
+            AnswerMark::Call.push(&mut self.marks);
         }
         if name.is_some_and(|name| self.options.custom.contains_key(name)) {
             self.custom_calls.insert(piece.index);

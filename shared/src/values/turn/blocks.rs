@@ -24,8 +24,8 @@ pub struct BlockMark {
     pub cache: Option<CacheTtl>,
 }
 
-/// A list in a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A list in a turn. Without an order, the blocks of one list precede those of the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BlockKind {
     /// [`Turn::reasoning`].
     Reasoning,

@@ -164,15 +164,12 @@ pub(super) fn turns(input: Option<Input>, errors: &mut FieldErrors) -> Option<Ve
     }
     history.open.close(errors);
     for turn in &mut history.turns {
-        if turn.order.is_sorted_by_key(|mark| USUAL.iter().position(|kind| *kind == mark.kind)) {
+        if turn.order.is_sorted_by_key(|mark| mark.kind) {
             turn.order.clear();
         }
     }
     is_valid.then_some(history.turns)
 }
-
-/// The usual order of a turn's blocks, which needs no marks.
-const USUAL: [BlockKind; 3] = [BlockKind::Reasoning, BlockKind::Content, BlockKind::Call];
 
 /// The turns of the conversation, built item by item.
 struct History {
