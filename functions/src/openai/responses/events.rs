@@ -424,15 +424,14 @@ impl EventWriter {
     /// Adds text to the last message, or begins a message if the last item is another one. Returns
     /// the message's index in the output, and its id.
     async fn place_of_text(&mut self, delta: &str, is_refusal: bool) -> Result<(usize, String)> {
-        if let Some(Source::Text { index, to, .. }) = self.sources.last_mut() {
-            *to += delta.len();
-            let id = message_id(&self.chat_id, *index);
+        if let Some(Source::Text(part)) = self.sources.last_mut() {
+            part.to += delta.len();
+            let id = message_id(&self.chat_id, part.index);
             return Ok((self.sources.len() - 1, id));
         }
-        let source = Source::next_text(&self.sources, delta);
-        let (place, _) = self.place_of(source);
-        let index = if let Source::Text { index, .. } = source { index } else { 0 };
-        let id = message_id(&self.chat_id, index);
+        let part = Source::next_text(&self.sources, delta);
+        let (place, _) = self.place_of(Source::Text(part));
+        let id = message_id(&self.chat_id, part.index);
         let item = MessageItem::of(id.clone(), Vec::new(), Status::InProgress);
         self.item("response.output_item.added", place, Item::Message(item)).await?;
         let part = ContentPart::of("", is_refusal);

@@ -180,12 +180,23 @@ pub(super) enum Status {
 pub(super) enum Source {
     /// The part of the reasoning with this index.
     Reasoning(usize),
-    /// The text with this index: these bytes of the answer's text.
-    Text { index: usize, from: usize, to: usize },
+    /// A part of the text.
+    Text(TextPart),
     /// The function call with this index.
     Call(usize),
     /// The call with this index, which is of a custom tool.
     CustomCall(usize),
+}
+
+/// A part of an answer's text, between two other blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TextPart {
+    /// The part's index among the parts of the text.
+    pub index: usize,
+    /// The byte of the answer's text at which the part begins.
+    from: usize,
+    /// The byte at which it ends.
+    pub to: usize,
 }
 
 impl Source {
@@ -197,25 +208,25 @@ impl Source {
         for block in chat.in_blocks(true) {
             let source = match block {
                 AnswerBlock::Reasoning(_) => parts.next().map(Self::Reasoning),
-                AnswerBlock::Text(text) => Some(Self::next_text(&sources, text)),
+                AnswerBlock::Text(text) => Some(Self::Text(Self::next_text(&sources, text))),
                 AnswerBlock::Call(index, call) => Some(Self::of_call(index, &call.name, custom)),
             };
             sources.extend(source);
         }
         if !sources.iter().any(|source| source.is_answer()) {
-            sources.push(Self::next_text(&sources, ""));
+            sources.push(Self::Text(Self::next_text(&sources, "")));
         }
         sources
     }
 
-    /// Returns the item for the text after those of the other items.
-    pub(super) fn next_text(before: &[Self], text: &str) -> Self {
-        let next = |source: &Self| match source {
-            Self::Text { index, to, .. } => Some((index + 1, *to)),
+    /// Returns the part for the text after those of the other items.
+    pub(super) fn next_text(before: &[Self], text: &str) -> TextPart {
+        let end = |source: &Self| match source {
+            Self::Text(part) => Some((part.index + 1, part.to)),
             _ => None,
         };
-        let (index, from) = before.iter().rev().find_map(next).unwrap_or_default();
-        Self::Text { index, from, to: from + text.len() }
+        let (index, from) = before.iter().rev().find_map(end).unwrap_or_default();
+        TextPart { index, from, to: from + text.len() }
     }
 
     /// Returns true for an item of the answer itself.
@@ -249,7 +260,7 @@ pub(super) fn items<'a>(
                 let part = reasoning.get(*index)?;
                 Some(Item::Reasoning(ReasoningItem::of(&chat.chat_id, *index, part)))
             }
-            Source::Text { index, from, to } => {
+            Source::Text(TextPart { index, from, to }) => {
                 let text = chat.response.get(*from..*to).unwrap_or_default();
                 let content = vec![ContentPart::of(text, chat.refused)];
                 let id = message_id(&chat.chat_id, *index);
