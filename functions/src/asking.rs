@@ -104,7 +104,8 @@ pub(crate) trait Dialect: Send + Sized + 'static {
     /// Replaces what the body refers to by what is stored. By default, bodies refer to nothing.
     ///
     /// # Errors
-    /// Returns an error if the body refers to something that the caller can't read.
+    /// Returns an error if the body refers to something that the caller can't read. The body then
+    /// contains no references, and only the stored answer to an earlier request can be the reply.
     fn resolve(
         _app: &CompletionApp,
         _caller: &Credential,
@@ -166,11 +167,11 @@ pub(crate) fn failures() -> Vec<Failure> {
 pub(crate) async fn answer<D: Dialect>(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let (caller, mut body) = read::<D>(&app, &req).await?;
-    D::resolve(&app, &caller, &mut body).await?;
+    let resolved = D::resolve(&app, &caller, &mut body).await;
     let (mut asked, dialect) = D::read(body, app.config.message_limit)?;
     D::read_headers(&req, &mut asked.prompt);
     let (streamed, silence) = (asked.streamed, app.ai.config.silence);
-    match begin::<D>(&app, &req, &caller, key.as_ref(), asked).await? {
+    match begin::<D>(&app, &req, &caller, key.as_ref(), asked, resolved).await? {
         BeginOutcome::Replayed(chat) if streamed => {
             let reply = http::events(&req, D::FAILURES, silence, async move |events| {
                 let mut writer = dialect.writer(events, &chat.chat_id, chat.time);
@@ -232,21 +233,22 @@ const COME_AGAIN: u32 = 10;
 /// idempotency key.
 ///
 /// # Errors
-/// Returns an error if the model's providers don't support a feature that the prompt needs, or if
-/// [`Charge::begin`] fails.
+/// Returns the error in `resolved`, an error if the model's providers don't support a feature that
+/// the prompt needs, or an error of [`Charge::begin`].
 async fn begin<D: Dialect>(
     app: &CompletionApp,
     req: &Request,
     caller: &Credential,
     key: Option<&Key>,
     Asked { model, message, mut prompt, .. }: Asked,
+    resolved: Result<()>,
 ) -> Result<BeginOutcome> {
     prompt.options.lenient |= app.unsupported == Unsupported::Ignore;
     // A retry of a finished request gets the stored answer, even if the model has since been
-    // removed or supports fewer features.
+    // removed or supports fewer features, or if what the request refers to has been deleted.
     let (name, unknown) = (model.as_deref(), app.unknown_models);
     let model = ChosenModel::choose(app, ModelKind::Chat, name, unknown, caller).await;
-    let model = model.and_then(|model| {
+    let model = resolved.and(model).and_then(|model| {
         model.ai.leave_out_unsent(&mut prompt);
         model.ai.check(&prompt).map(|()| model)
     });

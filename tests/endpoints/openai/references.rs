@@ -43,7 +43,7 @@ async fn items_that_a_program_may_not_read_are_not_found() {
     let (program, other) = (Program::of(&ann).await, Program::of(&bob).await);
     let said = program.responds(&[], input("Hello!")).await.is(200);
     let id = &said["output"][0]["id"];
-    program.responds(&[], after(id)).await.is(200);
+    let answered = program.responds(&[("idempotency-key", "once")], after(id)).await.is(200);
     let chat = said["id"].as_str().unwrap().strip_prefix("resp_").unwrap();
     let of_page = ann.chat("Hello!").await.is(200);
     for (program, id) in [
@@ -63,6 +63,10 @@ async fn items_that_a_program_may_not_read_are_not_found() {
     }
     ann.delete(&format!("/api/chat/{chat}/")).await.is(200);
     program.responds(&[], after(id)).await.expect(404, "item_not_found");
+    // A repetition gets the answer that was charged.
+    let repeated = program.responds(&[("idempotency-key", "once")], after(id)).await;
+    assert!(repeated.is_replay());
+    assert_eq!(repeated.body, answered);
     assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
 }
 

@@ -181,12 +181,15 @@ impl Body {
         fields.into_iter().filter_map(|(field, is_sent)| is_sent.then_some(field)).collect()
     }
 
-    /// Replaces references to items of earlier answers by the items.
+    /// Replaces references to items of earlier answers by the items. If an item can't be read, a
+    /// valid input that is never sent to a provider replaces all of them.
     pub(super) async fn resolve(&mut self, app: &CompletionApp, caller: &Credential) -> Result<()> {
-        match &mut self.input {
-            Some(Input::Items(items)) => references::resolve(app, caller, items).await,
-            Some(Input::Text(_)) | None => Ok(()),
+        let Some(Input::Items(items)) = &mut self.input else { return Ok(()) };
+        let resolved = references::resolve(app, caller, items).await;
+        if resolved.is_err() {
+            self.input = Some(Input::Text("unread".to_owned()));
         }
+        resolved
     }
 
     /// Returns the message for the history, the prompt for the AI, and the fields that the response
