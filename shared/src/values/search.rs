@@ -55,6 +55,20 @@ fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
+    let mut folded = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let begin = folded.len();
+        if !line.chars().all(|char| push_folded(&mut folded, char)) {
+            folded.truncate(begin);
+            folded.push_str(&folded_as_a_whole(line));
+        }
+    }
+    folded
+}
+
+/// Folds a text with Unicode's algorithms, which take about eight times as long as
+/// [`push_folded`].
+fn folded_as_a_whole(text: &str) -> String {
     let mut folded = key(text);
     for turkish in ["i\u{307}", "ı"] {
         if folded.contains(turkish) {
@@ -62,6 +76,46 @@ fn folded(text: &str) -> String {
         }
     }
     folded
+}
+
+/// Adds the folded form of a common character: of the Latin, Greek, Cyrillic, Chinese, Japanese and
+/// Korean scripts, and of typographic signs. Returns false for other characters: their form may
+/// depend on the characters beside them.
+fn push_folded(folded: &mut String, char: char) -> bool {
+    let last = match char {
+        '\0'..='\x7f' => char.to_ascii_lowercase(),
+        // Upper and lower case have one character each.
+        'À'..='Þ' | 'à'..='ÿ' | 'Ā'..='į' | 'Ĵ'..='ľ' | 'Ł'..='ň' | 'Ŋ'..='ž' => lower(char),
+        'Ơ' | 'ơ' | 'Ư' | 'ư' | 'Ḁ'..='ẕ' | 'Ạ'..='ỿ' => lower(char),
+        'Ά' | 'Έ'..='Ί' | 'Ό' | 'Ύ'..='Ρ' | 'Τ'..='ρ' | 'τ'..='ώ' => lower(char),
+        'Ѐ'..='џ' => lower(char),
+        'Σ' | 'σ' | 'ς' => 'σ',
+        'İ' | 'ı' => 'i',
+        'ß' => {
+            folded.push('s');
+            's'
+        }
+        // Without case.
+        '‒'..='―' | '‘'..='•' | '、'..='〃' | '「'..='】' | '\u{1f300}'..='\u{1f64f}' => char,
+        'ぁ'..='ゖ' | 'ァ'..='ヺ' | '一'..='鿿' | '가'..='힣' => char,
+        '…' => {
+            folded.push_str("..");
+            '.'
+        }
+        // The full-width forms of a space and of ASCII's other characters.
+        '\u{3000}' => ' ',
+        '！'..='～' => {
+            let ascii = u32::from(char) - u32::from('！') + u32::from('!');
+            char::from_u32(ascii).map_or(char, |ascii| ascii.to_ascii_lowercase())
+        }
+        _ => return false,
+    };
+    folded.push(last);
+    true
+}
+
+fn lower(char: char) -> char {
+    char.to_lowercase().next().unwrap_or(char)
 }
 
 #[cfg(test)]
@@ -111,5 +165,24 @@ mod tests {
             }
         }
         assert!(!Search::new("cafe").matches(&["café", ""]), "accents matter");
+    }
+
+    #[test]
+    fn common_characters_are_folded_as_unicode_folds_them() {
+        let mut text = String::new();
+        for char in '\0'..=char::MAX {
+            let mut one = String::new();
+            if push_folded(&mut one, char) {
+                assert_eq!(one, folded_as_a_whole(&char.to_string()), "{char:?}");
+                text.push(char);
+            }
+        }
+        // No two of them are composed to one.
+        let reversed: String = text.chars().rev().collect();
+        for text in [text, reversed] {
+            let mut common = String::new();
+            assert!(text.chars().all(|char| push_folded(&mut common, char)));
+            assert_eq!(common, folded_as_a_whole(&text));
+        }
     }
 }
