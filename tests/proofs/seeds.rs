@@ -51,12 +51,13 @@ use tables::Kind;
 use task::Task;
 
 use crate::support::mistakes::{FreeWorkMistake, Mistake, PricingMistake, Sabotage, TillMistake};
+use crate::support::recorded::{assert_recorded, recorded};
 
 /// How many schedules a run tries. With DynamoDB Local, a run tries only a fifth of these
 /// schedules. The nightly workflow runs the schedules from this number to [`MOST_SCHEDULES`].
 const SCHEDULES: u64 = 2500;
 
-/// How many schedules are tried until one notices a mistake.
+/// How many schedules are tried until one notices a mistake that no recorded seed notices.
 const MOST_SCHEDULES: u64 = 10_000;
 
 /// A chat's lease in seconds: 29 for an invocation without a deadline, plus 30.
@@ -219,6 +220,20 @@ async fn run_as(
     }
 }
 
+/// Runs a schedule that `play` plays in the store under test, and no other.
+fn run_alone(
+    sabotage: Option<Sabotage>,
+    seed: u64,
+    play: impl AsyncFnOnce(&mut Schedule<'_>) -> Checked,
+) -> Result<String, Failure> {
+    let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::new());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let lane = Lane::open(Kind::UnderTest, sabotage).await;
+        run_as(&lane, seed, play).await
+    })
+}
+
 /// Runs the schedules of `seeds` on two threads with several lanes each, so that a paused lane
 /// doesn't block other lanes. Stops at the first failure.
 fn run_all(seeds: Range<u64>, sabotage: Option<Sabotage>, store: Kind) -> Result<u64, Failure> {
@@ -325,24 +340,13 @@ fn stops_any_chat(_: &str, body: &mut String) {
     }
 }
 
-#[test]
-fn every_dropped_condition_is_noticed() {
-    let unnoticed: Vec<_> =
-        SABOTAGES.into_iter().filter(|(condition, by)| !is_noticed(condition, *by)).collect();
-    assert!(unnoticed.is_empty(), "no schedule notices these mistakes: {unnoticed:#?}");
-}
-
 /// A settle must find a hold with its own amount. A random schedule seldom notices that this
 /// condition is missing, so a schedule without chance does.
 #[test]
 fn a_settle_of_a_replaced_hold_is_refused() {
     let (condition, sabotage) = without!("TransactWriteItems", "reservations.#rid.#cost = :held" => "(reservations.#rid.#cost = :held OR attribute_exists(pk))");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let played = |sabotage| {
-        runtime.block_on(async {
-            let lane = Lane::open(Kind::UnderTest, sabotage).await;
-            run_as(&lane, overtaken::SEED, async |schedule| schedule.play_overtaken().await).await
-        })
+        run_alone(sabotage, overtaken::SEED, async |schedule| schedule.play_overtaken().await)
     };
     played(None).unwrap_or_else(|failure| panic!("{failure}"));
     let Err(Failure { violation, .. }) = played(Some(sabotage)) else {
@@ -351,47 +355,55 @@ fn a_settle_of_a_replaced_hold_is_refused() {
     assert!(violation.contains("granted is not tokens + reservations + spent"), "{violation}");
 }
 
-#[test]
-fn every_protocol_mistake_is_noticed() {
-    are_noticed(&Mistake::ALL, Mistake::sabotage);
+/// For each mistake, the seed of a schedule that notices it. Thousands of schedules may pass before
+/// one notices a mistake, so a run tries the recorded seed first.
+const NOTICED: &str = "tests/recorded/noticed.tsv";
+
+/// The sabotages that drop a condition, and those that imitate a mistake, by name.
+fn mistakes() -> Vec<(String, Sabotage)> {
+    fn named<M: Copy + Debug>(all: &[M], sabotage: fn(M) -> Sabotage) -> Vec<(String, Sabotage)> {
+        all.iter().map(|mistake| (format!("{mistake:?}"), sabotage(*mistake))).collect()
+    }
+    let conditions = SABOTAGES.map(|(condition, sabotage)| (condition.to_owned(), sabotage));
+    [
+        conditions.to_vec(),
+        named(&Mistake::ALL, Mistake::sabotage),
+        named(&PricingMistake::ALL, PricingMistake::sabotage),
+        named(&TillMistake::ALL, TillMistake::sabotage),
+        named(&FreeWorkMistake::ALL, FreeWorkMistake::sabotage),
+    ]
+    .concat()
 }
 
 #[test]
-fn every_pricing_mistake_is_noticed() {
-    are_noticed(&PricingMistake::ALL, PricingMistake::sabotage);
+fn every_mistake_is_noticed() {
+    let recorded = recorded(NOTICED);
+    let recorded: HashMap<&str, u64> = recorded
+        .lines()
+        .map(|line| line.split_once('\t').unwrap())
+        .map(|(mistake, seed)| (mistake, seed.parse().unwrap()))
+        .collect();
+    let mut noticed = String::new();
+    for (mistake, sabotage) in mistakes() {
+        let known = recorded.get(mistake.as_str()).copied();
+        let seed = known.filter(|seed| is_noticed(*seed, sabotage)).or_else(|| {
+            // A seed produces the same schedule in each store. The embedded one is the fastest.
+            let found = run_all(0..MOST_SCHEDULES, Some(sabotage), Kind::Embedded);
+            found.err().map(|failure| failure.seed).filter(|seed| is_noticed(*seed, sabotage))
+        });
+        let seed = seed.unwrap_or_else(|| panic!("no schedule notices {mistake}"));
+        writeln!(noticed, "{mistake}\t{seed}").unwrap();
+    }
+    assert_recorded(NOTICED, &noticed);
 }
 
-#[test]
-fn every_mistake_of_limits_and_grants_is_noticed() {
-    are_noticed(&TillMistake::ALL, TillMistake::sabotage);
-}
-
-#[test]
-fn every_mistake_of_free_work_is_noticed() {
-    are_noticed(&FreeWorkMistake::ALL, FreeWorkMistake::sabotage);
-}
-
-/// Asserts that each of these mistakes is found by at least one schedule.
-fn are_noticed<M: Copy + Debug>(mistakes: &[M], sabotage: fn(M) -> Sabotage) {
-    let mut unnoticed = mistakes.to_vec();
-    unnoticed.retain(|mistake| !is_noticed(&format!("{mistake:?}"), sabotage(*mistake)));
-    assert!(unnoticed.is_empty(), "no schedule finds {unnoticed:?}");
-}
-
-/// Returns true if a schedule finds the sabotage in the store under test. A seed produces the same
-/// schedule in each store, so the function first looks for a seed in the embedded store, which is
-/// the fastest. A schedule doesn't count if the store can't read a rewritten call.
-fn is_noticed(name: &str, sabotage: Sabotage) -> bool {
-    let found = run_all(0..MOST_SCHEDULES, Some(sabotage), Kind::Embedded);
-    let Err(Failure { seed, .. }) = found else {
-        return false;
-    };
-    let found = run_all(seed..seed + 1, Some(sabotage), Kind::UnderTest);
-    let Err(Failure { violation, .. }) = found else {
-        return false;
-    };
-    println!("{name}: seed {seed}: {violation}");
-    !violation.starts_with(UNREADABLE)
+/// Returns true if the schedule of this seed notices the sabotage in the store under test. A
+/// schedule doesn't count if the store can't read a rewritten call.
+fn is_noticed(seed: u64, sabotage: Sabotage) -> bool {
+    match run_alone(Some(sabotage), seed, async |schedule| schedule.play().await) {
+        Ok(_) => false,
+        Err(Failure { violation, .. }) => !violation.starts_with(UNREADABLE),
+    }
 }
 
 #[test]
