@@ -23,7 +23,7 @@ def edited(key, *more):
         settings = os.environ | {"OPENAI_API_BASE": BASE_URL, "OPENAI_API_KEY": key, "HOME": folder, "AIDER_ANALYTICS_DISABLE": "true"}
         offline = ["--no-check-update", "--no-show-release-notes", "--no-show-model-warnings", "--no-detect-urls", "--no-git"]
         command = [AIDER, "--model", "openai/farebox", "--yes-always", "--no-pretty", *offline, *more, "--message", "Be politer.", file.name]
-        done = subprocess.run(command, cwd=folder, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(command, cwd=folder, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
         equal((done.returncode, "Applied edit to greeting.py" in done.stdout), (0, True))
         return file.read_text()
 

@@ -31,7 +31,7 @@ def asked(key, *arguments):
         Path(folder, "extra-openai-models.yaml").write_text(MODELS)
         settings = os.environ | {"LLM_USER_PATH": folder}
         command = [LLM, "-m", "farebox", "--key", key, *arguments]
-        done = subprocess.run(command, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
         equal((done.returncode, done.stderr), (0, ""))
         return done.stdout.strip()
 

@@ -30,7 +30,7 @@ def evaluated(key, check):
         Path(home, "promptfooconfig.json").write_text(json.dumps(settings))
         quiet = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "PROMPTFOO_DISABLE_UPDATE": "1", "PROMPTFOO_DISABLE_REMOTE_GENERATION": "1"}
         command = [FOLDER / ".bin/promptfoo", "eval", "--config", "promptfooconfig.json", "--no-cache", "--output", "results.json"]
-        done = subprocess.run(command, cwd=home, env=os.environ | quiet | {"HOME": home}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200)
+        done = subprocess.run(command, cwd=home, env=os.environ | quiet | {"HOME": home}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
         results = Path(home, "results.json")
         assert results.exists(), done.stdout + done.stderr
         return json.loads(results.read_text())["results"]["stats"]["successes"] == 1
