@@ -103,6 +103,7 @@ pub(crate) use token::LEEWAY;
 pub use token::{AccessToken, DeviceToken, RefreshToken};
 pub use turn::{
     BlockKind, BlockMark, CacheTtl, Part, Reasoning, Speaker, ToolCall, Turn, TurnBlock,
+    is_json_object,
 };
 pub use usage::{
     CacheCount, CutReason, Estimates, Final, ReportedUsage, Usage, estimate_model_tokens,

@@ -48,7 +48,7 @@ fn deltas(events: &[Value]) -> Vec<&str> {
 
 /// The output that a client assembles from the events.
 fn put_together(events: &[Value]) -> Vec<Value> {
-    let mut output: Vec<Value> = Vec::new();
+    let (mut output, mut ended): (Vec<Value>, usize) = (Vec::new(), 0);
     let add = |text: &mut Value, delta: &Value| {
         *text = json!(format!("{}{}", text.as_str().unwrap(), delta.as_str().unwrap()));
     };
@@ -114,6 +114,8 @@ fn put_together(events: &[Value]) -> Vec<Value> {
                 assert_eq!((&event["name"], &event["arguments"]), (name, arguments));
             }
             "response.output_item.done" => {
+                assert_eq!(place, ended, "items end in their order");
+                ended += 1;
                 if let Some(content) = event["item"].get("encrypted_content") {
                     output[place]["encrypted_content"] = content.clone();
                 }

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde::de::IgnoredAny;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -14,7 +13,7 @@ use crate::ai::tools::CallPiece;
 use crate::ai::{Answer, Failure, Prompt};
 use crate::values::{
     AnswerMark, BlockOrder, CutReason, Estimates, Final, Reasoning, ReportedUsage, StopDetails,
-    TokenEstimate, ToolCall, Usage,
+    TokenEstimate, ToolCall, Usage, is_json_object,
 };
 
 /// The prompt size, in bytes, above which a streamed answer is charged even if it is stopped before
@@ -199,7 +198,7 @@ impl CallBuilder {
     /// send ids, and some give all calls the same id.
     fn continues(&self, id: &str, name: &str, arguments: &str) -> bool {
         let known = self.call.name.as_str();
-        let begins_again = || known != name || is_whole(&self.call.arguments);
+        let begins_again = || known != name || is_json_object(&self.call.arguments);
         match (id, name) {
             (_, "") => true,
             ("", _) => known.is_empty() || !begins_again(),
@@ -207,11 +206,6 @@ impl CallBuilder {
             _ => known.is_empty() || arguments.trim().is_empty() || !begins_again(),
         }
     }
-}
-
-/// Returns true if the arguments are a complete JSON object.
-fn is_whole(arguments: &str) -> bool {
-    arguments.trim_end().ends_with('}') && serde_json::from_str::<IgnoredAny>(arguments).is_ok()
 }
 
 impl<'l> AnswerBuilder<'l> {

@@ -5,6 +5,7 @@ mod blocks;
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 pub use self::blocks::{BlockKind, BlockMark, CacheTtl, TurnBlock};
@@ -168,6 +169,12 @@ pub struct ToolCall {
     /// The arguments of the call. They are usually a JSON object, but the model may generate any
     /// string.
     pub arguments: String,
+}
+
+/// Returns true if the arguments of a call are a complete JSON object, so that only white space can
+/// follow.
+pub fn is_json_object(arguments: &str) -> bool {
+    arguments.trim_end().ends_with('}') && serde_json::from_str::<IgnoredAny>(arguments).is_ok()
 }
 
 impl ToolCall {

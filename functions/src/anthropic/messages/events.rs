@@ -4,10 +4,9 @@
 use std::mem;
 
 use serde::Serialize;
-use serde::de::IgnoredAny;
 use shared::ai::{CallPiece, Piece, ReasoningPiece};
 use shared::http::{AnthropicFailure, Events};
-use shared::values::Chat;
+use shared::values::{Chat, is_json_object};
 use shared::{Error, Result, http, openapi};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
@@ -277,7 +276,7 @@ impl EventWriter {
     async fn take(&mut self, part: Part) -> Result<()> {
         let is_next = match (&self.open, &part) {
             (Some(OpenBlock::Call(open)), Part::Call(piece)) if open.index == piece.index => true,
-            (Some(OpenBlock::Call(open)), _) => self.held.is_empty() && is_whole(&open.input),
+            (Some(OpenBlock::Call(open)), _) => self.held.is_empty() && is_json_object(&open.input),
             _ => true,
         };
         if is_next {
@@ -367,7 +366,7 @@ impl EventWriter {
     }
 
     fn has_whole_call(&self) -> bool {
-        matches!(&self.open, Some(OpenBlock::Call(open)) if is_whole(&open.input))
+        matches!(&self.open, Some(OpenBlock::Call(open)) if is_json_object(&open.input))
     }
 
     /// Ends the open block, and begins the next one.
@@ -405,11 +404,6 @@ impl EventWriter {
     fn place(&self) -> usize {
         self.blocks.saturating_sub(1)
     }
-}
-
-/// Returns true if the arguments are a complete JSON object.
-fn is_whole(arguments: &str) -> bool {
-    arguments.trim_end().ends_with('}') && serde_json::from_str::<IgnoredAny>(arguments).is_ok()
 }
 
 impl AnswerWriter for EventWriter {

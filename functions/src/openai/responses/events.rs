@@ -6,7 +6,7 @@ use std::mem;
 use serde::Serialize;
 use shared::ai::{CallPiece, Piece, ReasoningPiece};
 use shared::http::{Events, OpenAiFailure};
-use shared::values::{Chat, Reasoning};
+use shared::values::{Chat, Reasoning, ToolCall, is_json_object};
 use shared::{Error, Result, openapi};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
@@ -15,7 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::Responses;
 use super::items::{
     CallItem, ContentPart, CustomCallItem, Item, MessageItem, OutputText, ReasoningItem,
-    RefusalPart, Source, Status, SummaryText, call_item_id, items, message_id, reasoning_item_id,
+    RefusalPart, Source, Status, SummaryText, call_item_id, item, message_id, reasoning_item_id,
 };
 use super::reply::{RepeatedFields, Response};
 use crate::asking::{AnswerWriter, Dialect};
@@ -323,9 +323,10 @@ impl Numbered {
     }
 }
 
-/// Sends a response as events. An item begins when its first piece arrives. Reasoning ends before
-/// the next item. All other items end together with the answer, because providers may interleave
-/// the pieces of several calls.
+/// Sends a response as events. An item begins when its first piece arrives, and ends before the next
+/// item begins, because programs keep the items in the order in which they end. Providers may
+/// interleave the pieces of several calls, so calls end together, and only once their arguments are
+/// complete.
 pub(super) struct EventWriter {
     stream: Numbered,
     repeated: RepeatedFields,
@@ -335,6 +336,10 @@ pub(super) struct EventWriter {
     model: Option<String>,
     /// The items, in the order in which they began.
     sources: Vec<Source>,
+    /// How many of the items have ended.
+    ended: usize,
+    /// The text and the calls so far.
+    so_far: Chat,
     parts: ReasoningParts,
     /// The parts of the reasoning that have ended.
     reasoning: Vec<Reasoning>,
@@ -349,6 +354,8 @@ impl EventWriter {
             created_at: began / 1000,
             model: None,
             sources: Vec::new(),
+            ended: 0,
+            so_far: Chat { chat_id: chat_id.to_owned(), ..Chat::default() },
             parts: ReasoningParts::default(),
             reasoning: Vec::new(),
         }
@@ -385,6 +392,7 @@ impl EventWriter {
 
     async fn send_text(&mut self, delta: &str) -> Result<()> {
         let (output_index, item_id) = self.place_of_text(delta, false).await?;
+        self.so_far.response.push_str(delta);
         let (content_index, logprobs) = (0, []);
         let fields = Fields::TextDelta { item_id, output_index, content_index, delta, logprobs };
         self.stream.send("response.output_text.delta", fields).await
@@ -392,17 +400,21 @@ impl EventWriter {
 
     async fn send_refusal(&mut self, delta: &str) -> Result<()> {
         let (output_index, item_id) = self.place_of_text(delta, true).await?;
+        self.so_far.response.push_str(delta);
+        self.so_far.refused = true;
         let fields = Fields::RefusalDelta { item_id, output_index, content_index: 0, delta };
         self.stream.send("response.refusal.delta", fields).await
     }
 
     async fn call(&mut self, piece: &CallPiece) -> Result<()> {
+        self.collect(piece);
         // The arguments are the text in JSON, so the text follows when they are complete.
         if self.begin_custom_call(piece).await? {
             return Ok(());
         }
         let output_index = self.place_of_call(piece).await?;
-        if piece.arguments.is_empty() {
+        // Only white space can follow a call that has ended.
+        if piece.arguments.is_empty() || output_index < self.ended {
             return Ok(());
         }
         let item_id = call_item_id(&self.chat_id, piece.index);
@@ -410,10 +422,21 @@ impl EventWriter {
         self.stream.send("response.function_call_arguments.delta", fields).await
     }
 
+    /// Adds a piece to the calls so far.
+    fn collect(&mut self, piece: &CallPiece) {
+        let calls = &mut self.so_far.calls;
+        if let Some((id, name)) = &piece.begins {
+            calls.push(ToolCall { id: id.clone(), name: name.clone(), ..ToolCall::default() });
+        }
+        if let Some(call) = calls.get_mut(piece.index) {
+            call.arguments.push_str(&piece.arguments);
+        }
+    }
+
     /// Returns the index in the output of a part of the reasoning, and whether the part is new. If
     /// so, begins its item.
     async fn place_of_reasoning(&mut self, index: usize) -> Result<(usize, bool)> {
-        let (place, begins) = self.place_of(Source::Reasoning(index));
+        let (place, begins) = self.place_of(Source::Reasoning(index)).await?;
         if begins {
             let item = ReasoningItem::begun(&self.chat_id, index);
             self.item("response.output_item.added", place, Item::Reasoning(item)).await?;
@@ -430,7 +453,7 @@ impl EventWriter {
             return Ok((self.sources.len() - 1, id));
         }
         let part = Source::next_text(&self.sources, delta);
-        let (place, _) = self.place_of(Source::Text(part));
+        let (place, _) = self.place_of(Source::Text(part)).await?;
         let id = message_id(&self.chat_id, part.index);
         let item = MessageItem::of(id.clone(), Vec::new(), Status::InProgress);
         self.item("response.output_item.added", place, Item::Message(item)).await?;
@@ -448,7 +471,7 @@ impl EventWriter {
         if source == Source::Call(piece.index) {
             return Ok(false);
         }
-        let (place, _) = self.place_of(source);
+        let (place, _) = self.place_of(source).await?;
         let item = CustomCallItem::begun(&self.chat_id, piece.index, id, name);
         self.item("response.output_item.added", place, Item::CustomCall(item)).await?;
         Ok(true)
@@ -456,7 +479,7 @@ impl EventWriter {
 
     /// Returns a function call's index in the output. Begins the call if it hasn't begun yet.
     async fn place_of_call(&mut self, piece: &CallPiece) -> Result<usize> {
-        let (place, begins) = self.place_of(Source::Call(piece.index));
+        let (place, begins) = self.place_of(Source::Call(piece.index)).await?;
         if begins {
             let begins = piece.begins.as_ref();
             let (id, name) = begins.map_or(("", ""), |(id, name)| (id.as_str(), name.as_str()));
@@ -466,15 +489,47 @@ impl EventWriter {
         Ok(place)
     }
 
-    /// Returns an item's index in the output, and whether the item is new.
-    fn place_of(&mut self, source: Source) -> (usize, bool) {
-        match self.sources.iter().position(|known| *known == source) {
-            Some(place) => (place, false),
-            None => {
-                self.sources.push(source);
-                (self.sources.len() - 1, true)
-            }
+    /// Returns an item's index in the output, and whether the item is new. Items end before a new
+    /// item begins.
+    async fn place_of(&mut self, source: Source) -> Result<(usize, bool)> {
+        if let Some(place) = self.sources.iter().position(|known| *known == source) {
+            return Ok((place, false));
         }
+        self.end_before(source).await?;
+        self.sources.push(source);
+        Ok((self.sources.len() - 1, true))
+    }
+
+    /// Ends the items that are complete when this item begins.
+    async fn end_before(&mut self, next: Source) -> Result<()> {
+        let is_complete = |source: &&Source| match source {
+            Source::Reasoning(_) | Source::Text(_) => true,
+            Source::Call(index) | Source::CustomCall(index) => {
+                let call = self.so_far.calls.get(*index);
+                !next.is_call() && call.is_some_and(|call| is_json_object(&call.arguments))
+            }
+        };
+        let complete = self.sources.iter().skip(self.ended).take_while(is_complete).count();
+        let so_far = mem::take(&mut self.so_far);
+        let ended = self.end_items(&so_far, self.ended + complete).await;
+        self.so_far = so_far;
+        ended
+    }
+
+    /// Ends the items up to this index in the output, as they are in this answer.
+    async fn end_items(&mut self, chat: &Chat, until: usize) -> Result<()> {
+        for place in mem::replace(&mut self.ended, until)..until {
+            // Without the reasoning, which has ended already.
+            let Some(item) = item(chat, &[], &self.sources, place) else { continue };
+            match &item {
+                Item::Reasoning(_) => {}
+                Item::Message(message) => self.end_text(place, message).await?,
+                Item::Call(call) => self.end_call(place, call).await?,
+                Item::CustomCall(call) => self.end_custom_call(place, call).await?,
+            }
+            self.item("response.output_item.done", place, item).await?;
+        }
+        Ok(())
     }
 
     /// Ends the last part of the reasoning if it hasn't ended yet.
@@ -550,7 +605,7 @@ impl EventWriter {
     }
 
     async fn summary_part(&mut self, name: &'static str, index: usize, text: &str) -> Result<()> {
-        let (output_index, _) = self.place_of(Source::Reasoning(index));
+        let (output_index, _) = self.place_of(Source::Reasoning(index)).await?;
         let (item_id, part) = (reasoning_item_id(&self.chat_id, index), SummaryText::of(text));
         let fields = Fields::SummaryPart { item_id, output_index, summary_index: 0, part };
         self.stream.send(name, fields).await
@@ -589,17 +644,8 @@ impl AnswerWriter for EventWriter {
             // Clients expect a message even if the answer is empty.
             self.place_of_text("", chat.refused).await?;
         }
+        self.end_items(chat, self.sources.len()).await?;
         let reasoning = mem::take(&mut self.reasoning);
-        for (place, item) in items(chat, &reasoning, &self.sources).into_iter().enumerate() {
-            match &item {
-                // It has ended already.
-                Item::Reasoning(_) => continue,
-                Item::Message(message) => self.end_text(place, message).await?,
-                Item::Call(call) => self.end_call(place, call).await?,
-                Item::CustomCall(call) => self.end_custom_call(place, call).await?,
-            }
-            self.item("response.output_item.done", place, item).await?;
-        }
         let is_cut = chat.cut.is_some();
         let name = if is_cut { "response.incomplete" } else { "response.completed" };
         let response = Response::in_order(chat, &reasoning, &self.sources, &self.repeated);

@@ -234,6 +234,11 @@ impl Source {
         !matches!(self, Self::Reasoning(_))
     }
 
+    /// Returns true for a call.
+    pub(super) fn is_call(self) -> bool {
+        matches!(self, Self::Call(_) | Self::CustomCall(_))
+    }
+
     /// Returns the item that contains a call of the function or custom tool with this name.
     pub(super) fn of_call(index: usize, name: &str, custom: &CustomTools) -> Self {
         match custom.contains_key(name) {
@@ -243,43 +248,50 @@ impl Source {
     }
 }
 
-/// Returns the items of an answer in the order of `sources`. If the answer is cut off, the last
-/// item after the reasoning is incomplete. `reasoning` replaces the reasoning of the stored answer,
-/// because a stream may have sent more than is stored.
+/// Returns the items of an answer in the order of `sources`. `reasoning` replaces the reasoning of
+/// the stored answer, because a stream may have sent more than is stored.
 pub(super) fn items<'a>(
     chat: &'a Chat,
     reasoning: &'a [Reasoning],
     sources: &[Source],
 ) -> Vec<Item<'a>> {
-    let last = sources.iter().rposition(|source| source.is_answer());
-    let item = |(place, source): (usize, &Source)| {
-        let is_cut = chat.cut.is_some() && Some(place) == last;
-        let status = if is_cut { Status::Incomplete } else { Status::Completed };
-        match source {
-            Source::Reasoning(index) => {
-                let part = reasoning.get(*index)?;
-                Some(Item::Reasoning(ReasoningItem::of(&chat.chat_id, *index, part)))
-            }
-            Source::Text(TextPart { index, from, to }) => {
-                let text = chat.response.get(*from..*to).unwrap_or_default();
-                let content = vec![ContentPart::of(text, chat.refused)];
-                let id = message_id(&chat.chat_id, *index);
-                Some(Item::Message(MessageItem::of(id, content, status)))
-            }
-            Source::Call(index) => {
-                let call = chat.calls.get(*index)?;
-                let begun = CallItem::begun(&chat.chat_id, *index, &call.id, &call.name);
-                Some(Item::Call(CallItem { status, arguments: &call.arguments, ..begun }))
-            }
-            Source::CustomCall(index) => {
-                let call = chat.calls.get(*index)?;
-                let begun = CustomCallItem::begun(&chat.chat_id, *index, &call.id, &call.name);
-                let input = input_of(&call.arguments);
-                Some(Item::CustomCall(CustomCallItem { status, input, ..begun }))
-            }
+    let item = |place| item(chat, reasoning, sources, place);
+    (0..sources.len()).filter_map(item).collect()
+}
+
+/// Returns the item at this place in the order of `sources`. If the answer is cut off, the last item
+/// is incomplete.
+pub(super) fn item<'a>(
+    chat: &'a Chat,
+    reasoning: &'a [Reasoning],
+    sources: &[Source],
+    place: usize,
+) -> Option<Item<'a>> {
+    let is_cut = chat.cut.is_some() && place + 1 == sources.len();
+    let status = if is_cut { Status::Incomplete } else { Status::Completed };
+    match *sources.get(place)? {
+        Source::Reasoning(index) => {
+            let part = reasoning.get(index)?;
+            Some(Item::Reasoning(ReasoningItem::of(&chat.chat_id, index, part)))
         }
-    };
-    sources.iter().enumerate().filter_map(item).collect()
+        Source::Text(TextPart { index, from, to }) => {
+            let text = chat.response.get(from..to).unwrap_or_default();
+            let content = vec![ContentPart::of(text, chat.refused)];
+            let id = message_id(&chat.chat_id, index);
+            Some(Item::Message(MessageItem::of(id, content, status)))
+        }
+        Source::Call(index) => {
+            let call = chat.calls.get(index)?;
+            let begun = CallItem::begun(&chat.chat_id, index, &call.id, &call.name);
+            Some(Item::Call(CallItem { status, arguments: &call.arguments, ..begun }))
+        }
+        Source::CustomCall(index) => {
+            let call = chat.calls.get(index)?;
+            let begun = CustomCallItem::begun(&chat.chat_id, index, &call.id, &call.name);
+            let input = input_of(&call.arguments);
+            Some(Item::CustomCall(CustomCallItem { status, input, ..begun }))
+        }
+    }
 }
 
 impl<'a> ReasoningItem<'a> {
