@@ -85,7 +85,9 @@ fn push_folded(folded: &mut String, char: char) -> bool {
     let last = match char {
         '\0'..='\x7f' => char.to_ascii_lowercase(),
         // Upper and lower case have one character each.
-        'À'..='Þ' | 'à'..='ÿ' | 'Ā'..='į' | 'Ĵ'..='ľ' | 'Ł'..='ň' | 'Ŋ'..='ž' => lower(char),
+        'À'..='Þ' | 'à'..='ÿ' | 'Ā'..='į' | 'Ĵ'..='ľ' | 'Ł'..='ň' | 'Ŋ'..='ž' => {
+            lower(char)
+        }
         'Ơ' | 'ơ' | 'Ư' | 'ư' | 'Ḁ'..='ẕ' | 'Ạ'..='ỿ' => lower(char),
         'Ά' | 'Έ'..='Ί' | 'Ό' | 'Ύ'..='Ρ' | 'Τ'..='ρ' | 'τ'..='ώ' => lower(char),
         'Ѐ'..='џ' => lower(char),
@@ -96,7 +98,9 @@ fn push_folded(folded: &mut String, char: char) -> bool {
             's'
         }
         // Without case.
-        '‒'..='―' | '‘'..='•' | '、'..='〃' | '「'..='】' | '\u{1f300}'..='\u{1f64f}' => char,
+        '‒'..='―' | '‘'..='•' | '、'..='〃' | '「'..='】' | '\u{1f300}'..='\u{1f64f}' => {
+            char
+        }
         'ぁ'..='ゖ' | 'ァ'..='ヺ' | '一'..='鿿' | '가'..='힣' => char,
         '…' => {
             folded.push_str("..");

@@ -235,7 +235,7 @@ mod tests {
             (0, "cccr"),
             (0, "rs_1"),
             (0, "5ér"),
-            (0, "11c0r"),
+            (0, "12c0r"),
             (0, "9".repeat(99).as_str()),
         ] {
             assert_eq!(read("Før.Mellem.", index, word), None, "{index} {word}");
