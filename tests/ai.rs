@@ -16,5 +16,6 @@ pub mod recorded_replies;
 pub mod refusals;
 mod replays;
 pub mod response_formats;
+mod returns;
 pub mod shown;
 pub mod tools;

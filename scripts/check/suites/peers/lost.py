@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from coding_agents import AGENTS, PEERS, written
+from libraries import library, printed
 from scripted import API_WIRE, BASE_URL, Person, Wire, equal, free_port, play, says
 from webui import SAVING, started
 
@@ -34,20 +35,6 @@ CUTS = {"before": "before the first byte", "middle": "in the middle"}
 # is a retry are measured only with the programs that pay twice with a usual key.
 KEYS = {"": {}, "; `equal_bodies`": {"retries": "equal_bodies"}}
 HEAD = ["client", "recognised by"] + [f"{cut}{key}" for key in KEYS for cut in CUTS.values()]
-
-
-def printed(command, home, **settings):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
-    done = subprocess.run(command, cwd=home, env=kept | {"HOME": home, "PWD": home} | settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
-    return done.stdout if done.returncode == 0 else done.stdout + done.stderr
-
-
-def library(*command):
-    def ask(key):
-        with tempfile.TemporaryDirectory() as home:
-            return printed(command, home, BASE_URL=BASE_URL, ANTHROPIC_URL=API_WIRE, KEY=key)
-
-    return ask
 
 
 def python(name, venv, function, modes=("", "stream")):

@@ -183,6 +183,10 @@ class Wire:
     def calls(self):
         return call(self.url, "GET", f"/wire/calls{self.query}")[1]
 
+    def bodies(self):
+        """The parsed bodies of the calls."""
+        return [json.loads(body) for body in call(self.url, "GET", f"/wire/bodies{self.query}")[1]]
+
     def counts(self):
         """The statuses of the requests that only counted tokens."""
         return call(self.url, "GET", f"/wire/counts{self.query}")[1]

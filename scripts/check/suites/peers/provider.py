@@ -4,12 +4,12 @@ words are similar.
 
 `POST /script` with a list of answers plans the next answers and forgets earlier requests. An answer
 contains a `text`, function `calls`, or both, may contain its `reasoning`, and can begin after a
-pause of `seconds`. Each call contains a `name` and `arguments`. An answer with a `refusal` refuses to
-answer, one with a `cut` is cut off (`length` or `content_filter`), and one that `breaks_off` is a
-stream without its end. An answer that is `too_long` refuses the prompt, in the words of the API's
-maker. `GET /script` returns the bodies of the `requests` since then, their `paths`, how many answers
-are `left`, and the bodies of requests for embeddings (`embedded`). A request without a planned answer
-gets a 500.
+pause of `seconds`. Each call contains a `name` and `arguments`. Instead, an answer of Anthropic's API
+may contain its `blocks`. An answer with a `refusal` refuses to answer, one with a `cut` is cut off
+(`length` or `content_filter`), and one that `breaks_off` is a stream without its end. An answer that
+is `too_long` refuses the prompt, in the words of the API's maker. `GET /script` returns the bodies of
+the `requests` since then, their `paths`, how many answers are `left`, and the bodies of requests for
+embeddings (`embedded`). A request without a planned answer gets a 500.
 """
 
 import base64

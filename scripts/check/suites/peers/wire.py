@@ -16,8 +16,8 @@ All other calls belong to the plan without a key.
 `GET /wire/calls` lists the calls since the plan: the times at which each call `began` and the
 server's `first_byte` arrived (on this machine's monotonic clock), its `path`, its `retry` count, a
 hash of its `body`, the other headers by which the server recognises a retry (`marks`), and the
-`status` and `retry_after` that the client got, or null. `GET /wire/counts` lists the statuses of the
-requests that only counted tokens.
+`status` and `retry_after` that the client got, or null. `GET /wire/bodies` lists the bodies of these
+calls. `GET /wire/counts` lists the statuses of the requests that only counted tokens.
 
 With a FILE, it writes each reply under `/v1/` that it doesn't cut to this file, as a line of JSON with
 the `path`, the content `type`, the `body`, and the beginning of the request (`asked`).
@@ -36,7 +36,7 @@ MARKS = ["idempotency-key", "x-claude-code-session-id", "x-codex-turn-metadata"]
 
 class Plan:
     def __init__(self, cut=None, times=0, after=0):
-        self.cut, self.times, self.after, self.calls, self.counts = cut, times, after, [], []
+        self.cut, self.times, self.after, self.calls, self.bodies, self.counts = cut, times, after, [], [], []
 
     def next_cut(self):
         if self.after > 0:
@@ -82,6 +82,7 @@ class Wire:
             await self.carry(head, body, writer, call, None)
         elif method == "POST":
             plan.calls.append(call)
+            plan.bodies.append(body.decode(errors="replace"))
             await self.carry(head, body, writer, call, plan.next_cut())
         else:
             await self.carry(head, body, writer, call, None)
@@ -92,8 +93,8 @@ class Wire:
         if asked.path == "/wire/plan":
             self.plans[key] = Plan(**json.loads(body))
         plan = self.plans[key]
-        counts = [call["status"] for call in plan.counts]
-        reply = json.dumps(counts if asked.path == "/wire/counts" else plan.calls).encode()
+        lists = {"/wire/counts": [call["status"] for call in plan.counts], "/wire/bodies": plan.bodies}
+        reply = json.dumps(lists.get(asked.path, plan.calls)).encode()
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(reply), reply))
         await writer.drain()
 

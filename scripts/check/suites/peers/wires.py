@@ -8,6 +8,8 @@ import zlib
 
 numbers = itertools.count(1)
 PIECE = 7
+# The fields of a block that a stream of Anthropic's sends in pieces, and the types of the pieces.
+DELTAS = {"text": "text_delta", "thinking": "thinking_delta", "signature": "signature_delta"}
 # What the makers say about a prompt that is longer than the model's context.
 TOO_LONG = "prompt is too long: 210000 tokens > 200000 maximum"
 TOO_LONG_FOR_BEDROCK = "Input is too long for requested model."
@@ -50,6 +52,8 @@ def message_head(model):
 def message_blocks(answer, whole=False):
     """The answer's blocks. Each is the block without its content, the content with which it starts,
     and the parts that follow."""
+    for block in answer.get("blocks", []):
+        yield (block, {}, []) if whole else given_block(block)
     if thought := answer.get("reasoning"):
         parts = [{"type": "thinking_delta", "thinking": piece} for piece in pieces(thought)]
         started = {"thinking": thought, "signature": "signed"} if whole else {"thinking": "", "signature": ""}
@@ -60,6 +64,17 @@ def message_blocks(answer, whole=False):
         parts = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces(json.dumps(call["arguments"]))]
         block = {"type": "tool_use", "id": f"toolu_{next(numbers)}", "name": call["name"]}
         yield block, {"input": call["arguments"] if whole else {}}, parts
+
+
+def given_block(block):
+    """A block of the script as the parts of a stream."""
+    texts = {field: block[field] for field in DELTAS if field in block}
+    parts = [{"type": DELTAS[field], field: piece} for field, text in texts.items() for piece in pieces(text)]
+    started = dict.fromkeys(texts, "")
+    if "input" in block:
+        started["input"] = {}
+        parts += [{"type": "input_json_delta", "partial_json": piece} for piece in pieces(json.dumps(block["input"]))]
+    return block, started, parts
 
 
 def converse(answer):
@@ -103,7 +118,8 @@ def converse_blocks(answer):
 def stop_reason(answer, endings):
     """The reason for the answer's end, in the words of the API's maker."""
     cut = "content_filter" if answer.get("refusal") else answer.get("cut")
-    return endings[cut] if cut else "tool_use" if answer.get("calls") else "end_turn"
+    has_calls = answer.get("calls") or any(block["type"] == "tool_use" for block in answer.get("blocks", []))
+    return endings[cut] if cut else "tool_use" if has_calls else "end_turn"
 
 
 def frame(kind, value):
