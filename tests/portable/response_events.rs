@@ -296,6 +296,48 @@ async fn interleaved_text_and_calls_become_separate_items() {
     assert_eq!(response["status"], "completed");
 }
 
+/// Programs keep the items in the order in which they end, which [`whole`] checks.
+#[tokio::test]
+async fn items_end_in_their_order_although_names_and_arguments_arrive_late() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let program = Program::of(&api.person("ann").await).await;
+    let call = |call: Value| {
+        let chunk = json!({ "choices": [{ "delta": { "tool_calls": [call] } }] });
+        Bytes::from(format!("data: {chunk}\n\n"))
+    };
+    let (a, b) = (r#"{"a": 1}"#, r#"{"b": 2}"#);
+    let late_name = vec![
+        call(json!({ "index": 0, "id": "a", "function": { "arguments": "" } })),
+        call(json!({ "index": 1, "id": "b", "function": { "name": "g", "arguments": "" } })),
+        call(json!({ "index": 0, "function": { "name": "f", "arguments": a } })),
+        call(json!({ "index": 1, "function": { "arguments": b } })),
+        chunk("Done.", Some("tool_calls")),
+        done(),
+    ];
+    let late_arguments = vec![
+        call(json!({ "index": 0, "id": "a", "function": { "name": "f", "arguments": "" } })),
+        thought("Hm."),
+        call(json!({ "index": 1, "id": "b", "function": { "name": "g", "arguments": b } })),
+        chunk("Done.", None),
+        call(json!({ "index": 0, "function": { "arguments": a } })),
+        chunk("", Some("tool_calls")),
+        done(),
+    ];
+    for pieces in [late_name, late_arguments] {
+        provider.does(Does::Streams(pieces));
+        let events = events(&program.responds(&[], streamed(in_paris())).await);
+        let output = whole(&events)["output"].as_array().unwrap();
+        let mut calls: Vec<_> = output
+            .iter()
+            .filter(|item| item["type"] == "function_call")
+            .map(|item| ["call_id", "name", "arguments"].map(|field| item[field].as_str().unwrap()))
+            .collect();
+        calls.sort_unstable();
+        assert_eq!(calls, [["a", "f", a], ["b", "g", b]]);
+    }
+}
+
 #[tokio::test]
 async fn reasoning_is_an_item_that_ends_before_the_message() {
     let provider = Provider::start().await;

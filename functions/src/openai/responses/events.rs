@@ -325,8 +325,8 @@ impl Numbered {
 
 /// Sends a response as events. An item begins when its first piece arrives, and ends before the next
 /// item begins, because programs keep the items in the order in which they end. Providers may
-/// interleave the pieces of several calls, so calls end together, and only once their arguments are
-/// complete.
+/// interleave the pieces of several calls, so a call doesn't end when another call begins. A call
+/// whose arguments aren't complete ends with the answer, and so do the items after it.
 pub(super) struct EventWriter {
     stream: Numbered,
     repeated: RepeatedFields,
@@ -338,10 +338,10 @@ pub(super) struct EventWriter {
     sources: Vec<Source>,
     /// How many of the items have ended.
     ended: usize,
-    /// The text and the calls so far.
+    /// The text and the calls so far, and whether the text is a refusal.
     so_far: Chat,
     parts: ReasoningParts,
-    /// The parts of the reasoning that have ended.
+    /// The complete parts of the reasoning.
     reasoning: Vec<Reasoning>,
 }
 
@@ -378,7 +378,9 @@ impl EventWriter {
             let index = self.parts.index();
             let (output_index, begins) = self.place_of_reasoning(index).await?;
             if begins {
-                self.summary_part("response.reasoning_summary_part.added", index, "").await?;
+                let id = reasoning_item_id(&self.chat_id, index);
+                let name = "response.reasoning_summary_part.added";
+                self.summary_part(name, output_index, id, "").await?;
             }
             let (item_id, summary_index) = (reasoning_item_id(&self.chat_id, index), 0);
             let fields = Fields::SummaryDelta { item_id, output_index, summary_index, delta };
@@ -425,12 +427,15 @@ impl EventWriter {
     /// Adds a piece to the calls so far.
     fn collect(&mut self, piece: &CallPiece) {
         let calls = &mut self.so_far.calls;
+        // A later call may get its name first.
+        if calls.len() <= piece.index {
+            calls.resize_with(piece.index + 1, ToolCall::default);
+        }
+        let Some(call) = calls.get_mut(piece.index) else { return };
         if let Some((id, name)) = &piece.begins {
-            calls.push(ToolCall { id: id.clone(), name: name.clone(), ..ToolCall::default() });
+            (call.id, call.name) = (id.clone(), name.clone());
         }
-        if let Some(call) = calls.get_mut(piece.index) {
-            call.arguments.push_str(&piece.arguments);
-        }
+        call.arguments.push_str(&piece.arguments);
     }
 
     /// Returns the index in the output of a part of the reasoning, and whether the part is new. If
@@ -489,40 +494,54 @@ impl EventWriter {
         Ok(place)
     }
 
-    /// Returns an item's index in the output, and whether the item is new. Items end before a new
-    /// item begins.
+    /// Returns an item's index in the output, and whether the item is new. Before a new item begins,
+    /// ends the items that are complete.
     async fn place_of(&mut self, source: Source) -> Result<(usize, bool)> {
         if let Some(place) = self.sources.iter().position(|known| *known == source) {
             return Ok((place, false));
         }
-        self.end_before(source).await?;
+        self.end_complete(Some(source)).await?;
         self.sources.push(source);
         Ok((self.sources.len() - 1, true))
     }
 
-    /// Ends the items that are complete when this item begins.
-    async fn end_before(&mut self, next: Source) -> Result<()> {
-        let is_complete = |source: &&Source| match source {
-            Source::Reasoning(_) | Source::Text(_) => true,
-            Source::Call(index) | Source::CustomCall(index) => {
+    /// Returns true if no more pieces can arrive for the item at this place. `next` is the item that
+    /// begins now.
+    fn is_complete(&self, place: usize, next: Option<Source>) -> bool {
+        let mut later = self.sources.iter().skip(place + 1).copied().chain(next);
+        match self.sources.get(place) {
+            Some(Source::Reasoning(index)) => *index < self.reasoning.len(),
+            Some(Source::Text(_)) => later.next().is_some(),
+            Some(Source::Call(index) | Source::CustomCall(index)) => {
                 let call = self.so_far.calls.get(*index);
-                !next.is_call() && call.is_some_and(|call| is_json_object(&call.arguments))
+                later.any(|source| !source.is_call())
+                    && call.is_some_and(|call| is_json_object(&call.arguments))
             }
-        };
-        let complete = self.sources.iter().skip(self.ended).take_while(is_complete).count();
-        let so_far = mem::take(&mut self.so_far);
-        let ended = self.end_items(&so_far, self.ended + complete).await;
-        self.so_far = so_far;
+            None => false,
+        }
+    }
+
+    /// Ends the items that are complete and don't follow one that isn't.
+    async fn end_complete(&mut self, next: Option<Source>) -> Result<()> {
+        let open = self.ended..self.sources.len();
+        let complete = open.take_while(|place| self.is_complete(*place, next)).count();
+        let (so_far, reasoning) = (mem::take(&mut self.so_far), mem::take(&mut self.reasoning));
+        let ended = self.end_items(&so_far, &reasoning, self.ended + complete).await;
+        (self.so_far, self.reasoning) = (so_far, reasoning);
         ended
     }
 
     /// Ends the items up to this index in the output, as they are in this answer.
-    async fn end_items(&mut self, chat: &Chat, until: usize) -> Result<()> {
+    async fn end_items(
+        &mut self,
+        chat: &Chat,
+        reasoning: &[Reasoning],
+        until: usize,
+    ) -> Result<()> {
         for place in mem::replace(&mut self.ended, until)..until {
-            // Without the reasoning, which has ended already.
-            let Some(item) = item(chat, &[], &self.sources, place) else { continue };
+            let Some(item) = item(chat, reasoning, &self.sources, place) else { continue };
             match &item {
-                Item::Reasoning(_) => {}
+                Item::Reasoning(part) => self.end_summary(place, part).await?,
                 Item::Message(message) => self.end_text(place, message).await?,
                 Item::Call(call) => self.end_call(place, call).await?,
                 Item::CustomCall(call) => self.end_custom_call(place, call).await?,
@@ -540,19 +559,22 @@ impl EventWriter {
         }
     }
 
-    /// Ends a part of the reasoning.
+    /// Completes a part of the reasoning.
     async fn end_reasoning(&mut self, index: usize, part: Reasoning) -> Result<()> {
-        let (output_index, _) = self.place_of_reasoning(index).await?;
-        if !part.text.is_empty() {
-            let (item_id, summary_index) = (reasoning_item_id(&self.chat_id, index), 0);
-            let text = part.text.as_str();
+        self.place_of_reasoning(index).await?;
+        self.reasoning.push(part);
+        self.end_complete(None).await
+    }
+
+    async fn end_summary(&mut self, output_index: usize, part: &ReasoningItem<'_>) -> Result<()> {
+        let summary_index = 0;
+        for SummaryText { text, .. } in &part.summary {
+            let item_id = part.id.clone();
             let fields = Fields::SummaryDone { item_id, output_index, summary_index, text };
             self.stream.send("response.reasoning_summary_text.done", fields).await?;
-            self.summary_part("response.reasoning_summary_part.done", index, text).await?;
+            let name = "response.reasoning_summary_part.done";
+            self.summary_part(name, output_index, part.id.clone(), text).await?;
         }
-        let item = Item::Reasoning(ReasoningItem::of(&self.chat_id, index, &part));
-        self.stream.send("response.output_item.done", Fields::Item { output_index, item }).await?;
-        self.reasoning.push(part);
         Ok(())
     }
 
@@ -604,9 +626,14 @@ impl EventWriter {
         self.stream.send(name, Fields::Item { output_index: place, item }).await
     }
 
-    async fn summary_part(&mut self, name: &'static str, index: usize, text: &str) -> Result<()> {
-        let (output_index, _) = self.place_of(Source::Reasoning(index)).await?;
-        let (item_id, part) = (reasoning_item_id(&self.chat_id, index), SummaryText::of(text));
+    async fn summary_part(
+        &mut self,
+        name: &'static str,
+        output_index: usize,
+        item_id: String,
+        text: &str,
+    ) -> Result<()> {
+        let part = SummaryText::of(text);
         let fields = Fields::SummaryPart { item_id, output_index, summary_index: 0, part };
         self.stream.send(name, fields).await
     }
@@ -644,8 +671,8 @@ impl AnswerWriter for EventWriter {
             // Clients expect a message even if the answer is empty.
             self.place_of_text("", chat.refused).await?;
         }
-        self.end_items(chat, self.sources.len()).await?;
         let reasoning = mem::take(&mut self.reasoning);
+        self.end_items(chat, &reasoning, self.sources.len()).await?;
         let is_cut = chat.cut.is_some();
         let name = if is_cut { "response.incomplete" } else { "response.completed" };
         let response = Response::in_order(chat, &reasoning, &self.sources, &self.repeated);

@@ -3,7 +3,7 @@
 //! message, and calls of functions and custom tools.
 
 use serde::Serialize;
-use shared::values::{AnswerBlock, Chat, Reasoning};
+use shared::values::{AnswerBlock, Chat, Reasoning, is_json_object};
 use utoipa::ToSchema;
 
 use super::encrypted_content;
@@ -27,7 +27,7 @@ pub(super) enum Item<'a> {
 pub(super) struct ReasoningItem<'a> {
     /// `rs_`, the id of the message, and the index of the part.
     #[schema(examples("rs_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36_0"))]
-    id: String,
+    pub(super) id: String,
     /// Always `reasoning`.
     #[schema(pattern = "^reasoning$", examples("reasoning"))]
     r#type: &'static str,
@@ -35,7 +35,7 @@ pub(super) struct ReasoningItem<'a> {
     status: Status,
     /// The text. Empty in the event that begins the item, and if the provider shows no text.
     #[schema(max_items = 1)]
-    summary: Vec<SummaryText<'a>>,
+    pub(super) summary: Vec<SummaryText<'a>>,
     /// The provider's signature of the text, or the reasoning in a form that only the provider can
     /// read. If there is neither, a fixed word, because some clients don't send the item back
     /// without this field. Null in the event that begins the item.
@@ -52,7 +52,7 @@ pub(super) struct SummaryText<'a> {
     r#type: &'static str,
     /// The text.
     #[schema(examples("The user greets me."))]
-    text: &'a str,
+    pub(super) text: &'a str,
 }
 
 /// A text of the AI's. An answer may have several, with reasoning and calls between them.
@@ -260,15 +260,18 @@ pub(super) fn items<'a>(
 }
 
 /// Returns the item at this place in the order of `sources`. If the answer is cut off, the last item
-/// is incomplete.
+/// is incomplete, unless it is reasoning, and so are calls whose arguments aren't complete.
 pub(super) fn item<'a>(
     chat: &'a Chat,
     reasoning: &'a [Reasoning],
     sources: &[Source],
     place: usize,
 ) -> Option<Item<'a>> {
-    let is_cut = chat.cut.is_some() && place + 1 == sources.len();
-    let status = if is_cut { Status::Incomplete } else { Status::Completed };
+    let is_last = place + 1 == sources.len();
+    let status = |is_complete: bool| match chat.cut.is_some() && (is_last || !is_complete) {
+        true => Status::Incomplete,
+        false => Status::Completed,
+    };
     match *sources.get(place)? {
         Source::Reasoning(index) => {
             let part = reasoning.get(index)?;
@@ -278,17 +281,19 @@ pub(super) fn item<'a>(
             let text = chat.response.get(from..to).unwrap_or_default();
             let content = vec![ContentPart::of(text, chat.refused)];
             let id = message_id(&chat.chat_id, index);
-            Some(Item::Message(MessageItem::of(id, content, status)))
+            Some(Item::Message(MessageItem::of(id, content, status(true))))
         }
         Source::Call(index) => {
             let call = chat.calls.get(index)?;
             let begun = CallItem::begun(&chat.chat_id, index, &call.id, &call.name);
+            let status = status(is_json_object(&call.arguments));
             Some(Item::Call(CallItem { status, arguments: &call.arguments, ..begun }))
         }
         Source::CustomCall(index) => {
             let call = chat.calls.get(index)?;
             let begun = CustomCallItem::begun(&chat.chat_id, index, &call.id, &call.name);
             let input = input_of(&call.arguments);
+            let status = status(is_json_object(&call.arguments));
             Some(Item::CustomCall(CustomCallItem { status, input, ..begun }))
         }
     }

@@ -56,8 +56,8 @@ pub(super) struct Response<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// The answer: a message, calls of functions and custom tools, or both. The model's reasoning
-    /// precedes them.
+    /// The answer: messages, calls of functions and custom tools, and the model's reasoning, in the
+    /// order in which the model wrote them.
     output: Vec<Item<'a>>,
     /// The model's token counts. Null until the answer is complete.
     #[schema(required)]
