@@ -104,12 +104,16 @@ impl Charge {
         let Branch { ids, after, .. } = branch;
         let NewChat { message, attachments, context, temporary, key, model, max_cost } = asked;
         let expires_at = expires_at.or(temporary.then_some(now + TEMPORARY));
-        let model = model?;
         let id = chat_id.to_string();
         let of_chat = (caller.user_id(), id.as_str());
         // Another message may have added files to the conversation since an earlier request with the
         // same idempotency key began.
         let refuse = async |error| replay_or_refuse(app, caller, key.as_ref(), error, now).await;
+        let model = match model {
+            Ok(model) => model,
+            Err(error) if key.is_none() => return Err(error.into()),
+            Err(error) => return Err(refuse(error).await),
+        };
         let chosen =
             PromptFiles::choose(&model.ai, &message, attachments, files, of_chat, expires_at);
         let files = match chosen {

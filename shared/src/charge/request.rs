@@ -32,8 +32,9 @@ pub struct NewChat {
     pub temporary: bool,
     /// The idempotency key, if there is one.
     pub key: Option<RequestKey>,
-    /// The requested model. If the model can't be used, the error is returned only if no earlier
-    /// request with the same idempotency key has finished.
+    /// The requested model. If the model can't be used, or if the request refers to something that
+    /// can't be read, the error is returned only if no earlier request with the same idempotency key
+    /// has finished or is running.
     pub model: Result<ChosenModel>,
     /// The request's limit on the chat's cost, if it sets one.
     pub max_cost: Option<Credits>,

@@ -177,8 +177,9 @@ fn ordered(turn: &Turn, index: usize, order: &BlockOrder) -> Option<(Vec<Part>, 
         match mark {
             AnswerMark::Reasoning => reasoning += 1,
             AnswerMark::Call => calls += 1,
+            AnswerMark::Text(0) => return None,
             AnswerMark::Text(length) => {
-                let (piece, later) = text.split_at_checked(length.max(1))?;
+                let (piece, later) = text.split_at_checked(length)?;
                 content.push(Part::Text(piece.to_owned()));
                 text = later;
             }
@@ -235,7 +236,7 @@ mod tests {
             (0, "cccr"),
             (0, "rs_1"),
             (0, "5ér"),
-            (0, "12c0r"),
+            (0, "0r"),
             (0, "9".repeat(99).as_str()),
         ] {
             assert_eq!(read("Før.Mellem.", index, word), None, "{index} {word}");
