@@ -398,9 +398,12 @@ fn every_mistake_is_noticed() {
 }
 
 /// Returns true if the schedule of this seed notices the sabotage in the store under test. A
-/// schedule doesn't count if the store can't read a rewritten call.
+/// schedule doesn't count if the store can't read a rewritten call. Panics if the schedule also fails
+/// without the sabotage.
 fn is_noticed(seed: u64, sabotage: Sabotage) -> bool {
-    match run_alone(Some(sabotage), seed, async |schedule| schedule.play().await) {
+    let played = |sabotage| run_alone(sabotage, seed, async |schedule| schedule.play().await);
+    played(None).unwrap_or_else(|failure| panic!("{failure}"));
+    match played(Some(sabotage)) {
         Ok(_) => false,
         Err(Failure { violation, .. }) => !violation.starts_with(UNREADABLE),
     }

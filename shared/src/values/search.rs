@@ -98,10 +98,18 @@ fn push_folded(folded: &mut String, char: char) -> bool {
             's'
         }
         // Without case.
-        '‒'..='―' | '‘'..='•' | '、'..='〃' | '「'..='】' | '\u{1f300}'..='\u{1f64f}' => {
-            char
-        }
-        'ぁ'..='ゖ' | 'ァ'..='ヺ' | '一'..='鿿' | '가'..='힣' => char,
+        '§'
+        | '«'
+        | '°'
+        | '»'
+        | '€'
+        | '‒'..='―'
+        | '‘'..='•'
+        | '、'..='〃'
+        | '々'
+        | '「'..='】'
+        | '\u{1f300}'..='\u{1f64f}' => char,
+        'ぁ'..='ゖ' | 'ァ'..='ー' | '一'..='鿿' | '가'..='힣' => char,
         '…' => {
             folded.push_str("..");
             '.'
@@ -181,7 +189,7 @@ mod tests {
                 text.push(char);
             }
         }
-        // No two of them are composed to one.
+        // No neighbours are composed: only marks and jamo compose with the character before them.
         let reversed: String = text.chars().rev().collect();
         for text in [text, reversed] {
             let mut common = String::new();
