@@ -55,12 +55,14 @@ async fn answers_return_from_programs_as_recorded() {
         let send = async |body: Value| {
             let reply = ann.api.send(Method::POST, &path, &headers, Some(body)).await;
             assert_eq!(reply.status, 200, "{program}: {reply:?}");
+            reply.body.to_string()
         };
         provider.does(answers(&blocks, "tool_use", is_streamed));
-        send(first.clone()).await;
+        let reply = send(first.clone()).await;
 
         let history = ann.history("").await.is(200);
         let chat = history[0]["id"].as_str().unwrap();
+        assert!(reply.contains(chat), "{program}: {reply}");
         let second = json!(second).to_string().replace("CHAT", chat);
         let second: Map<String, Value> = serde_json::from_str(&second).unwrap();
         let mut body = first;
