@@ -298,7 +298,7 @@ async fn interleaved_text_and_calls_become_separate_items() {
 
 /// Programs keep the items in the order in which they end, which [`whole`] checks.
 #[tokio::test]
-async fn items_end_in_their_order_although_names_and_arguments_arrive_late() {
+async fn items_end_in_order_although_names_or_arguments_are_late() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let program = Program::of(&api.person("ann").await).await;

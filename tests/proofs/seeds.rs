@@ -57,7 +57,7 @@ use crate::support::recorded::{assert_recorded, recorded};
 /// schedules. The nightly workflow runs the schedules from this number to [`MOST_SCHEDULES`].
 const SCHEDULES: u64 = 2500;
 
-/// How many schedules are tried until one notices a mistake that no recorded seed notices.
+/// The number of schedules that are tried for a mistake that its recorded seed doesn't notice.
 const MOST_SCHEDULES: u64 = 10_000;
 
 /// A chat's lease in seconds: 29 for an invocation without a deadline, plus 30.

@@ -336,7 +336,7 @@ pub(super) struct EventWriter {
     model: Option<String>,
     /// The items, in the order in which they began.
     sources: Vec<Source>,
-    /// How many of the items have ended.
+    /// The number of items that have ended.
     ended: usize,
     /// The text and the calls so far, and whether the text is a refusal.
     so_far: Chat,
