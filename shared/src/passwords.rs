@@ -5,7 +5,7 @@ mod django;
 
 use std::fmt::Display;
 use std::num::NonZero;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -181,20 +181,33 @@ fn in_kept_memory<T>(work: impl FnOnce(&mut Vec<Block>) -> T) -> T {
     done
 }
 
-/// Hashes with argon2id in 19 MiB, with two passes and one lane. These parameters are the crate's
+/// The cost of new hashes: 19 MiB, two passes and one lane. These parameters are the crate's
 /// defaults, and the minimum that
 /// [OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html)
 /// recommends.
+fn cost() -> &'static Params {
+    COST.get_or_init(Params::default)
+}
+
+static COST: OnceLock<Params> = OnceLock::new();
+
+/// Sets the cost of this process's hashes, unless it is already set. Tests call this function,
+/// because they create thousands of accounts. Releases don't contain it (`build.rs`).
+#[cfg(debug_build)]
+pub fn set_cost(params: Params) {
+    let _ = COST.set(params);
+}
+
+/// Hashes with argon2id.
 fn hash(password: &str, blocks: &mut Vec<Block>) -> Result<String> {
-    let (algorithm, version, params) =
-        (Algorithm::default(), Version::default(), Params::default());
+    let (algorithm, version, params) = (Algorithm::default(), Version::default(), cost());
     let failed = |error: &dyn std::fmt::Display| Error::Internal(format!("argon2: {error}"));
     let mut random = [0; Salt::RECOMMENDED_LENGTH];
     rand::fill(&mut random)?;
     let salt = Salt::new(&random).map_err(|error| failed(&error))?;
     let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
     fill(&Argon2::new(algorithm, version, params.clone()), password, &salt, &mut output, blocks)?;
-    let params = ParamsString::try_from(&params).map_err(|error| failed(&error))?;
+    let params = ParamsString::try_from(params).map_err(|error| failed(&error))?;
     let hash = Some(Output::new(&output).map_err(|error| failed(&error))?);
     let hash = PasswordHash {
         algorithm: algorithm.ident(),
@@ -213,7 +226,7 @@ fn check_phc(password: &str, phc: &str, blocks: &mut Vec<Block>) -> Result<Verdi
     if !verify(password, &parsed, &params, blocks)? {
         return Ok(Verdict::Wrong);
     }
-    if params.m_cost() < Params::DEFAULT_M_COST || params.t_cost() < Params::DEFAULT_T_COST {
+    if params.m_cost() < cost().m_cost() || params.t_cost() < cost().t_cost() {
         return Ok(Verdict::Outdated);
     }
     Ok(Verdict::Right)

@@ -26,6 +26,7 @@ use uuid::Uuid;
 use crate::support::function::event;
 use crate::support::lambda::Instance;
 use crate::support::proxy::Proxy;
+use crate::support::rig::hash_cost;
 use crate::support::wait::until;
 use crate::support::world::scan;
 use crate::support::{document, log};
@@ -123,6 +124,7 @@ impl Api {
 
     async fn running(data: &Data, clock: Clock, environment: &[(&str, &str)]) -> Self {
         log::listen();
+        shared::passwords::set_cost(hash_cost());
         // A busy machine may need seconds for a reply of a simulated provider.
         let is_remote =
             |(name, _): &(&str, &str)| name.ends_with("_BASE_URL") || *name == "BEDROCK_ENDPOINT";
