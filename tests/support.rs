@@ -16,6 +16,7 @@ pub mod mistakes;
 pub mod permissions;
 pub mod program;
 pub mod proxy;
+pub mod random;
 pub mod recorded;
 pub mod rig;
 pub mod stack;

@@ -16,7 +16,6 @@ mod lane;
 mod model;
 mod overtaken;
 mod prices;
-mod random;
 mod replies;
 mod requests;
 mod setup;
@@ -45,12 +44,12 @@ use shared::values::{self, StoredApiKey};
 use lane::Lane;
 use model::Person;
 use prices::{Chosen, Instance};
-use random::Random;
 use setup::{Features, Options, first_minute};
 use tables::Kind;
 use task::Task;
 
 use crate::support::mistakes::{FreeWorkMistake, Mistake, PricingMistake, Sabotage, TillMistake};
+use crate::support::random::Random;
 use crate::support::recorded::{assert_recorded, recorded};
 
 /// How many schedules a run tries. With DynamoDB Local, a run tries only a fifth of these

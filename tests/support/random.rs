@@ -1,5 +1,5 @@
-//! The random numbers that decide a schedule. Each seed's schedule depends on the order of the
-//! draws.
+//! The random numbers that decide a test's schedule. Each seed's schedule depends on the order of
+//! the draws.
 
 /// The random number generator SplitMix64 (Steele, Lea and Flood, 2014).
 pub struct Random(pub u64);

@@ -1,10 +1,13 @@
 //! Deleted conversations: no reader shows their messages, although `erase` deletes them later.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::client::{Api, Person};
+use crate::support::random::Random;
 
 const WORD: &str = "zebra";
 
@@ -57,10 +60,10 @@ impl Readers<'_> {
         assert!(exported.contains("kept") && !exported.contains(WORD), "{exported}");
     }
 
-    /// Asserts that all endpoints show the message.
-    async fn find_it(&self) {
+    /// Returns the paths of the endpoints that show the message.
+    fn paths(&self) -> [(&Person, String); 7] {
         let Self { ann, root, chat, file, conversation } = self;
-        for (person, path) in [
+        [
             (ann, format!("/api/chat/{chat}/")),
             (ann, format!("/api/files/{file}")),
             (ann, format!("/api/chat/?q={WORD}")),
@@ -68,11 +71,30 @@ impl Readers<'_> {
             (ann, "/api/user/export/".to_owned()),
             (root, format!("/api/admin/chats?q={WORD}")),
             (root, "/api/admin/export/chats.csv".to_owned()),
-        ] {
-            let read = person.get(&path).await.is(200).to_string();
-            assert!(read.contains(WORD), "{path}: {read}");
+        ]
+    }
+
+    /// Reads the message at random endpoints. Asserts that a request that ends before the deletion
+    /// finds the message, and that a request that begins after the deletion's reply doesn't.
+    async fn read_beside(&self, deletion: &Deletion, mut random: Random) {
+        for _ in 0..8 {
+            let (person, path) = random.pick(&self.paths());
+            let was_deleted = deletion.is_done.load(SeqCst);
+            let found = person.get(&path).await.body.to_string().contains(WORD);
+            if was_deleted {
+                assert!(!found, "{path} shows a deleted message");
+            } else if !deletion.has_begun.load(SeqCst) {
+                assert!(found, "{path} lacks the message");
+            }
         }
     }
+}
+
+/// How far a conversation's deletion is.
+#[derive(Default)]
+struct Deletion {
+    has_begun: AtomicBool,
+    is_done: AtomicBool,
 }
 
 fn message() -> Value {
@@ -99,7 +121,10 @@ async fn a_deleted_conversation_is_gone_for_every_reader_at_once() {
     let api = Api::own(&[]).await;
     let (ann, root) = (api.person("ann").await, api.administrator("root").await);
     let readers = sent(&ann, &root).await;
-    readers.find_it().await;
+    for (person, path) in readers.paths() {
+        let read = person.get(&path).await.is(200).to_string();
+        assert!(read.contains(WORD), "{path}: {read}");
+    }
     ann.delete(&format!("/api/conversations/{}", readers.conversation)).await.is(202);
     readers.find_nothing().await;
     let erased = api.server().apps["erase"].store.erase(api.now(), Duration::from_secs(60));
@@ -110,27 +135,30 @@ async fn a_deleted_conversation_is_gone_for_every_reader_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deleted_conversation_stays_gone_while_it_is_erased() {
+async fn readers_beside_a_deletion_follow_it_at_once() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
-    for round in 0..8 {
-        let ann = api.person(&format!("ann{round}")).await;
+    for seed in 0..12 {
+        let ann = api.person(&format!("ann{seed}")).await;
         let readers = sent(&ann, &root).await;
-        let shared =
-            json!({ "conversation_id": ann.history("").await.is(200)[1]["conversation_id"] });
-        ann.delete(&format!("/api/conversations/{}", readers.conversation)).await.is(202);
-        let erase = async {
-            // The rounds erase at other moments.
-            for _ in 0..round * 50 {
-                tokio::task::yield_now().await;
+        let kept = ann.history("").await.is(200)[1]["conversation_id"].clone();
+        let (deletion, mut random) = (Deletion::default(), Random(seed));
+        let delete = async {
+            for _ in 0..random.below(6) {
+                ann.get("/api/conversations/").await.is(200);
             }
-            let store = &api.server().apps["erase"].store;
-            store.erase(api.now(), Duration::from_secs(60)).await.unwrap();
+            deletion.has_begun.store(true, SeqCst);
+            ann.delete(&format!("/api/conversations/{}", readers.conversation)).await.is(202);
+            deletion.is_done.store(true, SeqCst);
+            let stores = ["erase", "sweep"].map(|name| &api.server().apps[name].store);
+            stores[0].erase(api.now(), Duration::from_secs(60)).await.unwrap();
+            stores[1].sweep(api.now()).await.unwrap();
         };
-        let others = async {
-            ann.post("/api/user/shares/", shared).await.is(201);
-            ann.get("/api/user/export/").await.is(200);
+        let share = async {
+            ann.post("/api/user/shares/", json!({ "conversation_id": kept })).await.is(201);
         };
-        tokio::join!(readers.find_nothing(), erase, others, readers.find_nothing());
+        let read = |number: u64| readers.read_beside(&deletion, Random(!(4 * seed + number)));
+        tokio::join!(delete, share, read(0), read(1), read(2));
+        readers.find_nothing().await;
     }
 }

@@ -18,8 +18,8 @@ use shared::{App, Credits};
 use super::lane::Lane;
 use super::model::Person;
 use super::prices::{BY_USAGE, Chosen, Instance, LISTS, MODELS, USED};
-use super::random::Random;
 use super::{Client, PRICE, Schedule};
+use crate::support::random::Random;
 
 /// The first day on which a schedule may start. The day is far in the future, because DynamoDB
 /// Local deletes items that have expired according to the machine's clock.
