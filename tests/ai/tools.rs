@@ -440,8 +440,14 @@ async fn calls_are_read_in_every_numbering() {
             ],
             vec![of("f", "{\"x\":1}"), of("f", "{\"x\":2}"), of("g", "{}")],
         ),
-        // The arguments are the text `null`.
+        // The arguments are the text `null`, or contain it in a piece of its own.
         (vec![call(json!(0), "a", "f", json!("null"))], vec![of("f", "{}")]),
+        (
+            [r#"{"city":"#, " null", r#","text":"x"#, " null", " y\"}"]
+                .map(|piece| call(json!(0), "a", "f", json!(piece)))
+                .into(),
+            vec![of("f", r#"{"city": null,"text":"x null y"}"#)],
+        ),
         // A call number that is too large to be a list index.
         (vec![call(json!(u64::MAX), "a", "f", json!("{}"))], vec![of("f", "{}")]),
     ] {

@@ -178,6 +178,9 @@ pub(super) struct AnswerBuilder<'l> {
     pub(super) follows_reasoning: bool,
 }
 
+/// The arguments of some models' calls without arguments.
+const NULL: &str = "null";
+
 /// A function call that may not be complete yet.
 struct CallBuilder {
     call: ToolCall,
@@ -198,12 +201,28 @@ impl CallBuilder {
     /// send ids, and some give all calls the same id.
     fn continues(&self, id: &str, name: &str, arguments: &str) -> bool {
         let known = self.call.name.as_str();
-        let begins_again = || known != name || is_json_object(&self.call.arguments);
+        let is_whole = || is_json_object(&self.call.arguments) || self.is_null();
+        let begins_again = || known != name || is_whole();
         match (id, name) {
             (_, "") => true,
             ("", _) => known.is_empty() || !begins_again(),
             (id, _) if self.given_id != id => false,
             _ => known.is_empty() || arguments.trim().is_empty() || !begins_again(),
+        }
+    }
+
+    /// Returns true if the arguments are the text `null`, which some models send for a function
+    /// without parameters.
+    fn is_null(&self) -> bool {
+        self.call.arguments.trim() == NULL
+    }
+
+    /// Returns the part of the arguments that may be delivered before the call's end: nothing while
+    /// they may still become `null`.
+    fn deliverable(&self) -> usize {
+        match NULL.starts_with(self.call.arguments.trim()) {
+            true => 0,
+            false => self.call.arguments.len(),
         }
     }
 }
@@ -483,8 +502,9 @@ impl<'l> AnswerBuilder<'l> {
         }
         self.deliver_rest();
         // Without the call's name, a listener couldn't use the part.
-        if self.calls.get(index).is_some_and(|builder| !builder.call.name.is_empty()) {
-            self.deliver_call(index);
+        if let Some(builder) = self.calls.get(index).filter(|builder| !builder.call.name.is_empty())
+        {
+            self.deliver_call(index, builder.deliverable());
         }
         if fits.len() < arguments.len() { Err(Failure::TooLong) } else { Ok(()) }
     }
@@ -548,14 +568,15 @@ impl<'l> AnswerBuilder<'l> {
         }
     }
 
-    /// Delivers the new part of a call.
-    fn deliver_call(&mut self, index: usize) {
+    /// Delivers the new part of a call, up to this length of its arguments.
+    fn deliver_call(&mut self, index: usize, end: usize) {
         let Some(builder) = self.calls.get_mut(index) else { return };
         let ToolCall { id, name, arguments } = &builder.call;
         let begins = builder.delivered.is_none().then(|| (id.clone(), name.clone()));
-        let news = arguments.get(builder.delivered.unwrap_or(0)..).unwrap_or_default().to_owned();
+        let news =
+            arguments.get(builder.delivered.unwrap_or(0)..end).unwrap_or_default().to_owned();
         if begins.is_some() || !news.is_empty() {
-            builder.delivered = Some(arguments.len());
+            builder.delivered = Some(end);
             if begins.is_some() {
                 self.mark(AnswerMark::Call);
             }
@@ -647,15 +668,15 @@ impl<'l> AnswerBuilder<'l> {
             self.deliver_rest();
         }
         for index in 0..self.calls.len() {
+            let Some(builder) = self.calls.get_mut(index) else { continue };
+            let arguments = &mut builder.call.arguments;
             // A function without parameters may be called without arguments. Clients expect an
             // object.
-            if let Some(builder) = self.calls.get_mut(index)
-                && cut.is_none()
-                && builder.call.arguments.is_empty()
-            {
-                builder.call.arguments.push_str("{}");
+            if cut.is_none() && ["", NULL].contains(&arguments.trim()) {
+                "{}".clone_into(arguments);
             }
-            self.deliver_call(index);
+            let end = arguments.len();
+            self.deliver_call(index, end);
         }
         let usage = self.usage(prompt);
         self.drop_long_reasoning();
@@ -888,7 +909,22 @@ mod tests {
         let parts = [(0, "a", "", ""), (0, "", "", "{"), (0, "a", "f", "}"), (0, "", "", " ")];
         assert_eq!(put_together(None, &parts), [of("f", "{} ")]);
         // A function may be called without arguments.
-        assert_eq!(put_together(None, &[(0, "a", "f", "")]), [of("f", "{}")]);
+        for pieces in [&[""][..], &["null"], &["nu", "ll"], &[" ", "null", "\n"], &[" "]] {
+            let parts: Vec<_> = pieces.iter().map(|piece| (0, "a", "f", *piece)).collect();
+            assert_eq!(put_together(None, &parts), [of("f", "{}")], "{pieces:?}");
+        }
+        // Only whole arguments can be `null`.
+        let parts = [r#"{"city":"#, " null", r#","text":"x"#, " null", r#""}"#];
+        let parts = parts.map(|piece| (0, "a", "f", piece));
+        let text = parts.map(|part| part.3).concat();
+        assert_eq!(put_together(None, &parts), [of("f", &text)]);
+        assert_eq!(
+            put_together(None, &[(0, "a", "f", "nul"), (0, "", "", "x")]),
+            [of("f", "nulx")]
+        );
+        // Two whole calls of the same function.
+        let parts = [(0, "", "f", "null"), (0, "", "f", r#"{"y":2}"#)];
+        assert_eq!(put_together(None, &parts), [of("f", "{}"), of("f", r#"{"y":2}"#)]);
         // Only one call is allowed, so the parts of all other calls are dropped.
         let parts = [
             (0, "a", "f", "{"),

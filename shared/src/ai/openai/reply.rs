@@ -314,11 +314,7 @@ impl ReplyReader {
         let arguments = match function.get("arguments") {
             None => String::new(),
             Some(value) => match value.wtf8() {
-                Some(text) => match self.join(StringPart::Arguments(number), text) {
-                    // A call of a function without parameters.
-                    text if text.trim() == "null" => String::new(),
-                    text => text,
-                },
+                Some(text) => self.join(StringPart::Arguments(number), text),
                 // Some servers send the arguments as JSON instead of a string.
                 None => value.source().to_owned(),
             },
