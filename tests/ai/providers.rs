@@ -534,6 +534,33 @@ async fn bedrock_converse_failures_are_distinguished() {
     assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
 }
 
+/// A stream contains an exception's name in a header, and a reply contains it in its body.
+#[tokio::test]
+async fn streamed_exceptions_of_bedrock_mean_the_same_as_replies() {
+    let provider = Provider::start().await;
+    let api = bedrock(&provider, "").await;
+    let ann = api.person("ann").await;
+    for (kind, words, status, code) in [
+        ("throttlingException", "slow down", 503, "ai_overloaded"),
+        ("serviceUnavailableException", "later", 503, "ai_overloaded"),
+        (
+            "validationException",
+            "Input is too long for requested model.",
+            400,
+            "context_length_exceeded",
+        ),
+        ("modelStreamErrorException", "no more", 502, "ai_failed"),
+        ("internalServerException", "an error", 502, "ai_failed"),
+    ] {
+        let start = frame("event", "messageStart", &json!({ "role": "assistant" }));
+        let exception = frame("exception", kind, &json!({ "message": words }));
+        provider.does(Does::Streams(vec![start, exception]));
+        let asked = json!({ "message": "hi" });
+        ann.post("/api/chat/stream/", asked).await.expect(status, code);
+    }
+    assert_eq!(ann.balance().await, GRANT);
+}
+
 #[tokio::test]
 async fn truncated_bedrock_streams_are_failures() {
     let provider = Provider::start().await;

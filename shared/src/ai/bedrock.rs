@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
 use aws_sdk_bedrockruntime::config::{Builder, retry::RetryConfig};
-use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_bedrockruntime::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 use aws_sdk_bedrockruntime::primitives::event_stream::EventReceiver;
 use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError;
 use aws_sdk_bedrockruntime::types::{
@@ -223,15 +223,16 @@ struct ArrivingReply<'r> {
 
 impl Reply for ArrivingReply<'_> {
     async fn read_next(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
-        let event =
-            self.stream.recv().await.map_err(|error| match failure(&error, self.prompt) {
+        let event = self.stream.recv().await.map_err(|error| {
+            match failure(&error.map_service_error(with_code), self.prompt) {
                 // Once the model has begun to answer a request, the request isn't sent again in a
                 // different form.
                 Failure::Refused(_) if builder.has_content() => {
                     Failure::failed("an exception in the middle")
                 }
                 failure => failure.unless_unknown(),
-            })?;
+            }
+        })?;
         let blocks = &mut self.blocks;
         match event {
             None if builder.has_ended() => return Ok(false),
@@ -386,6 +387,21 @@ const FIELDS: [(&str, &str); 13] = [
     ("messages.", "messages"),
     ("messages:", "messages"),
 ];
+
+/// Returns a streamed exception with its code. A stream contains the code in a header, and the SDK
+/// looks for it only in the payload.
+fn with_code(exception: ConverseStreamOutputError) -> ErrorMetadata {
+    let code = match &exception {
+        ConverseStreamOutputError::InternalServerException(_) => "InternalServerException",
+        ConverseStreamOutputError::ModelStreamErrorException(_) => "ModelStreamErrorException",
+        ConverseStreamOutputError::ServiceUnavailableException(_) => "ServiceUnavailableException",
+        ConverseStreamOutputError::ThrottlingException(_) => "ThrottlingException",
+        ConverseStreamOutputError::ValidationException(_) => "ValidationException",
+        _ => return exception.meta().clone(),
+    };
+    let words = exception.message().unwrap_or_default();
+    ErrorMetadata::builder().code(code).message(words).build()
+}
 
 /// Converts an error. Keeps only the error's code or kind, because its message may contain the
 /// prompt.
