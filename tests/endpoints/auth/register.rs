@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::endpoints::auth::attempts::from;
 use crate::support::client::{Api, GRANT, Person, token_in, unique};
-use crate::support::rig::{Rig, strong_hash};
+use crate::support::rig::{Rig, is_current, strong_hash};
 
 const PASSWORD: &str = "secret123";
 
@@ -74,6 +74,7 @@ async fn passwords_are_stored_as_argon2id_hashes() {
     let hashes = [api.account(&ann).await.password, api.account(&ben).await.password];
     assert_ne!(hashes[0], hashes[1], "each has its own salt");
     for hash in &hashes {
+        assert!(is_current(hash), "{hash}");
         let hash = PasswordHash::new(hash).unwrap();
         assert_eq!(hash.algorithm.as_str(), "argon2id");
         assert_eq!(hash.salt.as_ref().map(|salt| salt.as_ref().len()), Some(16));
