@@ -15,6 +15,12 @@ use crate::support::lambda::{Instance, binary};
 /// How many log-ins of each kind are counted.
 const LOG_INS: u64 = 4;
 
+/// Starts a server whose hashes cost as much as those of a release, to which the binary belongs.
+async fn with_costly_hashes() -> Api {
+    shared::passwords::set_cost(argon2::Params::default());
+    Api::own(&[]).await
+}
+
 /// Returns how many instructions the real binary executes for this many log-ins, including its
 /// start.
 async fn instructions(api: &Api, log_ins: u64, name: &str, password: &str) -> u64 {
@@ -71,7 +77,7 @@ fn are_even(what: &str, counted: &[u64]) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs valgrind, and a minute: scripts/check/log-in runs it"]
 async fn failed_log_ins_cost_the_same_work_for_every_reason() {
-    let api = Api::own(&[]).await;
+    let api = with_costly_hashes().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     api.set(&ben, "active", AttributeValue::Bool(false)).await;
     let mut counted = Vec::new();
@@ -88,7 +94,7 @@ async fn failed_log_ins_cost_the_same_work_for_every_reason() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs valgrind, and minutes: scripts/check/log-in runs it"]
 async fn unknown_names_cost_what_imported_accounts_cost() {
-    let api = Api::own(&[]).await;
+    let api = with_costly_hashes().await;
     let own = api.person("own").await;
     let kinds = [
         django::HASH.replacen("1000", "50000", 1),

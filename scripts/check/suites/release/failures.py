@@ -35,7 +35,7 @@ WRONG = [
     ("scripts/release/build", "name the file"), ("scripts/release/program /nonexistent/x", "in a folder that exists"), ("scripts/release/published v1", "a commit"),
     ("scripts/release/earlier abc", "abc is not a whole number"), ("scripts/check/binaries 0", "0 is not a whole number from 1"),
     ("scripts/check/move-in nonsense", "no part nonsense"), ("scripts/check/release nonsense", "no part nonsense"),
-    ("scripts/check/site --only", "--only takes one of these parts"), ("scripts/check/workflows /nonexistent.yml", "no workflow /nonexistent.yml"),
+    ("scripts/check/site --only", "--only takes parts"), ("scripts/check/workflows /nonexistent.yml", "no workflow /nonexistent.yml"),
     ("scripts/dev/bench --rounds 0", "0 is not a whole number from 1"), ("scripts/dev/bench nonsense", "no function nonsense"),
     ("scripts/dev/dynamodb-local x", "give the port"), ("scripts/dev/fuzz x", "a number of seconds"), ("scripts/dev/record-store nonsense", "no commit nonsense"),
     ("scripts/dev/site 70000", "one or two ports"),
