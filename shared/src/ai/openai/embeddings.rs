@@ -135,6 +135,7 @@ impl OpenAi {
 ///
 /// # Errors
 /// Returns [`Failure::Empty`] if the vectors can't be read, because the server has computed them.
+/// Returns [`Failure::Failed`] if the reply isn't an object, but for example a web page.
 async fn read(reply: impl Buf + Send + 'static) -> Result<Reply, Failure> {
     if reply.remaining() < LARGE {
         return parse(reply);
@@ -146,6 +147,9 @@ fn parse(mut reply: impl Buf) -> Result<Reply, Failure> {
     while reply.chunk().first().is_some_and(|first| is_blank(*first)) {
         reply.advance(1);
     }
+    if reply.chunk().first() != Some(&b'{') {
+        return Err(no_vectors());
+    }
     let mut json = serde_json::Deserializer::from_reader(reply.reader());
     Reply::deserialize(&mut json).map_err(|_| unreadable())
 }
@@ -154,11 +158,17 @@ fn unreadable() -> Failure {
     Failure::Empty("unreadable vectors")
 }
 
+/// Returns the failure for a server that hasn't computed any vectors, so that its reply isn't free
+/// work. A wrong address in the settings could otherwise block all users for a day.
+fn no_vectors() -> Failure {
+    Failure::failed("a reply without vectors")
+}
+
 /// Returns the `count` vectors of a reply.
 ///
 /// # Errors
-/// Returns [`Failure::Empty`] if the vectors aren't complete. If the reply is an error, `refused`
-/// returns the failure for its reason.
+/// Returns [`Failure::Empty`] if the vectors aren't complete, and [`Failure::Failed`] if the reply
+/// has no list of vectors. If the reply is an error, `refused` returns the failure for its reason.
 fn vectors(
     reply: Reply,
     count: usize,
@@ -169,7 +179,7 @@ fn vectors(
         return Err(reason_in_error(error).failure_of_reply(refused));
     }
     let (mut vectors, mut without_place) = (vec![Vec::new(); count], Vec::new());
-    for Item { index, embedding: Vector(numbers) } in reply.data.ok_or_else(unreadable)? {
+    for Item { index, embedding: Vector(numbers) } in reply.data.ok_or_else(no_vectors)? {
         match index.as_deref().and_then(|index| Json::from(index).count()) {
             // Two vectors of one text leave the vector of another text empty, which is then refused.
             Some(place) => {
@@ -287,8 +297,7 @@ mod tests {
     #[test]
     fn unusable_vectors_are_not_read() {
         for reply in [
-            "",
-            "{}",
+            r#"{"data":[{"embedding":[0.5"#,
             r#"{"data":[{"embedding":"AAA="}]}"#,
             r#"{"data":[{"embedding":["a"]}]}"#,
             r#"{"data":[{"index":1,"embedding":[1]}]}"#,
@@ -298,5 +307,14 @@ mod tests {
         }
         let missing = read(r#"{"data":[]}"#, 1).unwrap();
         assert_eq!(missing.vectors, [Vec::<f32>::new()]);
+    }
+
+    #[test]
+    fn a_reply_without_vectors_is_not_free_work() {
+        for reply in ["", "<html></html>", "[]", "{}", r#"{"data":null}"#, r#"{"detail":"No."}"#] {
+            let failure = read(reply, 1).unwrap_err();
+            assert_eq!(failure, no_vectors(), "{reply}");
+            assert!(!failure.may_have_worked());
+        }
     }
 }
