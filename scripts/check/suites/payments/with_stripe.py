@@ -70,6 +70,7 @@ stripe.StripeClient(environ["STRIPE_API_KEY"], base_addresses={"api": f"http://1
         "success_url": f"{API}/#/buy?order={order['id']}",
         "cancel_url": f"{API}/#/buy",
         "adaptive_pricing": {"enabled": False},
+        "automatic_tax": {"enabled": False},
         "line_items": [
             {"quantity": 1, "price_data": {"currency": "eur", "unit_amount": 299, "product_data": {"name": "1,000 tokens & more"}}},
         ],
