@@ -7,6 +7,7 @@ mod chosen_model;
 mod context;
 mod embeddings;
 mod files;
+mod paid_work;
 mod request;
 
 use std::collections::HashSet;
@@ -20,29 +21,26 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinError;
 use tokio::time::timeout;
 use tracing::Instrument;
-use uuid::Uuid;
 
 use crate::ai::{Answer, Listener, Piece, Prompt};
 use crate::app::AiApp;
+use crate::charge::paid_work::{PaidWork, by_the_way};
 use crate::error::Failure;
-use crate::store::{self, ChatLimits, Hold, Refund, SettleOutcome, chat_month, temporary_chats};
+use crate::store::{Hold, SettleOutcome, chat_month, temporary_chats};
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace;
-use crate::values::{Chat, FileInfo, Limit, Message, ParentChat, Quote, StoredApiKey, Usage};
+use crate::values::{Chat, FileInfo, Limit, Message, ParentChat, Usage};
 use crate::{Credits, Error, Result};
 
-pub use self::begin::{BeginOutcome, LEASE_AFTER};
+pub use self::begin::BeginOutcome;
 pub use self::chosen_model::{ChosenModel, prompt_overhead};
 pub use self::context::Context;
 pub use self::embeddings::{EMBEDDING_FAILURES, NewEmbeddings, PaidEmbeddings, embed};
 pub use self::files::PRICED_PICTURE;
+pub use self::paid_work::LEASE_AFTER;
 pub use self::request::{
     AnswerForm, Body, NewChat, RequestKey, conversation_id, folder_id, read, read_of_old_client,
 };
-
-/// How long a finished answer may be delayed while the last use of its API key is recorded, or
-/// while an e-mail about a low balance is queued.
-const TIME_TO_NOTE: Duration = Duration::from_secs(1);
 
 /// The time limit for an answer that isn't streamed. API Gateway closes a connection that is silent
 /// for five minutes
@@ -76,8 +74,7 @@ pub const FAILURES: &[Failure] = &[
 /// A chat whose credits are held. If the chat is never answered, the credits stay held until the
 /// lease ends.
 pub struct Charge {
-    app: AiApp,
-    chat_id: Uuid,
+    work: PaidWork,
     message: Message,
     conversation: Option<String>,
     /// When the chat is deleted, in seconds since 1970, if it is temporary.
@@ -94,12 +91,6 @@ pub struct Charge {
     model: ChosenModel,
     /// True if the maximum length of the answer was reduced to fit the hold.
     shortened: bool,
-    hold: Hold,
-    /// The API key with which the chat was sent.
-    api_key: Option<StoredApiKey>,
-    limits: ChatLimits,
-    started: u64,
-    patience: Duration,
     /// True if the client chose the chat's idempotency key, and can therefore use the key to stop
     /// the chat.
     can_be_stopped: bool,
@@ -134,58 +125,56 @@ impl Charge {
     /// Calls the AI. If the AI doesn't answer, returns the credits.
     async fn ask(&mut self, listener: Option<&Listener>) -> Result<Answer> {
         let prompt = mem::take(&mut self.prompt);
-        let patience = patience(self.patience, listener.is_some());
+        let (app, hold) = (&self.work.app, &self.work.hold);
+        let patience = patience(self.work.patience(), listener.is_some());
         // Don't poll past the deadline.
-        let is_watched = self.can_be_stopped && patience > self.app.ai.config.stop_pace;
-        let stop = stop(&self.app, &self.hold, is_watched);
+        let is_watched = self.can_be_stopped && patience > app.ai.config.stop_pace;
+        let stop = stop(app, hold, is_watched);
         let answering = self.model.ai.answer(prompt, patience, listener, stop);
-        let noting = note_use(&self.app, self.api_key.as_ref(), self.started);
-        let (answered, ()) = tokio::join!(answering, noting);
+        let (answered, ()) = tokio::join!(answering, self.work.note_use());
         let unanswered = match answered {
             Ok(answer) => return Ok(answer),
             Err(unanswered) => unanswered,
         };
-        for usage in &unanswered.worked {
-            let price = self.hold.quote().charge(usage);
-            // The provider may have generated more text or reasoning than it has sent.
-            let least = match usage.estimated && self.hold.quote().depends_on_usage() {
-                true => self.limits.of_cut(),
-                false => Credits::ZERO,
-            };
-            self.hold.add_free_work(price.max(least));
-        }
+        let (quote, of_cut) = (self.work.hold.quote().clone(), self.work.limits.of_cut());
         if !self.files.is_empty() {
             // The store has written the files, and the sweep deletes them.
-            self.hold.add_free_work(self.limits.of_cut());
+            self.work.hold.add_free_work(of_cut);
         }
-        Err(refund(&self.app, &self.hold, self.limits, Refund::Counted, unanswered.into()).await)
+        let price = |usage: &Usage| {
+            // The provider may have generated more text or reasoning than it has sent.
+            let least = match usage.estimated && quote.depends_on_usage() {
+                true => of_cut,
+                false => Credits::ZERO,
+            };
+            quote.charge(usage).max(least)
+        };
+        Err(self.work.fail(unanswered, price).await)
     }
 
     /// Returns the chat with its answer and its cost. If the answer was cut off before its model
-    /// tokens were counted, adds an estimate to the hold's free work. Also records the part of the
-    /// price that exceeds the hold.
+    /// tokens were counted, adds an estimate to the hold's free work.
     fn priced(&mut self, answer: Answer, is_streamed: bool) -> Chat {
-        let by_usage = self.hold.quote().depends_on_usage();
+        let by_usage = self.work.hold.quote().depends_on_usage();
         // A stopped answer that wasn't streamed costs the whole hold, because the function can't
         // tell how much of it the provider has generated.
         let costs_whole_hold = answer.stopped && !is_streamed && by_usage;
         if by_usage && answer.closed && answer.usage.estimated && !costs_whole_hold {
-            self.hold.add_free_work(self.limits.of_cut());
+            self.work.hold.add_free_work(self.work.limits.of_cut());
         }
-        let quote = self.hold.quote();
+        let quote = self.work.hold.quote();
         let cost = if costs_whole_hold { quote.bound() } else { quote.charge(&answer.usage) };
-        record_uncovered(quote, &answer.usage);
-        let back = quote.bound().checked_sub(cost).unwrap_or_default();
-        let (user_id, chat_id) = (self.hold.user_id(), self.chat_id.to_string());
+        let receipt = self.model.receipt(&self.work.hold, self.shortened, costs_whole_hold);
+        let paid = self.work.pay(cost, answer.usage, answer.model, receipt);
         Chat {
-            user_id: user_id.to_owned(),
             month: match self.expires_at {
-                None => chat_month(user_id, &chat_id),
-                Some(_) => temporary_chats(user_id),
+                None => chat_month(&paid.user_id, &paid.id),
+                Some(_) => temporary_chats(&paid.user_id),
             },
+            user_id: paid.user_id,
             expires_at: self.expires_at,
             folder: self.new_folder.clone(),
-            chat_id,
+            chat_id: paid.id,
             message: self.message.text().to_owned(),
             files: self.files.clone(),
             response: answer.text,
@@ -193,17 +182,17 @@ impl Charge {
             reasoning: answer.reasoning,
             calls: answer.calls,
             blocks: answer.blocks,
-            model: answer.model,
+            model: paid.model,
             cut: answer.cut,
             stop_details: answer.stop_details,
             stopped: answer.stopped,
-            usage: Some(answer.usage),
-            cost,
-            units: Some(quote.units()).filter(|units| *units > 1),
-            receipt: self.model.receipt(&self.hold, self.shortened, costs_whole_hold),
-            tokens_left: self.hold.balance_after().checked_add(back).unwrap_or(Credits::MAX),
-            time: self.started,
-            name: self.hold.name().to_owned(),
+            usage: paid.usage,
+            cost: paid.cost,
+            units: paid.units,
+            receipt: paid.receipt,
+            tokens_left: paid.tokens_left,
+            time: paid.time,
+            name: self.work.hold.name().to_owned(),
             ..Chat::default()
         }
         .of(self.conversation.clone(), self.after.as_ref())
@@ -211,31 +200,30 @@ impl Charge {
 
     /// Stores the chat and spends its cost. If the chat can't be stored, returns the credits.
     async fn settle(mut self, mut chat: Chat, is_streamed: bool) -> Result<ChargedChat> {
-        earn(&self.app, &mut self.hold, chat.cost, self.limits).await;
+        self.work.earn(chat.cost).await;
         // All attempts use the same time. If the conversation was deleted or the key was used, a
         // second attempt follows, which must not be refused just because the lease has ended in the
         // meantime.
-        let now = self.app.clock.seconds();
+        let now = self.work.app.clock.seconds();
         let mut is_stored = true;
         loop {
-            let store = &self.app.store;
+            let store = &self.work.app.store;
             let settled = match is_stored {
-                true => store.settle(&self.hold, &chat, now).await?,
-                false => store.settle_unstored(&self.hold, &chat, now).await?,
+                true => store.settle(&self.work.hold, &chat, now).await?,
+                false => store.settle_unstored(&self.work.hold, &chat, now).await?,
             };
             if settled != SettleOutcome::Stored {
                 metrics::record(&[(Metric::SettleConflicts, 1)]);
             }
             match settled {
                 SettleOutcome::Stored => {
-                    let this_minute =
-                        settled_now(&self.app, &self.hold, &chat, self.limits, now).await;
+                    let this_minute = self.work.settled(chat.tokens_left, now).await;
                     self.forget_old_pictures(&chat).await;
                     return Ok(ChargedChat { chat, this_minute });
                 }
                 // The AI has answered, so deleting the conversation must not make the answer free.
                 SettleOutcome::NoConversation => {
-                    self.hold = self.hold.with_new_settle_token();
+                    self.work.hold = self.work.hold.with_new_settle_token();
                     // Without a conversation, nothing erases a temporary chat's files in time. If
                     // the chat lists none, the sweep deletes them.
                     if chat.is_temporary() {
@@ -245,10 +233,10 @@ impl Charge {
                 }
                 // The client has already received the answer, so it is charged.
                 SettleOutcome::KeyUsed if is_streamed => {
-                    self.hold = self.hold.with_new_settle_token().unrecorded();
+                    self.work.hold = self.work.hold.with_new_settle_token().unrecorded();
                 }
                 SettleOutcome::Full { .. } if is_streamed => {
-                    self.hold = self.hold.with_new_settle_token();
+                    self.work.hold = self.work.hold.with_new_settle_token();
                     is_stored = false;
                     // The sweep deletes files that no chat lists.
                     chat.files.clear();
@@ -260,13 +248,11 @@ impl Charge {
                 SettleOutcome::KeyUsed
                 | SettleOutcome::TooLate
                 | SettleOutcome::Full { in_doubt: false } => {
-                    self.hold.add_free_work(chat.cost);
                     let error = match settled {
                         SettleOutcome::Full { .. } => Error::ChatsFull,
                         _ => Error::NotCharged,
                     };
-                    let hold = &self.hold;
-                    return Err(refund(&self.app, hold, self.limits, Refund::Counted, error).await);
+                    return Err(self.work.unsettled(chat.cost, error).await);
                 }
             }
         }
@@ -282,7 +268,7 @@ impl Charge {
             return;
         }
         let is_over = |file: &FileInfo| self.over.contains(&file.id);
-        let leaving = self.app.store.leave_context(&chat.user_id, conversation, is_over);
+        let leaving = self.work.app.store.leave_context(&chat.user_id, conversation, is_over);
         by_the_way("the list of a conversation's pictures", leaving).await;
     }
 }
@@ -290,52 +276,6 @@ impl Charge {
 /// Returns how long the AI may take for an answer, if the function can wait this long.
 fn patience(of_function: Duration, is_streamed: bool) -> Duration {
     if is_streamed { of_function } else { of_function.min(LONGEST_SILENCE) }
-}
-
-/// Records the part of the price that exceeds the hold.
-fn record_uncovered(quote: &Quote, usage: &Usage) {
-    let uncovered = quote.price(usage).checked_sub(quote.bound()).unwrap_or_default();
-    if uncovered > Credits::ZERO {
-        metrics::record(&[(Metric::Uncovered, uncovered.get())]);
-    }
-}
-
-/// Prepares the hold and its account for the free work that the charge earns. Called before the
-/// clock is read for the settle.
-async fn earn(app: &AiApp, hold: &mut Hold, charge: Credits, limits: ChatLimits) {
-    hold.earn(charge, limits);
-    if let Err(error) = app.store.begin_free_work(hold).await {
-        tracing::warn!(cause = error.cause(), "free work can't be counted");
-        hold.count_no_free_work();
-    }
-}
-
-/// Counts a chat that was settled at `now`, and queues an e-mail if it leaves a low balance.
-/// Returns how many more chats may begin in this minute.
-async fn settled_now(app: &AiApp, hold: &Hold, chat: &Chat, limits: ChatLimits, now: u64) -> Limit {
-    metrics::record(&[(Metric::Chats, 1)]);
-    let low = app.ai.config.low_balance;
-    if chat.tokens_left < low {
-        by_the_way("an e-mail about a low balance", app.store.alert(hold, low, now)).await;
-    }
-    hold.left_this_minute(limits, app.clock.seconds())
-}
-
-/// Completes a write that the answer doesn't depend on. A failure is only logged, because the
-/// user's next chat retries the write. `what` names the write in the log.
-async fn by_the_way(what: &str, writing: impl Future<Output = store::Result<()>>) {
-    match timeout(TIME_TO_NOTE, writing).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(cause = error.cause(), "{what} wasn't written"),
-        Err(_) => tracing::warn!("{what} wasn't written in time"),
-    }
-}
-
-/// Records that the API key was used on this day.
-async fn note_use(app: &AiApp, api_key: Option<&StoredApiKey>, now: u64) {
-    if let Some(key) = api_key {
-        by_the_way("the last use of an API key", app.store.note_use(key, now)).await;
-    }
 }
 
 /// Completes once the user has stopped this hold's chat. Polls the store at regular intervals. The
@@ -377,10 +317,10 @@ impl AnswerStream {
     /// # Errors
     /// Returns the same errors as [`Charge::answer`] if the answer fails during this wait.
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
-        let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
-        let silence = charge.app.ai.config.silence;
-        let now = charge.app.clock.seconds();
-        let this_minute = charge.hold.left_this_minute(charge.limits, now);
+        let (chat_id, began) = (charge.work.hold.chat_id().to_owned(), charge.work.started);
+        let silence = charge.work.app.ai.config.silence;
+        let now = charge.work.app.clock.seconds();
+        let this_minute = charge.work.left_this_minute(now);
         let listed = charge.model.listed_name().map(str::to_owned);
         let (listener, mut pieces) = unbounded_channel();
         let (answer, trace) = (charge.answer(Some(listener)).boxed(), trace::current());
@@ -441,36 +381,6 @@ fn broken<T>(error: JoinError) -> Result<T> {
     // A panic's message may quote a user's text, so it stays out of the log.
     let how = if error.is_panic() { "panicked" } else { "was cancelled" };
     Err(Error::Internal(format!("answering {how}; the tokens return when the lease ends")))
-}
-
-/// Releases the hold. Returns `error`, or [`Error::AiFailedTokensHeld`] if the release fails.
-async fn refund(
-    app: &AiApp,
-    hold: &Hold,
-    limits: ChatLimits,
-    refund: Refund,
-    error: Error,
-) -> Error {
-    let released = app.store.release(hold, refund, limits, app.clock.seconds()).await;
-    match released {
-        Ok(()) => {
-            let error = error.advised(app.config.advice());
-            let free_work = hold.free_work().get();
-            tracing::info!(user = hold.user_id(), code = error.code(), free_work, "refunded");
-            if error != Error::Stopped && refund != Refund::Uncounted {
-                metrics::record(&[(Metric::Refunds, 1)]);
-            }
-            error
-        }
-        Err(unknown) => {
-            tracing::error!(
-                cause = unknown.cause(),
-                "a release was not confirmed; the tokens return when the lease ends"
-            );
-            metrics::record(&[(Metric::TokensHeld, hold.quote().bound().get())]);
-            Error::AiFailedTokensHeld
-        }
-    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ mod model_tokens;
 pub mod money;
 mod order;
 mod pack;
+mod paid;
 mod picture;
 mod price_list;
 mod profile;
@@ -82,6 +83,7 @@ pub use order::{
     Dispute, Payment, PaymentFacts, Progress, RefundState, Refunded, Stranded, credits_for,
 };
 pub use pack::{Pack, Packs};
+pub use paid::Paid;
 pub use picture::Picture;
 pub use price_list::{ListVersion, Model, ModelKind, PriceList, Problem, ProviderCost, Via};
 pub use profile::{GivenName, ProfileChange};

@@ -1,28 +1,19 @@
 //! Begins a chat: places a hold and assembles the prompt.
 
-use std::time::Duration;
-
 use crate::ai::Prompt;
 use crate::app::AiApp;
+use crate::charge::Charge;
 use crate::charge::chosen_model::{Bound, instructions_size};
 use crate::charge::context::Context;
 use crate::charge::files::PromptFiles;
+use crate::charge::paid_work::PaidWork;
 use crate::charge::request::{NOT_IN_CONVERSATION, NewChat, RequestKey};
-use crate::charge::{Charge, refund};
 use crate::store::{
-    self, Branch, ChatLimits, Conversation, Hold, Refund, ReserveOutcome, Shortage, StoreError,
+    self, Branch, Conversation, Hold, Refund, ReserveOutcome, Shortage, StoreError,
 };
-use crate::values::idempotency::REMEMBERED;
 use crate::values::limit::DAY;
 use crate::values::{Chat, Credential, File, FileInfo, Folder};
-use crate::{App, Credits, Error, Request, Result, http};
-
-/// How much of a function's time is reserved for storing the answer or returning the credits.
-pub(super) const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
-
-/// How long a lease outlasts its function's time limit, in seconds. During this time, the
-/// function's last write may still arrive at the store.
-pub const LEASE_AFTER: u64 = 30;
+use crate::{App, Credits, Error, Request, Result};
 
 /// How long a temporary conversation is kept, in seconds.
 const TEMPORARY: u64 = DAY;
@@ -95,7 +86,7 @@ impl Charge {
         asked: NewChat,
     ) -> Result<Self, NoCharge> {
         let started = app.clock.millis();
-        let (now, time_left) = (started / 1000, http::time_left(req, started));
+        let now = started / 1000;
         let chat_id = app.clock.id();
         let can_be_stopped = asked.key.as_ref().is_some_and(|key| key.by_client);
         let ConversationContext { branch, instructions, folder, files, expires_at } =
@@ -127,9 +118,8 @@ impl Charge {
         };
         let by_usage = quote.depends_on_usage();
 
-        let lease_ends = now + time_left.as_secs() + LEASE_AFTER;
-        let hold = Hold::new(caller, chat_id, quote, lease_ends);
-        let mut pending = PendingHold::new(app, caller, key.as_ref(), max_cost, hold, now);
+        let work = PaidWork::new(app, req, caller, chat_id, quote, key.as_ref(), started);
+        let mut pending = PendingHold::new(work, caller, key.as_ref(), max_cost);
         let Placed { shortage, chats, contents, own_instructions, folder } =
             pending.place(&context, &ids, &files, folder.as_deref()).await?;
 
@@ -154,13 +144,8 @@ impl Charge {
         prompt.max_tokens = shortened_to.or(prompt.max_tokens);
         pending.store_files(&files).await?;
 
-        let time_taken = Duration::from_millis(app.clock.millis().saturating_sub(started));
-        let patience =
-            app.ai.config.timeout.min(time_left.saturating_sub(time_taken + TIME_TO_SETTLE));
         Ok(Self {
-            app: app.clone(),
-            chat_id,
-            hold: pending.hold,
+            work: pending.work,
             message,
             conversation,
             expires_at,
@@ -171,10 +156,6 @@ impl Charge {
             over: files.over(),
             model,
             shortened: shortened_to.is_some(),
-            api_key: caller.api_key().cloned(),
-            limits: pending.limits,
-            started,
-            patience,
             can_be_stopped,
         })
     }
@@ -323,15 +304,12 @@ async fn replay(app: &App, caller: &Credential, key: &RequestKey) -> Result<(), 
     }
 }
 
-/// A hold that may still be too small for its chat, with the data needed to reserve credits again.
+/// Work whose hold may still be too small, with the data needed to reserve credits again.
 pub(super) struct PendingHold<'a> {
-    app: &'a AiApp,
+    pub(super) work: PaidWork,
     caller: &'a Credential,
     key: Option<&'a RequestKey>,
     max_cost: Option<Credits>,
-    pub(super) limits: ChatLimits,
-    pub(super) hold: Hold,
-    now: u64,
 }
 
 /// The outcome of a hold's first reserve, and the data that was read in parallel.
@@ -349,21 +327,19 @@ struct Placed {
 }
 
 impl<'a> PendingHold<'a> {
-    /// Prepares a hold that isn't placed yet.
     pub(super) fn new(
-        app: &'a AiApp,
+        work: PaidWork,
         caller: &'a Credential,
         key: Option<&'a RequestKey>,
         max_cost: Option<Credits>,
-        hold: Hold,
-        now: u64,
     ) -> Self {
-        let hold = match key {
-            Some(key) => hold.keyed(&key.id, &key.fingerprint, now + REMEMBERED),
-            None => hold,
-        };
-        let limits = ChatLimits::of_caller(&app.config, caller);
-        Self { app, caller, key, max_cost, limits, hold, now }
+        Self { work, caller, key, max_cost }
+    }
+
+    /// Reserves the hold's amount.
+    pub(super) async fn reserve(&mut self) -> store::Result<ReserveOutcome> {
+        let PaidWork { app, hold, limits, started, .. } = &mut self.work;
+        app.store.reserve(self.caller, hold, *limits, *started / 1000).await
     }
 
     /// Places the hold, and reads the chats with these ids, the files of earlier messages and the
@@ -375,11 +351,11 @@ impl<'a> PendingHold<'a> {
         files: &PromptFiles,
         folder: Option<&str>,
     ) -> Result<Placed, NoCharge> {
-        let (app, caller) = (self.app, self.caller);
+        let (app, caller) = (self.work.app.clone(), self.caller);
         let (reserved, chats, contents, folder, ()) = tokio::join!(
-            app.store.reserve(caller, &mut self.hold, self.limits, self.now),
+            self.reserve(),
             app.store.chats_by_id(caller.user_id(), ids),
-            files.read(app, caller.user_id()),
+            files.read(&app, caller.user_id()),
             app.store.folder(caller.user_id(), folder),
             app.ai.renew_keys()
         );
@@ -389,7 +365,7 @@ impl<'a> PendingHold<'a> {
             if folder.is_none() && context.new_folder().is_some() {
                 return Err(Error::NoSuchFolder);
             }
-            let own_instructions = own_instructions(app, &self.hold, context).await?;
+            let own_instructions = own_instructions(&app, &self.work.hold, context).await?;
             Ok::<_, Error>(Placed { shortage, chats, contents, own_instructions, folder })
         };
         match read.await {
@@ -400,7 +376,7 @@ impl<'a> PendingHold<'a> {
                     Error::NoSuchFolder => Refund::Uncounted,
                     _ => Refund::Counted,
                 };
-                Err(refund(app, &self.hold, self.limits, counts, error).await.into())
+                Err(self.work.refund(counts, error).await.into())
             }
         }
     }
@@ -413,12 +389,9 @@ impl<'a> PendingHold<'a> {
         if new.is_empty() {
             return Ok(());
         }
-        match self.app.store.store_files(&self.hold, new).await {
+        match self.work.app.store.store_files(&self.work.hold, new).await {
             Ok(()) => Ok(()),
-            Err(error) => {
-                let (hold, error) = (&self.hold, error.into());
-                Err(refund(self.app, hold, self.limits, Refund::Counted, error).await.into())
-            }
+            Err(error) => Err(self.work.refund(Refund::Counted, error.into()).await.into()),
         }
     }
 
@@ -431,9 +404,9 @@ impl<'a> PendingHold<'a> {
         match reserved {
             Ok(ReserveOutcome::Held) => Ok(None),
             Ok(ReserveOutcome::Ended) => {
-                Err(replay_or_running(self.app, self.caller, self.key).await)
+                Err(replay_or_running(&self.work.app, self.caller, self.key).await)
             }
-            Ok(ReserveOutcome::Short(shortage)) if self.hold.quote().depends_on_usage() => {
+            Ok(ReserveOutcome::Short(shortage)) if self.work.hold.quote().depends_on_usage() => {
                 Ok(Some(shortage))
             }
             Ok(ReserveOutcome::Short(shortage)) => Err(self.refuse_hold(shortage).await.into()),
@@ -457,12 +430,11 @@ impl<'a> PendingHold<'a> {
             if amount < least {
                 return Err(self.abandon(self.too_little(short, least)).await.into());
             }
-            self.hold.change_amount(amount);
-            let store = &self.app.store;
-            let reserved = store.reserve(self.caller, &mut self.hold, self.limits, self.now).await;
+            self.work.hold.change_amount(amount);
+            let reserved = self.reserve().await;
             shortage = self.held_or_short(reserved).await?;
         }
-        let held = self.hold.quote().bound();
+        let held = self.work.hold.quote().bound();
         let shortened_to = bound.fit(held);
         match shortened_to {
             Some(_) if held < least => Err(self.return_too_small(least).await.into()),
@@ -474,14 +446,14 @@ impl<'a> PendingHold<'a> {
     /// A hold can be this small only if `max_cost` limited the first reserve, before the prompt was
     /// known.
     async fn return_too_small(&self, least: Credits) -> Error {
-        let held = self.hold.quote().bound();
+        let held = self.work.hold.quote().bound();
         let had = Shortage::Balance {
-            balance: self.hold.balance_after().checked_add(held).unwrap_or(Credits::MAX),
+            balance: self.work.hold.balance_after().checked_add(held).unwrap_or(Credits::MAX),
             held: Credits::ZERO,
-            next: self.hold.next_allowance(),
+            next: self.work.hold.next_allowance(),
         };
         let error = self.too_little(had, least);
-        refund(self.app, &self.hold, self.limits, Refund::Uncounted, error).await
+        self.work.refund(Refund::Uncounted, error).await
     }
 
     /// Returns the amount to reserve after a shortage: enough for the longest answer to the real
@@ -489,7 +461,7 @@ impl<'a> PendingHold<'a> {
     fn affordable(&self, bound: &Bound, shortage: Shortage) -> Credits {
         let most = match shortage {
             // Leave half of the balance for the key's owner.
-            Shortage::Balance { balance, .. } if self.hold.is_limited() => {
+            Shortage::Balance { balance, .. } if self.work.hold.is_limited() => {
                 bound.most().min(balance.part_of(2).max(bound.least()))
             }
             Shortage::Balance { .. } | Shortage::KeyLimit { .. } => bound.most(),
@@ -507,10 +479,10 @@ impl<'a> PendingHold<'a> {
 
     /// Returns the failure if a hold is refused and its amount can't be changed.
     async fn refuse_hold(&self, shortage: Shortage) -> Error {
-        let error = shortage.failure(self.hold.quote().bound(), false);
+        let error = shortage.failure(self.work.hold.quote().bound(), false);
         match shortage {
             Shortage::KeyLimit { .. } => self.abandon(error).await,
-            Shortage::Balance { .. } => error.advised(self.app.config.advice()),
+            Shortage::Balance { .. } => error.advised(self.work.app.config.advice()),
         }
     }
 
@@ -518,11 +490,11 @@ impl<'a> PendingHold<'a> {
     /// store, closes the hold's id first. Otherwise, the delayed copy could reserve credits that
     /// the user buys after the refusal.
     pub(super) async fn abandon(&self, error: Error) -> Error {
-        let error = error.advised(self.app.config.advice());
-        if !self.hold.was_sent_again() {
+        let error = error.advised(self.work.app.config.advice());
+        if !self.work.hold.was_sent_again() {
             return error;
         }
-        match self.app.store.abandon(&self.hold, self.app.clock.seconds()).await {
+        match self.work.app.store.abandon(&self.work.hold, self.work.app.clock.seconds()).await {
             Ok(()) => error,
             Err(unknown) => unknown.into(),
         }

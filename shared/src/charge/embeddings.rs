@@ -9,15 +9,15 @@ use futures_util::future::BoxFuture;
 
 use crate::ai::{EmbeddingRequest, Embeddings};
 use crate::app::AiApp;
-use crate::charge::begin::{COME_AGAIN, LEASE_AFTER, PendingHold, TIME_TO_SETTLE};
+use crate::charge::begin::{COME_AGAIN, PendingHold};
 use crate::charge::chosen_model::ChosenModel;
+use crate::charge::paid_work::PaidWork;
 use crate::charge::request::RequestKey;
-use crate::charge::{earn, note_use, record_uncovered, refund, settled_now};
 use crate::error::Failure;
-use crate::store::{ChatLimits, Hold, Refund, ReserveOutcome, SettleOutcome};
+use crate::store::{Refund, ReserveOutcome, SettleOutcome};
 use crate::telemetry::metrics::{self, Metric};
-use crate::values::{Chat, Credential, Limit, Quote, Usage};
-use crate::{Credits, Error, Request, Result, http};
+use crate::values::{Credential, Limit, Quote};
+use crate::{Credits, Error, Request, Result};
 
 /// The maximum time that the AI may take. The rest of the function's time is for the reply: Lambda
 /// streams 2 MB a second, and the longest reply has 120 MB.
@@ -108,19 +108,13 @@ async fn embed_or_repeat(
         return asking.repeat(key).await;
     }
     match asking.reserve(asking.quote(), key).await? {
-        Some(placed) => asking.charge(placed).await,
+        Some(work) => asking.charge(work).await,
         // An earlier request with the same key ended a moment ago.
         None => match key {
             Some(key) if asking.is_paid(key).await? => asking.repeat(key).await,
             _ => Err(Error::KeyRunning { seconds: COME_AGAIN }),
         },
     }
-}
-
-/// A hold that is placed, and the caller's limits.
-struct Placed {
-    hold: Hold,
-    limits: ChatLimits,
 }
 
 /// A request whose checks are done.
@@ -160,22 +154,17 @@ impl Asking<'_> {
 
     /// Holds the quote's bound. Returns `None` if an earlier request with the same idempotency key
     /// has ended.
-    async fn reserve(&self, quote: Quote, key: Option<&RequestKey>) -> Result<Option<Placed>> {
-        let (app, now) = (self.app, self.now());
-        let lease_ends = now + http::time_left(self.req, self.started).as_secs() + LEASE_AFTER;
-        let hold = Hold::new(self.caller, app.clock.id(), quote, lease_ends);
-        let mut pending = PendingHold::new(app, self.caller, key, None, hold, now);
-        let limits = pending.limits;
-        let (reserved, ()) = tokio::join!(
-            app.store.reserve(self.caller, &mut pending.hold, limits, now),
-            app.ai.renew_keys()
-        );
+    async fn reserve(&self, quote: Quote, key: Option<&RequestKey>) -> Result<Option<PaidWork>> {
+        let Self { app, req, caller, started, .. } = *self;
+        let work = PaidWork::new(app, req, caller, app.clock.id(), quote, key, started);
+        let mut pending = PendingHold::new(work, caller, key, None);
+        let (reserved, ()) = tokio::join!(pending.reserve(), app.ai.renew_keys());
         match reserved? {
-            ReserveOutcome::Held => Ok(Some(Placed { hold: pending.hold, limits })),
+            ReserveOutcome::Held => Ok(Some(pending.work)),
             ReserveOutcome::Ended => Ok(None),
             // The price depends only on the texts, so no smaller hold would be enough.
             ReserveOutcome::Short(shortage) => {
-                let error = shortage.failure(pending.hold.quote().bound(), false);
+                let error = shortage.failure(pending.work.hold.quote().bound(), false);
                 Err(pending.abandon(error).await)
             }
         }
@@ -183,42 +172,31 @@ impl Asking<'_> {
 
     /// Calls the AI. If it fails, returns the credits, and counts the AI's work at the prices of
     /// `quote`.
-    async fn ask(&self, placed: &mut Placed, quote: &Quote) -> Result<Embeddings> {
-        let app = self.app;
-        let taken = Duration::from_millis(app.clock.millis().saturating_sub(self.started));
-        let left = http::time_left(self.req, self.started).saturating_sub(taken + TIME_TO_SETTLE);
-        let patience = app.ai.config.timeout.min(left).min(LONGEST);
-        let (answered, ()) = tokio::join!(
-            self.model.ai.embed(&self.request, patience),
-            note_use(app, self.caller.api_key(), self.started)
-        );
-        let unanswered = match answered {
-            Ok(embeddings) => return Ok(embeddings),
-            Err(unanswered) => unanswered,
-        };
-        let Placed { hold, limits } = placed;
-        for usage in &unanswered.worked {
-            hold.add_free_work(quote.charge(usage));
+    async fn ask(&self, work: &mut PaidWork, quote: &Quote) -> Result<Embeddings> {
+        let patience = work.patience().min(LONGEST);
+        let (answered, ()) =
+            tokio::join!(self.model.ai.embed(&self.request, patience), work.note_use());
+        match answered {
+            Ok(embeddings) => Ok(embeddings),
+            Err(unanswered) => Err(work.fail(unanswered, |usage| quote.charge(usage)).await),
         }
-        Err(refund(app, hold, *limits, Refund::Counted, unanswered.into()).await)
     }
 
     /// Calls the AI, and settles the hold.
-    async fn charge(&self, mut placed: Placed) -> Result<PaidEmbeddings> {
-        let (app, quote) = (self.app, placed.hold.quote().clone());
-        let embeddings = self.ask(&mut placed, &quote).await?;
-        let Placed { mut hold, limits } = placed;
-        record_uncovered(&quote, &embeddings.usage);
-        let chat = self.charged(&hold, &embeddings.model, embeddings.usage);
-        earn(app, &mut hold, chat.cost, limits).await;
+    async fn charge(&self, mut work: PaidWork) -> Result<PaidEmbeddings> {
+        let (app, quote) = (self.app, work.hold.quote().clone());
+        let embeddings = self.ask(&mut work, &quote).await?;
+        let (usage, model) = (embeddings.usage, embeddings.model.clone());
+        let receipt = self.model.receipt(&work.hold, false, false);
+        let paid = work.pay(quote.charge(&usage), usage, model, receipt);
+        work.earn(paid.cost).await;
         let now = app.clock.seconds();
-        let settled = app.store.settle_embeddings(&hold, &chat, now).await?;
+        let settled = app.store.settle_embeddings(&work.hold, &paid, now).await?;
         if settled != SettleOutcome::Stored {
             metrics::record(&[(Metric::SettleConflicts, 1)]);
-            hold.add_free_work(chat.cost);
-            return Err(refund(app, &hold, limits, Refund::Counted, Error::NotCharged).await);
+            return Err(work.unsettled(paid.cost, Error::NotCharged).await);
         }
-        let this_minute = settled_now(app, &hold, &chat, limits, now).await;
+        let this_minute = work.settled(paid.tokens_left, now).await;
         Ok(self.paid(embeddings, this_minute, false))
     }
 
@@ -227,7 +205,7 @@ impl Asking<'_> {
     async fn repeat(&self, key: &RequestKey) -> Result<PaidEmbeddings> {
         let (app, quote) = (self.app, self.quote());
         let free = Quote::flat(Credits::ZERO);
-        let Some(mut placed) = self.reserve(free, None).await? else {
+        let Some(mut work) = self.reserve(free, None).await? else {
             return Err(Error::KeyRunning { seconds: COME_AGAIN });
         };
         let by = app.clock.id().to_string();
@@ -238,14 +216,13 @@ impl Asking<'_> {
             Err(error) => Some(error.into()),
         };
         if let Some(error) = refused {
-            let Placed { hold, limits } = &placed;
-            return Err(refund(app, hold, *limits, Refund::Uncounted, error).await);
+            return Err(work.refund(Refund::Uncounted, error).await);
         }
-        let embeddings = match self.ask(&mut placed, &quote).await {
+        let embeddings = match self.ask(&mut work, &quote).await {
             Ok(embeddings) => embeddings,
             Err(error) => {
                 // The provider has done no work, so this wasn't a repetition.
-                if placed.hold.free_work() == Credits::ZERO {
+                if work.hold.free_work() == Credits::ZERO {
                     let uncounting = app.store.uncount_repeat(&key.id, &by).await;
                     if let Err(error) = uncounting {
                         tracing::warn!(cause = error.cause(), "a repetition stays counted");
@@ -254,35 +231,14 @@ impl Asking<'_> {
                 return Err(error);
             }
         };
-        let Placed { mut hold, limits } = placed;
-        hold.add_free_work(quote.charge(&embeddings.usage));
+        work.hold.add_free_work(quote.charge(&embeddings.usage));
         let now = app.clock.seconds();
         // The vectors are paid for. Without the release, the hold ends with its lease.
-        if let Err(error) = app.store.release(&hold, Refund::Uncounted, limits, now).await {
+        let released = app.store.release(&work.hold, Refund::Uncounted, work.limits, now).await;
+        if let Err(error) = released {
             tracing::warn!(cause = error.cause(), "free work can't be counted");
         }
-        let this_minute = hold.left_this_minute(limits, now);
-        Ok(self.paid(embeddings, this_minute, true))
-    }
-
-    /// Returns the charge in the form of a chat. The ledger entry is made from the chat, which is
-    /// never stored.
-    fn charged(&self, hold: &Hold, model: &str, usage: Usage) -> Chat {
-        let quote = hold.quote();
-        let cost = quote.charge(&usage);
-        let back = quote.bound().checked_sub(cost).unwrap_or_default();
-        Chat {
-            user_id: hold.user_id().to_owned(),
-            chat_id: hold.chat_id().to_owned(),
-            model: model.to_owned(),
-            usage: Some(usage),
-            cost,
-            units: Some(quote.units()).filter(|units| *units > 1),
-            receipt: self.model.receipt(hold, false, false),
-            tokens_left: hold.balance_after().checked_add(back).unwrap_or(Credits::MAX),
-            time: self.started,
-            ..Chat::default()
-        }
+        Ok(self.paid(embeddings, work.left_this_minute(now), true))
     }
 
     fn paid(&self, embeddings: Embeddings, this_minute: Limit, is_repeat: bool) -> PaidEmbeddings {

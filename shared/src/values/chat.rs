@@ -10,8 +10,8 @@ use crate::Credits;
 use crate::values::text::{bound, is_blank, turns_text};
 use crate::values::thoughts::without_thoughts;
 use crate::values::{
-    AnswerBlock, AnswerMark, BlockOrder, CutReason, FileInfo, Invalid, Reasoning, Receipt, Speaker,
-    StopDetails, ToolCall, Turn, Usage,
+    AnswerBlock, AnswerMark, BlockOrder, CutReason, FileInfo, Invalid, Paid, Reasoning, Receipt,
+    Speaker, StopDetails, ToolCall, Turn, Usage,
 };
 
 /// A user's message that has been checked and can be sent to the AI.
@@ -310,6 +310,21 @@ impl Chat {
         let place = |conversation: &String| place(conversation, &self.chat_id, after);
         let thread = conversation.as_ref().map(place);
         Self { conversation, thread, ..self }
+    }
+
+    /// Returns what the user paid for the chat.
+    pub fn paid(&self) -> Paid {
+        Paid {
+            user_id: self.user_id.clone(),
+            id: self.chat_id.clone(),
+            cost: self.cost,
+            units: self.units,
+            usage: self.usage,
+            model: self.model.clone(),
+            receipt: self.receipt.clone(),
+            tokens_left: self.tokens_left,
+            time: self.time,
+        }
     }
 
     /// Returns true if the chat isn't kept. Lists and searches don't show such chats.

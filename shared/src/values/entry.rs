@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::text::{is_blank, turns_text};
-use super::{Account, Chat, Invalid, Payment, Receipt, Source, Usage};
+use super::{Account, Chat, Invalid, Paid, Payment, Receipt, Source, Usage};
 
 /// The maximum length of a reason, in characters.
 pub(crate) const REASON_LENGTH: usize = 200;
@@ -126,22 +126,25 @@ impl Entry {
 
     /// Creates the entry for a settled chat.
     pub(crate) fn of_chat(chat: &Chat) -> Self {
-        let (user, id, amount) = (&chat.user_id, chat.chat_id.clone(), -chat.cost.signed());
-        let reason = if chat.stopped { "stopped" } else { "chat" };
-        Self {
-            chat_id: Some(chat.chat_id.clone()),
-            units: chat.units,
-            receipt: chat.receipt.clone(),
-            usage: chat.usage.filter(|_| chat.receipt.is_some()),
-            model: chat.receipt.is_some().then(|| chat.model.clone()),
-            ..Self::new(user, id, amount, EntryKind::Chat, reason, user, chat.time)
-        }
+        Self::of_charge(&chat.paid(), if chat.stopped { "stopped" } else { "chat" })
     }
 
-    /// Creates the entry for embeddings that `chat` describes. Earlier releases read it like the
-    /// entry of a chat that was deleted.
-    pub(crate) fn of_embeddings(chat: &Chat) -> Self {
-        Self { reason: EMBEDDINGS.to_owned(), ..Self::of_chat(chat) }
+    /// Creates the entry for embeddings. Earlier releases read it like the entry of a chat that was
+    /// deleted.
+    pub(crate) fn of_embeddings(paid: &Paid) -> Self {
+        Self::of_charge(paid, EMBEDDINGS)
+    }
+
+    fn of_charge(paid: &Paid, reason: &str) -> Self {
+        let (user, id, amount) = (&paid.user_id, paid.id.clone(), -paid.cost.signed());
+        Self {
+            chat_id: Some(paid.id.clone()),
+            units: paid.units,
+            receipt: paid.receipt.clone(),
+            usage: paid.usage.filter(|_| paid.receipt.is_some()),
+            model: paid.receipt.is_some().then(|| paid.model.clone()),
+            ..Self::new(user, id, amount, EntryKind::Chat, reason, user, paid.time)
+        }
     }
 
     /// Returns true if this entry charges for a chat. Its amount then counts as spent; the amounts

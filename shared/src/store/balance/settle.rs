@@ -8,7 +8,7 @@ use crate::store::balance::{CLOSED, FREE_WORK_UPDATE, append_removals};
 use crate::store::chats::items::NEW_CHAT;
 use crate::store::schema::pk;
 use crate::store::{Result, Store, StoreError, Transaction, Write, n, no_entries, s, to_item};
-use crate::values::{Chat, Entry};
+use crate::values::{Chat, Entry, Paid};
 
 /// The condition that the chat's hold exists and its lease hasn't ended.
 const SPEND_CONDITION: &str =
@@ -103,18 +103,17 @@ impl Store {
         self.settle_with(hold, Entry::of_chat(chat), (chat.cost, None), None, now).await
     }
 
-    /// Like [`Store::settle`], but for embeddings: stores only the ledger entry. `chat` contains
-    /// the price and its receipt.
+    /// Like [`Store::settle`], but for embeddings: stores only the ledger entry.
     ///
     /// # Errors
     /// The same as those of [`Store::settle`].
     pub async fn settle_embeddings(
         &self,
         hold: &Hold,
-        chat: &Chat,
+        paid: &Paid,
         now: u64,
     ) -> Result<SettleOutcome> {
-        self.settle_with(hold, Entry::of_embeddings(chat), (chat.cost, None), None, now).await
+        self.settle_with(hold, Entry::of_embeddings(paid), (paid.cost, None), None, now).await
     }
 
     /// Settles a hold, together with the writes that store the chat and its conversation. If the
