@@ -121,7 +121,7 @@ impl Charge {
         let work = PaidWork::new(app, req, caller, chat_id, quote, key.as_ref(), started);
         let mut pending = PendingHold::new(work, caller, key.as_ref(), max_cost);
         let Placed { shortage, chats, contents, own_instructions, folder } =
-            pending.place(&context, &ids, &files, folder.as_deref()).await?;
+            pending.place(app, &context, &ids, &files, folder.as_deref()).await?;
 
         let conversation = context.conversation(chat_id);
         let new_folder = context.new_folder().map(str::to_owned);
@@ -346,16 +346,17 @@ impl<'a> PendingHold<'a> {
     /// folder in parallel. Then reads the user's instructions. If a read fails, returns the credits.
     async fn place(
         &mut self,
+        app: &AiApp,
         context: &Context,
         ids: &[String],
         files: &PromptFiles,
         folder: Option<&str>,
     ) -> Result<Placed, NoCharge> {
-        let (app, caller) = (self.work.app.clone(), self.caller);
+        let caller = self.caller;
         let (reserved, chats, contents, folder, ()) = tokio::join!(
             self.reserve(),
             app.store.chats_by_id(caller.user_id(), ids),
-            files.read(&app, caller.user_id()),
+            files.read(app, caller.user_id()),
             app.store.folder(caller.user_id(), folder),
             app.ai.renew_keys()
         );
@@ -365,7 +366,7 @@ impl<'a> PendingHold<'a> {
             if folder.is_none() && context.new_folder().is_some() {
                 return Err(Error::NoSuchFolder);
             }
-            let own_instructions = own_instructions(&app, &self.work.hold, context).await?;
+            let own_instructions = own_instructions(app, &self.work.hold, context).await?;
             Ok::<_, Error>(Placed { shortage, chats, contents, own_instructions, folder })
         };
         match read.await {

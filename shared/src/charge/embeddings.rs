@@ -133,10 +133,6 @@ impl Asking<'_> {
         self.model.quote_for_embeddings(self.app, &self.request.input)
     }
 
-    fn now(&self) -> u64 {
-        self.started / 1000
-    }
-
     /// Returns true if an earlier request with this idempotency key was paid for.
     async fn is_paid(&self, key: &RequestKey) -> Result<bool> {
         let Some(record) = self.app.store.record(&key.id, self.app.clock.seconds()).await? else {
@@ -209,7 +205,7 @@ impl Asking<'_> {
             return Err(Error::KeyRunning { seconds: COME_AGAIN });
         };
         let by = app.clock.id().to_string();
-        let counted = app.store.count_repeat(&key.id, &by, REPEATS, self.now()).await;
+        let counted = app.store.count_repeat(&key.id, &by, REPEATS, self.started / 1000).await;
         let refused = match counted {
             Ok(true) => None,
             Ok(false) => Some(Error::RepeatedTooOften),

@@ -126,24 +126,24 @@ impl Entry {
 
     /// Creates the entry for a settled chat.
     pub(crate) fn of_chat(chat: &Chat) -> Self {
-        Self::of_charge(&chat.paid(), if chat.stopped { "stopped" } else { "chat" })
+        Self::of_charge(chat.paid(), if chat.stopped { "stopped" } else { "chat" })
     }
 
     /// Creates the entry for embeddings. Earlier releases read it like the entry of a chat that was
     /// deleted.
     pub(crate) fn of_embeddings(paid: &Paid) -> Self {
-        Self::of_charge(paid, EMBEDDINGS)
+        Self::of_charge(paid.clone(), EMBEDDINGS)
     }
 
-    fn of_charge(paid: &Paid, reason: &str) -> Self {
-        let (user, id, amount) = (&paid.user_id, paid.id.clone(), -paid.cost.signed());
+    fn of_charge(paid: Paid, reason: &str) -> Self {
+        let Paid { user_id: user, id, cost, units, usage, model, receipt, time, .. } = paid;
         Self {
-            chat_id: Some(paid.id.clone()),
-            units: paid.units,
-            receipt: paid.receipt.clone(),
-            usage: paid.usage.filter(|_| paid.receipt.is_some()),
-            model: paid.receipt.is_some().then(|| paid.model.clone()),
-            ..Self::new(user, id, amount, EntryKind::Chat, reason, user, paid.time)
+            chat_id: Some(id.clone()),
+            units,
+            usage: usage.filter(|_| receipt.is_some()),
+            model: receipt.is_some().then_some(model),
+            receipt,
+            ..Self::new(&user, id, -cost.signed(), EntryKind::Chat, reason, &user, time)
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a user has paid for.
+//! Charges for the AI's work.
 
 use crate::Credits;
 use crate::values::{Receipt, Usage};
@@ -12,8 +12,8 @@ pub struct Paid {
     pub id: String,
     /// The price that the user paid.
     pub cost: Credits,
-    /// How many times the price of a message was charged because the prompt was long. `None` if it
-    /// was charged once.
+    /// The number of times that the price of a message was charged, because the prompt was long.
+    /// `None` if it was charged once.
     pub units: Option<u32>,
     /// The model token counts. Older chats may lack these counts.
     pub usage: Option<Usage>,
