@@ -431,6 +431,12 @@ impl Schedule<'_> {
             (409, "idempotency_key_running") if self.same_key_tasks(task, chat).count() > 1 => {
                 Ok(())
             }
+            // The chat of an earlier request with the same key was deleted with its conversation.
+            (410, "chat_deleted") => ensure(
+                self.was_paid_under_its_key(task, chat)
+                    && self.has_deleted_conversation(task, chat),
+                "410 for a chat that no client has deleted",
+            ),
             (422, "idempotency_key_reused") => {
                 let mut chats = self.same_key_tasks(task, chat).filter_map(Task::chat);
                 ensure(
@@ -550,6 +556,16 @@ impl Schedule<'_> {
     fn is_in_a_deleted_conversation(&self, task: &Task, chat: &ChatRequest) -> bool {
         let known = &self.conversations[self.clients[task.client].person];
         known.iter().any(|(id, deleted)| *deleted && chat.conversation.as_ref() == Some(id))
+    }
+
+    /// Returns true if a client has begun to delete the chat's conversation, or, for a chat that
+    /// begins a conversation, any conversation of the person.
+    fn has_deleted_conversation(&self, task: &Task, chat: &ChatRequest) -> bool {
+        let known = &self.conversations[self.clients[task.client].person];
+        match chat.conversation {
+            Some(_) => self.is_in_a_deleted_conversation(task, chat),
+            None => known.iter().any(|(_, deleted)| *deleted),
+        }
     }
 
     /// Returns the tasks of the same person with the same idempotency key. All calls of clients
