@@ -1,5 +1,5 @@
-//! Reads strings that each end with a zero byte, and prints an estimate for each string, one per
-//! line.
+//! Reads strings that each end with a zero byte, and prints the low and the high estimate of each
+//! string, in a line.
 
 #[path = "../../../../shared/src/values/model_tokens.rs"]
 mod model_tokens;
@@ -11,7 +11,8 @@ use model_tokens::TokenEstimate;
 fn main() -> Result<()> {
     for text in stdin().lock().split(0) {
         let text = text?;
-        writeln!(stdout(), "{}", TokenEstimate::of(&String::from_utf8_lossy(&text)))?;
+        let text = String::from_utf8_lossy(&text);
+        writeln!(stdout(), "{} {}", TokenEstimate::of(&text), TokenEstimate::high_of(&text))?;
     }
     Ok(())
 }

