@@ -46,13 +46,13 @@ use crate::error::TooLong;
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::model_calls::ModelCall;
 use crate::telemetry::trace;
-use crate::values::{CacheWrites, Model, ModelKind, PriceList, Via};
+use crate::values::{CacheWrites, CountsAs, Factor, Model, ModelKind, PriceList, Via};
 use crate::{Error, Result};
 
 pub use crate::ai::answer::Answer;
 pub use crate::ai::answer_builder::{Listener, Piece, ReasoningPiece};
 pub use crate::ai::anthropic::{BETA_HEADER, known_betas};
-pub use crate::ai::bound::OF_TURN;
+pub use crate::ai::bound::{TokenCounts, turn_bound};
 pub use crate::ai::embeddings::{
     EmbeddingInput, EmbeddingRequest, Embeddings, MOST_DIMENSIONS, vector_in_base64,
 };
@@ -162,6 +162,13 @@ impl Ai {
     /// Returns the maximum number of model tokens in an answer to this prompt.
     pub fn longest_answer(&self, prompt: Option<&Prompt>) -> u32 {
         prompt.and_then(|prompt| prompt.max_tokens).unwrap_or(u32::MAX).min(self.most)
+    }
+
+    /// Returns how many more model tokens than public tokenizers the models of the providers count,
+    /// judging by their names.
+    pub fn counts_as(&self) -> CountsAs {
+        let factors = self.providers.iter().map(|provider| Factor::of_model(&provider.model));
+        CountsAs::both(factors.max().unwrap_or(Factor::SECRET))
     }
 
     /// Returns whether one of the providers may write a part of this prompt into its cache.

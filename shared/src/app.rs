@@ -18,7 +18,7 @@ use aws_config::SdkConfig;
 
 use crate::ai::Ai;
 use crate::aws::{self, ServiceUrl};
-use crate::cache::{Cached, CurrentBrand, Prices, is_unusable};
+use crate::cache::{Cached, CurrentBrand, Prices, Refused, is_unusable};
 use crate::clock::{Clock, Day, FIRST_DAY};
 use crate::config::{
     AccountConfig, AiConfig, ClientStatuses, Config, ConfigError, EdgeConfig, LogConfig,
@@ -385,6 +385,8 @@ pub struct AiApp {
     pub app: App,
     /// The AI with its providers.
     pub ai: Ai,
+    /// The accounts that this function has just refused a message.
+    pub refused: Refused,
 }
 
 extends!(AiApp, app: App);
@@ -422,7 +424,7 @@ impl HandlerState for AiApp {
             }
         };
         let (ai, app) = tokio::join!(ai, app);
-        Ok(Self { ai: ai?, app: app? })
+        Ok(Self { ai: ai?, app: app?, refused: Refused::default() })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Values from the store that functions cache for a minute.
 
+mod refused;
+
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::Result;
@@ -7,6 +9,8 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::store::{self, Store, StoredBrand, StoredPrices, UsualUsage};
 use crate::values::Imports;
+
+pub use self::refused::Refused;
 
 /// The maximum age of a value, in seconds. Lambda may freeze a function for hours between two
 /// requests, so the age is checked before each use.

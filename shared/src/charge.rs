@@ -84,6 +84,8 @@ pub struct Charge {
     /// The chat's parent. `None` if the chat continues the main line.
     after: Option<ParentChat>,
     prompt: Prompt,
+    /// The high count of the prompt's model tokens. 0 for a flat fare.
+    high: u64,
     /// The message's files, which are stored.
     files: Vec<FileInfo>,
     /// The ids of the conversation's pictures that the AI no longer gets.
@@ -136,20 +138,30 @@ impl Charge {
             Ok(answer) => return Ok(answer),
             Err(unanswered) => unanswered,
         };
-        let (quote, of_cut) = (self.work.hold.quote().clone(), self.work.limits.of_cut());
         if !self.files.is_empty() {
             // The store has written the files, and the sweep deletes them.
-            self.work.hold.add_free_work(of_cut);
+            self.work.hold.add_free_work(self.work.limits.of_cut());
         }
-        let price = |usage: &Usage| {
-            // The provider may have generated more text or reasoning than it has sent.
-            let least = match usage.estimated && quote.depends_on_usage() {
-                true => of_cut,
-                false => Credits::ZERO,
-            };
-            quote.charge(usage).max(least)
+        let quote = self.work.hold.quote();
+        let price = |usage: &Usage| quote.work(usage).max(self.of_uncounted(usage));
+        let worked: Vec<Credits> = unanswered.worked.iter().map(price).collect();
+        Err(self.work.fail(unanswered, &worked).await)
+    }
+
+    /// Returns how much free work to count for work whose model tokens the provider hasn't counted.
+    /// It may have generated more text or reasoning than it has sent, and the prompt may have more
+    /// model tokens than the estimate that the user pays for.
+    fn of_uncounted(&self, usage: &Usage) -> Credits {
+        let quote = self.work.hold.quote();
+        if !usage.estimated || !quote.depends_on_usage() {
+            return Credits::ZERO;
+        }
+        let counted = u64::from(usage.prompt_tokens);
+        let of_prompt = match usage.prompt_estimated {
+            true => quote.of_prompt(self.high.saturating_sub(counted)),
+            false => Credits::ZERO,
         };
-        Err(self.work.fail(unanswered, price).await)
+        self.work.limits.of_cut().max(of_prompt)
     }
 
     /// Returns the chat with its answer and its cost. If the answer was cut off before its model
@@ -159,11 +171,11 @@ impl Charge {
         // A stopped answer that wasn't streamed costs the whole hold, because the function can't
         // tell how much of it the provider has generated.
         let costs_whole_hold = answer.stopped && !is_streamed && by_usage;
-        if by_usage && answer.closed && answer.usage.estimated && !costs_whole_hold {
-            self.work.hold.add_free_work(self.work.limits.of_cut());
+        if answer.closed && !costs_whole_hold {
+            self.work.hold.add_free_work(self.of_uncounted(&answer.usage));
         }
         let quote = self.work.hold.quote();
-        let cost = if costs_whole_hold { quote.bound() } else { quote.charge(&answer.usage) };
+        let cost = if costs_whole_hold { quote.hold() } else { quote.charge(&answer.usage) };
         let receipt = self.model.receipt(&self.work.hold, self.shortened, costs_whole_hold);
         let paid = self.work.pay(cost, answer.usage, answer.model, receipt);
         Chat {
@@ -217,7 +229,7 @@ impl Charge {
             }
             match settled {
                 SettleOutcome::Stored => {
-                    let this_minute = self.work.settled(chat.tokens_left, now).await;
+                    let this_minute = self.work.settled(chat.cost, chat.tokens_left, now).await;
                     self.forget_old_pictures(&chat).await;
                     return Ok(ChargedChat { chat, this_minute });
                 }
@@ -252,7 +264,8 @@ impl Charge {
                         SettleOutcome::Full { .. } => Error::ChatsFull,
                         _ => Error::NotCharged,
                     };
-                    return Err(self.work.unsettled(chat.cost, error).await);
+                    let usage = chat.usage.unwrap_or_default();
+                    return Err(self.work.unsettled(&usage, error).await);
                 }
             }
         }

@@ -176,7 +176,7 @@ impl std::error::Error for Error {}
 /// Converts the error for a price above the request's `max_cost`.
 impl From<CostsMore> for Error {
     fn from(CostsMore { cost, most }: CostsMore) -> Self {
-        Self::CostsMore { cost, most }
+        Self::CostsMore { cost, most, by_usage: None }
     }
 }
 

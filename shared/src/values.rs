@@ -9,6 +9,7 @@ pub mod api_key;
 pub(crate) mod brand;
 pub mod call_id;
 pub mod chat;
+mod counts_as;
 mod credential;
 mod credits;
 mod email;
@@ -57,6 +58,7 @@ pub use answer_blocks::{AnswerBlock, AnswerMark, BlockOrder};
 pub use api_key::{ApiKey, KeyName, StoredApiKey};
 pub use brand::Brand;
 pub use chat::{Chat, FinishReason, Message, ParentChat, Title};
+pub use counts_as::{CountsAs, Factor};
 pub use credential::{Administrator, Credential};
 pub use credits::{BalanceChange, Credits};
 pub(crate) use email::EMAIL_LENGTH;
@@ -85,9 +87,11 @@ pub use order::{
 pub use pack::{Pack, Packs};
 pub use paid::Paid;
 pub use picture::Picture;
-pub use price_list::{ListVersion, Model, ModelKind, PriceList, Problem, ProviderCost, Via};
+pub use price_list::{
+    ListVersion, Model, ModelKind, NewField, PriceList, Problem, ProviderCost, Via,
+};
 pub use profile::{GivenName, ProfileChange};
-pub use quote::{CostsMore, Quote, Receipt};
+pub use quote::{Ceiling, CostsMore, MessagePrices, Quote, Receipt};
 pub use restrictions::{KeyLimit, LimitPeriod, Restrictions};
 pub use search::Search;
 pub(crate) use session::unknown_device;

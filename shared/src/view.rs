@@ -538,7 +538,7 @@ pub struct File {
 impl File {
     /// Creates the view of this file.
     pub fn of(file: &FileInfo) -> Self {
-        let FileInfo { id, name, kind, bytes, tokens } = file.clone();
+        let FileInfo { id, name, kind, bytes, tokens, high: _ } = file.clone();
         Self { id, name, kind, bytes, tokens }
     }
 }

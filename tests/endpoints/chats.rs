@@ -10,6 +10,7 @@ pub mod fares;
 pub mod files;
 pub mod folders;
 pub mod free_work;
+pub mod holds;
 pub mod instructions;
 pub mod model_list;
 pub mod system_prompts;

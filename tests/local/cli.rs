@@ -525,7 +525,7 @@ async fn lists_for_named_tables_need_a_confirmation() {
     }
 }
 
-/// A price list with every field that releases before 0.18.0 can't read.
+/// A price list with every field that an earlier release can't read.
 fn further_prices() -> Value {
     json!({ "currency": "USD", "million_tokens": "20", "models": [
         {
@@ -533,6 +533,7 @@ fn further_prices() -> Value {
             "fare": { "input": 50_000, "cached": 5000, "write": 62_500, "output": 400_000 },
             "most": 128_000, "context": 200_000, "picture": 4784, "about": "Slow, thorough",
             "prompt_limit": 1_048_576, "answer_limit": 131_072, "system": "Be brief.",
+            "counts_as": { "text": 1.2, "functions": 1.5 },
             "cost": { "input": "3", "cached": "0.3", "write": "3.75", "output": "15" },
         },
         {
@@ -558,7 +559,7 @@ fn lists_with_every_field_are_checked_set_and_shown() {
     // The list that `show` prints writes money with two places, and can be set again.
     let shown: Value = serde_json::from_str(json).unwrap();
     assert_eq!(PriceList::read(&shown).unwrap(), PriceList::read(&list).unwrap());
-    for field in ["aliases", "via", "fare", "most", "prompt_limit", "answer_limit", "system"] {
+    for field in ["aliases", "via", "fare", "most", "counts_as", "prompt_limit", "answer_limit"] {
         assert_eq!(shown["models"][0][field], list["models"][0][field], "{field}");
     }
     assert_eq!(shown["models"][1]["kind"], "embedding");
@@ -579,21 +580,22 @@ async fn fields_that_older_releases_lack_need_a_confirmation() {
         (output.status.success(), said)
     };
     let further = further_prices();
-    for (place, field) in [
-        ("/models/0/via", "models[1].via[0]"),
-        ("/models/0/most", "models[1].most"),
-        ("/models/0/aliases", "models[1].aliases"),
-        ("/models/0/fare", "models[1].fare.write"),
-        ("/models/0/cost", "models[1].cost.write"),
-        ("/models/0/prompt_limit", "models[1].prompt_limit"),
-        ("/models/0/answer_limit", "models[1].answer_limit"),
+    for (place, field, since) in [
+        ("/models/0/via", "models[1].via[0]", "0.18.0"),
+        ("/models/0/most", "models[1].most", "0.18.0"),
+        ("/models/0/aliases", "models[1].aliases", "0.18.0"),
+        ("/models/0/fare", "models[1].fare.write", "0.18.0"),
+        ("/models/0/cost", "models[1].cost.write", "0.18.0"),
+        ("/models/0/prompt_limit", "models[1].prompt_limit", "0.18.0"),
+        ("/models/0/answer_limit", "models[1].answer_limit", "0.18.0"),
+        ("/models/0/counts_as", "models[1].counts_as", "0.22.0"),
     ] {
         let mut list = example_prices();
         list["currency"] = json!("USD");
         let name = place.rsplit('/').next().unwrap();
         list["models"][1][name] = further.pointer(place).unwrap().clone();
         let (success, said) = set(&list, &[]);
-        assert!(!success && said.contains("--yes") && said.contains("0.18.0"), "{said}");
+        assert!(!success && said.contains("--yes") && said.contains(since), "{said}");
         assert!(said.contains(&format!("a price list with {field},")), "{said}");
     }
     let mut list = example_prices();

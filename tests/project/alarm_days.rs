@@ -209,6 +209,22 @@ fn one_failure_of_money_raises_its_alarm() {
 }
 
 #[test]
+fn prices_above_the_holds_raise_their_alarm_if_they_are_a_part_of_the_charges() {
+    for (underheld, charged, raised) in [
+        (10_000.0, 1_000_000.0, &["Underheld"][..]),
+        (9_999.0, 1_000.0, &[]),
+        (10_000.0, 1_000_001.0, &[]),
+    ] {
+        let metrics = move |asked: &Asked| match asked.name.as_str() {
+            "Underheld" => Some(Some(underheld)),
+            "Charged" => Some(Some(charged)),
+            _ => None,
+        };
+        assert_eq!(raised_if(metrics), raised, "{underheld} of {charged}");
+    }
+}
+
+#[test]
 fn a_check_of_payments_that_stays_away_raises_its_alarm() {
     let away_for = |hours: u32| {
         move |asked: &Asked| {

@@ -234,6 +234,7 @@ fn every_product_metric_with_an_alarm_is_in_the_code() {
         "AiFailures",
         "AiUnfunded",
         "AuditDifferences",
+        "Charged",
         "Chats",
         "Disputes",
         "ErasedAccounts",
@@ -249,6 +250,7 @@ fn every_product_metric_with_an_alarm_is_in_the_code() {
         "StripeKeyRefused",
         "SweptAccounts",
         "Uncovered",
+        "Underheld",
     ];
     assert_eq!(names, BTreeSet::from(expected.map(str::to_owned)));
 }

@@ -483,8 +483,19 @@ impl Counted {
         self.is_kept_old = false;
         let held = chat["receipt"]["held"].as_u64().unwrap();
         self.api.set(&who, "tokens", AttributeValue::N((held - 1).to_string())).await;
-        let name = "chat by usage with a balance below its bound";
+        let name = "chat by usage with a balance below its hold";
         self.count(name, 200, "chat", "/api/chat", &who.access, body).await;
+        let long = json!({ "model": "quick", "message": "x".repeat(20_000) });
+        self.api.set(&who, "tokens", AttributeValue::N("1000".into())).await;
+        let first = who.post("/api/chat", long).await.is(200);
+        let next = json!({
+            "model": "deep", "message": "hi", "conversation_id": first["conversation_id"],
+        });
+        self.api.set(&who, "tokens", AttributeValue::N("1".into())).await;
+        let name = "refused chat in a conversation";
+        self.count(name, 402, "chat", "/api/chat", &who.access, next.clone()).await;
+        let name = "chat in a conversation that is refused again";
+        self.count(name, 402, "chat", "/api/chat", &who.access, next).await;
         self.get("list of the models and prices", "model_list", "/api/models", &who).await;
         let path = "/api/admin/models";
         let name = "price list, for administrators";

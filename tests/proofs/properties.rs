@@ -8,11 +8,12 @@ use proptest::string::string_regex;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use shared::Credits;
+use shared::ai::{Prompt, instructions_bound, turn_bound};
 use shared::http::{UnverifiedCursor, seal};
 use shared::values::idempotency::{Key, Kind};
-use shared::values::{CacheWrites, Email, Rates, Username, login_key};
+use shared::values::{CacheWrites, Chat, CountsAs, Email, Factor, Rates, Username, login_key};
 use tokio::runtime::Runtime;
 
 use crate::support::client::{Api, Person};
@@ -179,6 +180,35 @@ fn credits_buy_an_answer_that_they_cover() {
         if let Some(output) = rates.affords(credits, prompt, writes) {
             prop_assert!(rates.bound(prompt, output, writes) <= credits);
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_first_hold_covers_the_high_count_of_every_conversation() {
+    let factor = || prop_oneof![Just(1.0), Just(1.35), Just(10.0)];
+    let factor = || factor().prop_map(|number| Factor::parse(&json!(number)).unwrap());
+    let counts_as = (factor(), factor()).prop_map(|(text, functions)| CountsAs { text, functions });
+    let chats = vec((text(), text()), 0..4);
+    let inputs = (text(), chats, vec(text(), 0..3), counts_as);
+    check(1000, inputs, |(message, chats, instructions, counts_as)| {
+        let counts = |prompt: &Prompt| prompt.tokens(None, 0, counts_as);
+        let first = counts(&Prompt::after(Vec::new(), &message));
+        let chat = |(message, response): &(String, String)| Chat {
+            message: message.clone(),
+            response: response.clone(),
+            ..Chat::default()
+        };
+        let chats: Vec<Chat> = chats.iter().map(chat).collect();
+        let of_chats: usize = chats.iter().map(Chat::bound).sum();
+        let turns = 2 * u64::try_from(chats.len()).unwrap();
+        let quoted: usize = instructions.iter().map(|text| instructions_bound(text) + 2).sum();
+        // The sentence before the instructions.
+        let unread = u64::try_from(of_chats + quoted).unwrap() + turns * (turn_bound() + 1) + 200;
+        let earlier = chats.iter().flat_map(Chat::turns).collect();
+        let prompt = counts(&Prompt { instructions, ..Prompt::after(earlier, &message) });
+        prop_assert!(prompt.high <= prompt.bound, "{prompt:?}");
+        prop_assert!(prompt.high <= first.high + unread, "{prompt:?} after {first:?}");
         Ok(())
     });
 }

@@ -48,7 +48,9 @@ use setup::{Features, Options, first_minute};
 use tables::Kind;
 use task::Task;
 
-use crate::support::mistakes::{FreeWorkMistake, Mistake, PricingMistake, Sabotage, TillMistake};
+use crate::support::mistakes::{
+    FreeWorkMistake, Mistake, PricingMistake, Sabotage, TillMistake, UnderheldMistake,
+};
 use crate::support::random::Random;
 use crate::support::recorded::{assert_recorded, recorded};
 
@@ -370,6 +372,7 @@ fn mistakes() -> Vec<(String, Sabotage)> {
         named(&PricingMistake::ALL, PricingMistake::sabotage),
         named(&TillMistake::ALL, TillMistake::sabotage),
         named(&FreeWorkMistake::ALL, FreeWorkMistake::sabotage),
+        named(&UnderheldMistake::ALL, UnderheldMistake::sabotage),
     ]
     .concat()
 }
@@ -386,6 +389,7 @@ fn every_mistake_is_noticed() {
     for (mistake, sabotage) in mistakes() {
         let known = recorded.get(mistake.as_str()).copied();
         let seed = known.filter(|seed| is_noticed(*seed, sabotage)).or_else(|| {
+            println!("searching for a schedule that notices {mistake}");
             // A seed produces the same schedule in each store. The embedded one is the fastest.
             let found = run_all(0..MOST_SCHEDULES, Some(sabotage), Kind::Embedded);
             found.err().map(|failure| failure.seed).filter(|seed| is_noticed(*seed, sabotage))

@@ -187,6 +187,72 @@ impl FreeWorkMistake {
     }
 }
 
+/// A mistake that the product could make with prices above the holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnderheldMistake {
+    /// What exceeds a hold isn't counted.
+    ForgetUnderheld,
+    /// What exceeds a hold counts twice.
+    CountUnderheldTwice,
+    /// What exceeds a hold also counts as free work.
+    CountUnderheldAsFreeWork,
+    /// More counts than the prompt and the answer can have.
+    CountAboveCeiling,
+}
+
+impl UnderheldMistake {
+    pub const ALL: [Self; 4] = [
+        Self::ForgetUnderheld,
+        Self::CountUnderheldTwice,
+        Self::CountUnderheldAsFreeWork,
+        Self::CountAboveCeiling,
+    ];
+
+    /// Returns the sabotage that imitates this mistake.
+    pub fn sabotage(self) -> Sabotage {
+        match self {
+            Self::ForgetUnderheld => Sabotage::Sends(|_, body| changes_underheld(body, |_| 0)),
+            Self::CountUnderheldTwice => {
+                Sabotage::Sends(|_, body| changes_underheld(body, |credits| 2 * credits))
+            }
+            Self::CountUnderheldAsFreeWork => Sabotage::Sends(counts_underheld_as_free_work),
+            Self::CountAboveCeiling => {
+                Sabotage::Sends(|_, body| changes_underheld(body, |credits| credits + 1000))
+            }
+        }
+    }
+}
+
+/// Changes the number of credits that a settle counts above the hold.
+fn changes_underheld(body: &mut String, change: fn(u64) -> u64) {
+    const CREDITS: &str = "\":underheld\":{\"N\":\"";
+    if let Some((before, rest)) = body.split_once(CREDITS)
+        && let Some((credits, after)) = rest.split_once('"')
+    {
+        let credits = change(credits.parse().unwrap());
+        *body = format!("{before}{CREDITS}{credits}\"{after}");
+    }
+}
+
+/// Makes a settle count what exceeds the hold as free work of the day, too.
+fn counts_underheld_as_free_work(_: &str, body: &mut String) {
+    const COUNTS: &str =
+        "free_work.#underheld = if_not_exists(free_work.#underheld, :nothing) + :underheld";
+    if body.contains(COUNTS) && !body.contains("free_work.#free_work = ") {
+        let today = text_between(body, "\":now\":{\"N\":\"").parse::<u64>().unwrap() / 86_400;
+        let both = format!(
+            "free_work.#today = if_not_exists(free_work.#today, :nothing) + :underheld, {COUNTS}"
+        );
+        *body = body.replace(COUNTS, &both);
+        *body = body.replace("\"#underheld\":", &format!("\"#today\":\"{today}\",\"#underheld\":"));
+    }
+}
+
+/// Returns the part of the body between `mark` and the next quotation mark.
+fn text_between<'t>(body: &'t str, mark: &str) -> &'t str {
+    body.split_once(mark).unwrap().1.split('"').next().unwrap()
+}
+
 /// Makes a release that counts free work also count the day's refunds.
 fn locks_earlier_releases(operation: &str, body: &mut String) {
     if operation == "UpdateItem" && body.contains("\":work\":") {

@@ -351,7 +351,21 @@ fn alarms(
     let uncovered = Metric::sum(OWN, "Uncovered").every(900);
     alarms.push(
         Alarm::at_threshold("1", "Uncovered", "uncovered-tokens", Today, Watches::One(uncovered))
-            .about("Tokens that messages cost in excess of their holds. Users don't pay for them."),
+            .about("Tokens for model tokens that messages can't have. Users don't pay for them."),
+    );
+    let of_day = |name: &'static str| Metric::sum(OWN, name).every(24 * HOUR);
+    let underheld = Watches::Several {
+        id: "share",
+        // The limit is the default of the setting FREE_WORK.
+        expression: "IF(underheld >= 10000, 100 * underheld / charged, 0)".to_owned(),
+        metrics: vec![
+            ("underheld".to_owned(), of_day("Underheld")),
+            ("charged".to_owned(), of_day("Charged")),
+        ],
+    };
+    alarms.push(
+        Alarm::at_threshold("1", "Underheld", "underheld-tokens", ThisWeek, underheld)
+            .about("The percentage by which the prices of a day's messages exceeded their holds."),
     );
     let failed = Metric::sum(OWN, "MailsFailed").every(900).of("Kind", "permanent");
     let failed = Watches::One(failed);

@@ -1,8 +1,8 @@
 //! `POST /v1/messages/count_tokens`, `POST /v1/v1/messages/count_tokens` - estimate how many tokens
 //! a message has ([reference](https://docs.anthropic.com/en/api/messages-count-tokens)).
 //!
-//! In: the body of a request for a message, of which `max_tokens` may be missing. Out: an estimate
-//! of the model tokens in the prompt, without the operator's system prompt. The request is free,
+//! In: the body of a request for a message, of which `max_tokens` may be missing. Out: the model
+//! tokens that providers usually count in the prompt, without the operator's system prompt. The request is free,
 //! and no provider is asked.
 
 use std::borrow::Cow;
@@ -45,7 +45,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     app.store.account_with(&caller).await?;
     let CountedBody(body) = http::json(&req)?;
     let prompt = body.prompt(app.config.message_limit)?;
-    http::ok(&TokenCount { input_tokens: prompt.estimated_tokens() })
+    http::ok(&TokenCount { input_tokens: prompt.usual_tokens() })
 }
 
 /// The body of a request for a message. It doesn't have to limit the answer.
@@ -82,5 +82,5 @@ impl ToSchema for CountedBody {
 struct TokenCount {
     /// An estimate of the number of model tokens.
     #[schema(examples(9))]
-    input_tokens: usize,
+    input_tokens: u64,
 }

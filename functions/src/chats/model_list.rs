@@ -78,7 +78,7 @@ pub async fn handle(price: PriceApp, req: Request) -> Reply {
             context_length: None,
             pictures: true,
             picture: None,
-            prompt_overhead: prompt_overhead(setting, instructions),
+            prompt_overhead: prompt_overhead(setting, instructions).bound,
             usual: None,
         }],
         Some(prices) => {
@@ -90,7 +90,7 @@ pub async fn handle(price: PriceApp, req: Request) -> Reply {
                 let system = list.system_prompt(model, setting);
                 let overhead = overheads
                     .entry(system)
-                    .or_insert_with(|| prompt_overhead(system, instructions));
+                    .or_insert_with(|| prompt_overhead(system, instructions).bound);
                 Model::of(list, model, config.max_tokens, *overhead, usual.as_deref())
             });
             models.collect()

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use shared::Credits;
-use shared::ai::OF_TURN;
+use shared::ai::turn_bound;
 use shared::charge::prompt_overhead;
 use shared::values::{CacheWrites, Fare, Model, ModelKind, Money, PriceList, TokenEstimate};
 
@@ -136,8 +136,8 @@ impl AverageChat {
         // On average, half of a conversation's other chats precede a chat, and each of them has two
         // turns. The pages count two more turns.
         let turns = CONVERSATION.value - 1.0 + 2.0;
-        let of_turns = turns as u64 * OF_TURN as u64;
-        prompt_overhead(system, None) + of_turns + BYTES * u64::from(self.prompt_tokens)
+        let of_turns = turns as u64 * turn_bound();
+        prompt_overhead(system, None).bound + of_turns + BYTES * u64::from(self.prompt_tokens)
     }
 }
 
@@ -219,7 +219,7 @@ mod tests {
     fn the_longest_answer_and_the_bytes_are_held() {
         let chat = AverageChat { prompt_tokens: 1000, answer_tokens: 500 };
         let deep = &estimate(&list(), chat)[1];
-        let prompt = prompt_overhead(None, None) + 6 * 16 + 4000;
+        let prompt = prompt_overhead(None, None).bound + 6 * 16 + 4000;
         assert_eq!(deep.held.get(), (prompt * 50_000 + 4096 * 400_000).div_ceil(1_000_000));
         let huge = AverageChat { prompt_tokens: u32::MAX, answer_tokens: u32::MAX };
         let deep = &estimate(&list(), huge)[1];

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use shared::App;
 use shared::store::SetPricesOutcome;
-use shared::values::{Fare, PriceList};
+use shared::values::{Fare, NewField, PriceList};
 
 use super::target::{Missing, Opened, Target};
 use super::{counted, sentence};
@@ -19,9 +19,9 @@ const UNCONFIRMED: &str = "A release without price lists ignores `model` and `ma
 const UNCONFIRMED_SYSTEM_PROMPT: &str = "A release before 0.15.0 can't read a price list with a system prompt, and then answers no messages. Add --yes when no alias is split between two releases, and the release before this one is 0.15.0 or later.";
 
 /// The explanation for a list with fields that earlier releases can't read.
-fn unconfirmed_field(field: &str) -> String {
+fn unconfirmed_field(NewField { field, since }: &NewField) -> String {
     format!(
-        "A release before 0.18.0 can't read a price list with {field}, and then answers no messages. Add --yes when no alias is split between two releases, and the release before this one is 0.18.0 or later."
+        "A release before {since} can't read a price list with {field}, and then answers no messages. Add --yes when no alias is split between two releases, and the release before this one is {since} or later."
     )
 }
 
@@ -118,10 +118,10 @@ async fn set(target: &Target, list: Option<PriceList>, ready: Ready) -> Result<S
     target
         .in_store_or(Missing::Create, async |Opened { app, is_deployed, .. }| {
             if *is_deployed && !ready.yes {
-                let fields = list.map(PriceList::fields_since_0_18).unwrap_or_default();
+                let fields = list.map(PriceList::new_fields).unwrap_or_default();
                 let has_system_prompt = list.is_some_and(PriceList::has_system_prompt);
                 return Err(match fields.first() {
-                    Some((field, _)) => unconfirmed_field(field),
+                    Some(field) => unconfirmed_field(field),
                     None if has_system_prompt => UNCONFIRMED_SYSTEM_PROMPT.into(),
                     None => UNCONFIRMED.into(),
                 });

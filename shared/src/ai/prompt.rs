@@ -3,14 +3,16 @@
 
 use std::borrow::Cow;
 
-use crate::ai::bound::{OF_EXAMPLE, OF_TOOL, OF_TURN, OVERHEAD, json_bound, text_in_json};
+use crate::ai::bound::{
+    OF_EXAMPLE, OF_PART, OF_TOOL, OF_TOOLS, OF_TURN, PREAMBLE, TokenCounts, Tokenizer,
+};
 use crate::ai::options::{Options, Thinking, Verbosity};
 use crate::ai::schema::JsonSchema;
 use crate::ai::tools::{Format, Tool, ToolChoice};
 use crate::values::call_id::SHORT as SHORT_ID;
 use crate::values::text::bound;
 use crate::values::{
-    CacheTtl, Part, Picture, Reasoning, Speaker, TokenEstimate, ToolCall, Turn,
+    CacheTtl, CountsAs, Factor, Part, Picture, Reasoning, Speaker, TokenEstimate, ToolCall, Turn,
     estimate_model_tokens,
 };
 
@@ -106,6 +108,14 @@ impl Prompt {
         estimate.tokens() + self.pictures().count() * estimate_model_tokens(PICTURE)
     }
 
+    /// Returns the number of model tokens that providers usually count, without the operator's system
+    /// prompt.
+    pub fn usual_tokens(&self) -> u64 {
+        // The usual number is four fifths of a high count.
+        let picture = u32::try_from(estimate_model_tokens(PICTURE) * 5 / 4).unwrap_or(0);
+        self.tokens(None, picture, CountsAs::both(Factor::ONE)).usual()
+    }
+
     /// Returns the strings in turns, calls, functions and stop sequences, without the schemas.
     fn texts(&self) -> Vec<&str> {
         let mut texts: Vec<&str> = Vec::new();
@@ -140,65 +150,47 @@ impl Prompt {
         self.tools.iter().filter_map(|tool| tool.parameters.as_ref()).chain(of_answer)
     }
 
-    /// Returns an upper bound on the number of model tokens, including the operator's system
-    /// prompt. `picture` is the maximum for one picture.
+    /// Counts the model tokens, including the operator's system prompt, for a model that counts like
+    /// this. `picture` is the maximum for one picture.
     ///
-    /// In addition to the strings' [bounds](bound), the result includes everything that servers
-    /// add: templates around turns, the JSON in which servers write functions, schemas and calls,
-    /// and some models' instructions about functions.
-    pub fn bound(&self, system: Option<&str>, picture: u32) -> u64 {
-        let mut tokens = OVERHEAD + system.map_or(0, bound);
+    /// In addition to the strings, the counts include everything that servers add: templates around
+    /// turns, the JSON in which servers write functions, schemas and calls, and some models'
+    /// instructions about functions.
+    pub fn tokens(&self, system: Option<&str>, picture: u32, counts_as: CountsAs) -> TokenCounts {
+        let tokenizer = Tokenizer(counts_as);
+        let text = |text: &str| tokenizer.text(text);
+        let of_text = |of: Option<&str>| of.map(text).unwrap_or_default();
+        let mut tokens = PREAMBLE.counts() + of_text(system);
+        let of_tools = OF_TOOLS.counts();
+        tokens += match self.has_tools() || self.has_schemas() {
+            true => of_tools,
+            false => TokenCounts { high: 0, ..of_tools },
+        };
         if !self.instructions.is_empty() {
-            let quoted = |text: &String| instructions_bound(text) + 2;
-            tokens += bound(OF_USER) + 2 + self.instructions.iter().map(quoted).sum::<usize>();
+            let quoted = |text: &String| tokenizer.text(&quoted(text)) + OF_PART.counts().times(2);
+            tokens += text(OF_USER) + OF_PART.counts().times(2);
+            tokens += self.instructions.iter().map(quoted).sum();
         }
         // A turn for the system prompt.
-        tokens += OF_TURN;
-        let length = self.options.verbosity.and_then(Verbosity::instructions);
-        tokens += length.map_or(0, |text| bound(text) + 2 + OF_TURN);
-        for turn in &self.turns {
-            // Some templates write a call's result as a JSON string.
-            let of_text = |text: &str| match turn.role {
-                Speaker::Tool => text_in_json(text),
-                _ => bound(text),
-            };
-            let texts = turn.content.iter().filter_map(Part::as_text).map(|text| of_text(text) + 1);
-            // Some templates repeat the function's name with its result. If arguments aren't JSON,
-            // these templates write them as a string.
-            let calls = turn.calls.iter().map(|call| {
-                let arguments = json_bound(&call.arguments).max(text_in_json(&call.arguments));
-                2 * OF_TURN + id_bound(&call.id) + 2 * bound(&call.name) + arguments
-            });
-            let of_hidden = |text: &Option<String>| text.as_deref().map_or(0, bound);
-            let reasoning = turn.reasoning.iter().map(|part| {
-                OF_TURN
-                    + bound(&part.text)
-                    + of_hidden(&part.signature)
-                    + of_hidden(&part.encrypted)
-            });
-            let answers = turn.answers.as_deref().map_or(0, |id| id_bound(id) + OF_TURN);
-            // Some servers get the pictures of a result in a message of their own.
-            let pictures = turn.content.iter().any(|part| part.as_picture().is_some());
-            let pictures = if pictures && turn.role == Speaker::Tool { 4 * OF_TURN } else { 0 };
-            let failed = if turn.has_failed { text_in_json(FAILED_CALL) + 2 } else { 0 };
-            tokens += OF_TURN + texts.sum::<usize>() + calls.sum::<usize>() + answers + pictures;
-            tokens += failed;
-            tokens += reasoning.sum::<usize>();
+        tokens += OF_TURN.counts();
+        if let Some(length) = self.options.verbosity.and_then(Verbosity::instructions) {
+            tokens += text(length) + OF_PART.counts().times(2) + OF_TURN.counts();
         }
+        tokens += self.turns.iter().map(|turn| turn_tokens(turn, tokenizer)).sum();
         for tool in &self.tools {
-            let description = tool.described().as_deref().map_or(0, text_in_json);
-            tokens += OF_TOOL + 2 * (text_in_json(&tool.name) + description);
-            tokens += OF_EXAMPLE * tool.examples.len();
+            let description = tool.described();
+            tokens += OF_TOOL.counts() + tokenizer.described(&tool.name);
+            tokens += description.map(|text| tokenizer.described(&text)).unwrap_or_default();
+            tokens += OF_EXAMPLE.counts().times(tool.examples.len());
         }
         if let Some(Format::JsonSchema(named)) = &self.format {
-            let description = named.description.as_deref().map_or(0, text_in_json);
-            tokens += OF_TOOL + 2 * (text_in_json(&named.name) + description);
+            let description = named.description.as_deref();
+            tokens += OF_TOOL.counts() + tokenizer.described(&named.name);
+            tokens += description.map(|text| tokenizer.described(text)).unwrap_or_default();
         }
-        tokens += self.schemas().map(|schema| json_bound(schema.json().get())).sum::<usize>();
-        tokens += self.stop.iter().map(|stop| bound(stop)).sum::<usize>();
-        let pictures = u64::try_from(self.pictures().count()).unwrap_or(u64::MAX);
-        let tokens = u64::try_from(tokens).unwrap_or(u64::MAX);
-        tokens.saturating_add(pictures.saturating_mul(picture.into()))
+        tokens += self.schemas().map(|schema| tokenizer.json(schema.json().get())).sum();
+        tokens += self.stop.iter().map(|stop| text(stop)).sum();
+        tokens + TokenCounts::of_bound(picture.into()).times(self.pictures().count())
     }
 
     fn bytes(&self, of_picture: usize) -> usize {
@@ -455,9 +447,43 @@ impl Prompt {
     }
 }
 
-/// Returns the bound for the id of a call, which may be replaced by a short id.
-fn id_bound(id: &str) -> usize {
-    bound(id).max(SHORT_ID)
+/// Counts a turn with what templates add to it.
+fn turn_tokens(turn: &Turn, tokenizer: Tokenizer) -> TokenCounts {
+    let text = |text: &str| tokenizer.text(text);
+    // Some templates write a call's result as a JSON string.
+    let content = |of: &str| match turn.role {
+        Speaker::Tool => tokenizer.text_in_json(of),
+        Speaker::System | Speaker::User | Speaker::Assistant => text(of),
+    };
+    let texts = turn.content.iter().filter_map(Part::as_text);
+    let mut tokens = OF_TURN.counts() + texts.map(|of| content(of) + OF_PART.counts()).sum();
+    // Some templates repeat the function's name with its result.
+    for call in &turn.calls {
+        tokens += OF_TURN.counts().times(2) + id_tokens(&call.id, tokenizer);
+        tokens += text(&call.name).times(2) + tokenizer.arguments(&call.arguments);
+    }
+    for Reasoning { text: shown, signature, encrypted, .. } in &turn.reasoning {
+        let hidden = signature.iter().chain(encrypted).map(|of| text(of)).sum();
+        tokens += OF_TURN.counts() + text(shown) + hidden;
+    }
+    if let Some(id) = &turn.answers {
+        tokens += id_tokens(id, tokenizer) + OF_TURN.counts();
+    }
+    // Some servers get the pictures of a result in a message of their own.
+    if turn.role == Speaker::Tool && turn.content.iter().any(|part| part.as_picture().is_some()) {
+        tokens += OF_TURN.counts().times(4);
+    }
+    if turn.has_failed {
+        tokens += tokenizer.text_in_json(FAILED_CALL) + OF_PART.counts().times(2);
+    }
+    tokens
+}
+
+/// Counts the id of a call, which may be replaced by a short id.
+fn id_tokens(id: &str, tokenizer: Tokenizer) -> TokenCounts {
+    let TokenCounts { high, bound } = tokenizer.text(id);
+    let short = u64::try_from(SHORT_ID).unwrap_or(u64::MAX);
+    TokenCounts { high: high.max(short), bound: bound.max(short) }
 }
 
 /// Returns the bound for a user's instructions, which the prompt quotes.
@@ -490,6 +516,8 @@ fn bytes_of(turn: &Turn, of_picture: usize) -> usize {
 mod tests {
     use super::*;
 
+    const SAME: CountsAs = CountsAs::both(Factor::ONE);
+
     fn system(operator: Option<&str>, instructions: &[&str]) -> Vec<String> {
         let instructions = instructions.iter().map(|text| (*text).to_owned()).collect();
         let mut prompt = Prompt { instructions, ..Prompt::after(vec![], "hi") };
@@ -509,9 +537,9 @@ mod tests {
             let turns = system.iter().map(|text| Turn::new(Speaker::System, *text));
             prompt.turns.splice(0..0, turns);
             prompt.options.verbosity = Some(verbosity);
-            let bound = prompt.bound(None, 0);
+            let bound = prompt.tokens(None, 0, SAME).bound;
             assert!(prompt.leave_out("verbosity") && !prompt.leave_out("verbosity"));
-            assert!(prompt.bound(None, 0) <= bound, "the hold covers the instruction");
+            assert!(prompt.tokens(None, 0, SAME).bound <= bound, "the hold covers the instruction");
             prompt.turns.iter().map(|turn| turn.text().into_owned()).collect::<Vec<_>>().join("|")
         };
         assert_eq!(shown(&[], Verbosity::Low), "Answer briefly.|hi|late");
@@ -558,8 +586,8 @@ mod tests {
         assert_eq!(described.collect::<Vec<_>>(), [examples, &format!("Adds.\n{examples}")]);
         assert_eq!(prompt.size(), plain.size());
         // Anthropic may write more around each of the four examples.
-        let around = u64::try_from(4 * OF_EXAMPLE).unwrap();
-        assert_eq!(prompt.bound(None, 0), plain.bound(None, 0) + around);
+        let around = OF_EXAMPLE.counts().times(4);
+        assert_eq!(prompt.tokens(None, 0, SAME), plain.tokens(None, 0, SAME) + around);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::ai::Prompt;
 use crate::app::AiApp;
 use crate::charge::Charge;
-use crate::charge::chosen_model::{Bound, instructions_size};
+use crate::charge::chosen_model::{Basis, FirstPrices, PromptPrices, instructions_size};
 use crate::charge::context::Context;
 use crate::charge::files::PromptFiles;
 use crate::charge::paid_work::PaidWork;
@@ -12,7 +12,7 @@ use crate::store::{
     self, Branch, Conversation, Hold, Refund, ReserveOutcome, Shortage, StoreError,
 };
 use crate::values::limit::DAY;
-use crate::values::{Chat, Credential, File, FileInfo, Folder};
+use crate::values::{Chat, Credential, File, FileInfo, Folder, MessagePrices};
 use crate::{App, Credits, Error, Request, Result};
 
 /// How long a temporary conversation is kept, in seconds.
@@ -71,10 +71,16 @@ impl Charge {
         caller: &Credential,
         asked: NewChat,
     ) -> Result<BeginOutcome> {
+        let has_conversation = matches!(asked.context, Context::Conversation { .. });
         match Self::begin_unless_replayed(app, req, caller, asked).await {
             Ok(charge) => Ok(BeginOutcome::Charge(Box::new(charge))),
             Err(NoCharge::Replayed(chat)) => Ok(BeginOutcome::Replayed(chat)),
-            Err(NoCharge::Failed(error)) => Err(error),
+            Err(NoCharge::Failed(error)) => {
+                if has_conversation && is_refusal(&error) {
+                    app.refused.remember(caller.user_id(), app.clock.seconds());
+                }
+                Err(error)
+            }
         }
     }
 
@@ -111,34 +117,44 @@ impl Charge {
             Ok(files) => files,
             Err(error) => return Err(refuse(error).await),
         };
-        let (quote, given_bound) = model.quote(app, &message, &context, &files, folder.is_some());
-        let quote = match quote.within(max_cost) {
+        let first = model.first_prices(app, &message, &context, &files, folder.is_some());
+        let quote = match first.quote().within(max_cost) {
             Ok(quote) => quote,
             Err(error) => return Err(refuse(error.into()).await),
         };
         let by_usage = quote.depends_on_usage();
 
-        let work = PaidWork::new(app, req, caller, chat_id, quote, key.as_ref(), started);
+        let mut work = PaidWork::new(app, req, caller, chat_id, quote, key.as_ref(), started);
+        work.hold.set_estimated(by_usage);
         let mut pending = PendingHold::new(work, caller, key.as_ref(), max_cost);
-        let Placed { shortage, chats, contents, own_instructions, folder } =
-            pending.place(app, &context, &ids, &files, folder.as_deref()).await?;
+        let of_message = message.text().len() + files.prompt_size();
+        let before = Before {
+            context: &context,
+            ids: &ids,
+            files: &files,
+            folder: folder.as_deref(),
+            instructions,
+            room: model.ai.context_room(of_message),
+            by_usage,
+        };
+        let Placed { shortage, chats, contents, instructions } =
+            pending.place(app, &first, before).await?;
 
         let conversation = context.conversation(chat_id);
         let new_folder = context.new_folder().map(str::to_owned);
         let mut prompt = match context {
             Context::Given(prompt) => *prompt,
             Context::New { .. } | Context::Conversation { .. } => {
-                let of_folder = folder.and_then(|folder| folder.instructions().map(str::to_owned));
-                let instructions: Vec<String> =
-                    own_instructions.into_iter().chain(of_folder).chain(instructions).collect();
-                let room = model.ai.context_room(message.text().len() + files.prompt_size());
-                let chats = remembered_chats(chats, &instructions, room, by_usage);
                 let turns = files.turns(&chats, &contents, &message);
                 Prompt { turns, instructions, ..Prompt::default() }
             }
         };
-        let shortened_to = match given_bound.or_else(|| model.bound(&prompt)) {
-            Some(bound) => pending.fit(&bound, shortage).await?,
+        let prices = match first {
+            FirstPrices::Known(prices) => Some(prices),
+            FirstPrices::Fixed(_) | FirstPrices::Unread { .. } => model.prices(&prompt),
+        };
+        let shortened_to = match &prices {
+            Some(prices) => pending.fit(prices, shortage).await?,
             None => None,
         };
         prompt.max_tokens = shortened_to.or(prompt.max_tokens);
@@ -152,6 +168,7 @@ impl Charge {
             new_folder,
             after,
             prompt,
+            high: prices.map_or(0, |prices| prices.tokens.high),
             files: files.listed(),
             over: files.over(),
             model,
@@ -304,26 +321,44 @@ async fn replay(app: &App, caller: &Credential, key: &RequestKey) -> Result<(), 
     }
 }
 
+/// What precedes a new message in its prompt.
+struct Before<'a> {
+    context: &'a Context,
+    /// The ids of the chats in the message's branch, newest first.
+    ids: &'a [String],
+    files: &'a PromptFiles,
+    /// The id of the conversation's folder.
+    folder: Option<&'a str>,
+    /// The user's instructions for the conversation.
+    instructions: Option<String>,
+    /// How many bytes of chats and instructions fit into the prompt.
+    room: usize,
+    /// True if the model is charged by usage.
+    by_usage: bool,
+}
+
 /// Work whose hold may still be too small, with the data needed to reserve credits again.
 pub(super) struct PendingHold<'a> {
     pub(super) work: PaidWork,
     caller: &'a Credential,
     key: Option<&'a RequestKey>,
     max_cost: Option<Credits>,
+    /// The count that decides the amount of the hold.
+    basis: Basis,
+    /// The estimated amount that was reserved before the bound's.
+    estimated: Option<Credits>,
 }
 
-/// The outcome of a hold's first reserve, and the data that was read in parallel.
+/// The outcome of a hold's first reserve, and the data that was read with it.
 struct Placed {
     /// `None` if the credits are held.
     shortage: Option<Shortage>,
-    /// The chats that precede the new chat, newest first.
+    /// The chats that precede the new chat and fit into its prompt, oldest first.
     chats: Vec<Chat>,
     /// The files of earlier messages.
     contents: Vec<File>,
-    /// The user's instructions for all conversations.
-    own_instructions: Option<String>,
-    /// The conversation's folder.
-    folder: Option<Folder>,
+    /// The user's instructions: for all conversations, for the folder, and for the conversation.
+    instructions: Vec<String>,
 }
 
 impl<'a> PendingHold<'a> {
@@ -333,44 +368,105 @@ impl<'a> PendingHold<'a> {
         key: Option<&'a RequestKey>,
         max_cost: Option<Credits>,
     ) -> Self {
-        Self { work, caller, key, max_cost }
+        Self { work, caller, key, max_cost, basis: Basis::High, estimated: None }
     }
 
     /// Reserves the hold's amount.
     pub(super) async fn reserve(&mut self) -> store::Result<ReserveOutcome> {
         let PaidWork { app, hold, limits, started, .. } = &mut self.work;
-        app.store.reserve(self.caller, hold, *limits, *started / 1000).await
+        let asked = hold.quote().hold();
+        let reserved = app.store.reserve(self.caller, hold, *limits, *started / 1000).await?;
+        let held = Some(hold.quote().hold());
+        if reserved == ReserveOutcome::Held && held != Some(asked) && held == self.estimated {
+            // A late copy of the estimated reserve was applied, whose conditions held.
+            self.basis = Basis::High;
+        }
+        Ok(reserved)
     }
 
-    /// Places the hold, and reads the chats with these ids, the files of earlier messages and the
-    /// folder in parallel. Then reads the user's instructions. If a read fails, returns the credits.
+    /// Reserves the first amount. If the account's messages have exceeded their holds by too much,
+    /// reserves the highest possible price instead.
+    async fn reserve_first(&mut self, first: &FirstPrices) -> store::Result<ReserveOutcome> {
+        let reserved = self.reserve().await?;
+        match first.hold(Basis::Bound) {
+            Some(most) if reserved == ReserveOutcome::Underheld => {
+                self.count_by_bound(most);
+                self.reserve().await
+            }
+            _ => Ok(reserved),
+        }
+    }
+
+    /// Changes the hold to this amount, which the price of the answer can't exceed.
+    fn count_by_bound(&mut self, most: Credits) {
+        let hold = &mut self.work.hold;
+        self.estimated = Some(hold.quote().hold());
+        self.basis = Basis::Bound;
+        hold.set_estimated(false);
+        hold.change_amount(most.min(self.max_cost.unwrap_or(Credits::MAX)));
+    }
+
+    /// Places the hold, and reads what precedes the message, in parallel. If a read fails, returns
+    /// the credits.
+    ///
+    /// If this function has refused the account a moment ago, the hold is placed first, so that a
+    /// message that is refused again reads as little as possible.
     async fn place(
         &mut self,
         app: &AiApp,
-        context: &Context,
-        ids: &[String],
-        files: &PromptFiles,
-        folder: Option<&str>,
+        first: &FirstPrices,
+        before: Before<'_>,
     ) -> Result<Placed, NoCharge> {
-        let caller = self.caller;
-        let (reserved, chats, contents, folder, ()) = tokio::join!(
-            self.reserve(),
-            app.store.chats_by_id(caller.user_id(), ids),
-            files.read(app, caller.user_id()),
-            app.store.folder(caller.user_id(), folder),
-            app.ai.renew_keys()
-        );
-        let shortage = self.held_or_short(reserved).await?;
-        let read = async {
-            let (chats, contents, folder) = (chats?, contents?, folder?);
-            if folder.is_none() && context.new_folder().is_some() {
-                return Err(Error::NoSuchFolder);
-            }
-            let own_instructions = own_instructions(app, &self.work.hold, context).await?;
-            Ok::<_, Error>(Placed { shortage, chats, contents, own_instructions, folder })
+        let user_id = self.caller.user_id();
+        let all = async {
+            tokio::try_join!(
+                app.store.chats_by_id(user_id, before.ids),
+                before.files.read(app, user_id),
+                app.store.folder(user_id, before.folder)
+            )
         };
-        match read.await {
-            Ok(placed) => Ok(placed),
+        let is_conversation = matches!(before.context, Context::Conversation { .. });
+        if !is_conversation || !app.refused.remembers(user_id, app.clock.seconds()) {
+            let renewed = app.ai.renew_keys();
+            let (reserved, read, ()) = tokio::join!(self.reserve_first(first), all, renewed);
+            let shortage = self.held_or_short(reserved).await?;
+            let read = async {
+                let (chats, contents, folder) = read?;
+                let instructions = self.instructions(app, &before, folder).await?;
+                Ok((fitting(chats, &instructions, &before), contents, instructions))
+            };
+            let read = read.await;
+            return self.placed(shortage, read).await;
+        }
+        let (reserved, ()) = tokio::join!(self.reserve_first(first), app.ai.renew_keys());
+        let shortage = self.held_or_short(reserved).await?;
+        self.refuse_unread(first, shortage).await?;
+        let read = async {
+            if shortage.is_none() {
+                let (chats, contents, folder) = all.await?;
+                let instructions = self.instructions(app, &before, folder).await?;
+                return Ok((fitting(chats, &instructions, &before), contents, instructions));
+            }
+            let folder = app.store.folder(user_id, before.folder).await?;
+            let instructions = self.instructions(app, &before, folder).await?;
+            let chats = newest_fitting(app, user_id, &instructions, &before).await?;
+            let contents = before.files.read(app, user_id).await?;
+            Ok((chats, contents, instructions))
+        };
+        let read = read.await;
+        self.placed(shortage, read).await
+    }
+
+    /// Returns what was read. If it couldn't be read, returns the credits.
+    async fn placed(
+        &self,
+        shortage: Option<Shortage>,
+        read: Result<(Vec<Chat>, Vec<File>, Vec<String>)>,
+    ) -> Result<Placed, NoCharge> {
+        match read {
+            Ok((chats, contents, instructions)) => {
+                Ok(Placed { shortage, chats, contents, instructions })
+            }
             Err(error) if shortage.is_some() => Err(self.abandon(error).await.into()),
             Err(error) => {
                 let counts = match error {
@@ -379,6 +475,52 @@ impl<'a> PendingHold<'a> {
                 };
                 Err(self.work.refund(counts, error).await.into())
             }
+        }
+    }
+
+    /// Returns all of the user's instructions: for all conversations, for this folder, and for the
+    /// conversation.
+    async fn instructions(
+        &self,
+        app: &AiApp,
+        before: &Before<'_>,
+        folder: Option<Folder>,
+    ) -> Result<Vec<String>> {
+        if folder.is_none() && before.context.new_folder().is_some() {
+            return Err(Error::NoSuchFolder);
+        }
+        let own = own_instructions(app, &self.work.hold, before.context).await?;
+        let of_folder = folder.and_then(|folder| folder.instructions().map(str::to_owned));
+        Ok(own.into_iter().chain(of_folder).chain(before.instructions.clone()).collect())
+    }
+
+    /// Refuses a message without reading its conversation, if the available credits or `max_cost`
+    /// don't even cover what is surely in the prompt. The cost in the refusal is enough for any
+    /// conversation.
+    async fn refuse_unread(
+        &self,
+        first: &FirstPrices,
+        shortage: Option<Shortage>,
+    ) -> Result<(), NoCharge> {
+        let FirstPrices::Unread { longest, shortest } = first else { return Ok(()) };
+        let (sure, least) = (shortest.least(self.basis), longest.least(self.basis));
+        let prices = MessagePrices { prompt: shortest.shown().prompt, most: longest.shown().most };
+        match shortage {
+            None if self.work.hold.quote().hold() < sure => {
+                Err(self.return_too_small(least, prices).await.into())
+            }
+            Some(short) if self.max_cost.is_some_and(|max_cost| max_cost < sure) => {
+                Err(self.abandon(self.too_little(short, least, prices)).await.into())
+            }
+            // With a `max_cost` that may be too low as well, only the whole prompt decides which of
+            // the two is the reason.
+            Some(short)
+                if short.available() < sure
+                    && self.max_cost.is_none_or(|max_cost| max_cost >= least) =>
+            {
+                Err(self.abandon(self.too_little(short, least, prices)).await.into())
+            }
+            None | Some(_) => Ok(()),
         }
     }
 
@@ -411,76 +553,87 @@ impl<'a> PendingHold<'a> {
                 Ok(Some(shortage))
             }
             Ok(ReserveOutcome::Short(shortage)) => Err(self.refuse_hold(shortage).await.into()),
+            // The bound is never refused for this reason.
+            Ok(ReserveOutcome::Underheld) => {
+                Err(Error::Internal("a bound was refused as an estimate".into()).into())
+            }
             Err(error) => Err(NoCharge::Failed(error.into())),
         }
     }
 
-    /// Adjusts the hold to a prompt with this bound. After a shortage, reserves a smaller amount.
+    /// Adjusts the hold to a prompt with these prices. After a shortage, reserves a smaller amount.
     /// If the hold doesn't cover an answer of the maximum length, returns the length, in model
     /// tokens, of the longest answer that it does cover.
     async fn fit(
         &mut self,
-        bound: &Bound,
+        prices: &PromptPrices,
         mut shortage: Option<Shortage>,
     ) -> Result<Option<u32>, NoCharge> {
-        let least = bound.least();
-        // Other chats may lower the balance between two reserves. Each reserve is for a smaller
-        // amount than the previous one, but at least `least`.
+        // Other chats may lower the balance between two reserves. Each reserve by one basis is for a
+        // smaller amount than the previous one, but at least the least.
         while let Some(short) = shortage {
-            let amount = self.affordable(bound, short);
+            let (amount, least) = (self.affordable(prices, short), prices.least(self.basis));
             if amount < least {
-                return Err(self.abandon(self.too_little(short, least)).await.into());
+                let error = self.too_little(short, least, prices.shown());
+                return Err(self.abandon(error).await.into());
             }
             self.work.hold.change_amount(amount);
-            let reserved = self.reserve().await;
+            let mut reserved = self.reserve().await;
+            if matches!(reserved, Ok(ReserveOutcome::Underheld)) {
+                self.count_by_bound(prices.most(Basis::Bound));
+                reserved = self.reserve().await;
+            }
             shortage = self.held_or_short(reserved).await?;
         }
-        let held = self.work.hold.quote().bound();
-        let shortened_to = bound.fit(held);
-        match shortened_to {
-            Some(_) if held < least => Err(self.return_too_small(least).await.into()),
-            _ => Ok(shortened_to),
+        let (held, least) = (self.work.hold.quote().hold(), prices.least(self.basis));
+        let shortened_to = prices.fit(self.basis, held);
+        if shortened_to.is_some() && held < least {
+            return Err(self.return_too_small(least, prices.shown()).await.into());
         }
+        self.work.hold.set_ceiling(prices.ceiling(shortened_to));
+        Ok(shortened_to)
     }
 
     /// Returns the held credits, because they don't cover the cheapest answer, which costs `least`.
     /// A hold can be this small only if `max_cost` limited the first reserve, before the prompt was
     /// known.
-    async fn return_too_small(&self, least: Credits) -> Error {
-        let held = self.work.hold.quote().bound();
+    async fn return_too_small(&self, least: Credits, prices: MessagePrices) -> Error {
+        let held = self.work.hold.quote().hold();
         let had = Shortage::Balance {
             balance: self.work.hold.balance_after().checked_add(held).unwrap_or(Credits::MAX),
             held: Credits::ZERO,
             next: self.work.hold.next_allowance(),
         };
-        let error = self.too_little(had, least);
+        let error = self.too_little(had, least, prices);
         self.work.refund(Refund::Uncounted, error).await
     }
 
     /// Returns the amount to reserve after a shortage: enough for the longest answer to the real
     /// prompt, or all that is available if that is less.
-    fn affordable(&self, bound: &Bound, shortage: Shortage) -> Credits {
+    fn affordable(&self, prices: &PromptPrices, shortage: Shortage) -> Credits {
         let most = match shortage {
             // Leave half of the balance for the key's owner.
             Shortage::Balance { balance, .. } if self.work.hold.is_limited() => {
-                bound.most().min(balance.part_of(2).max(bound.least()))
+                let half = balance.part_of(2).max(prices.least(self.basis));
+                prices.most(self.basis).min(half)
             }
-            Shortage::Balance { .. } | Shortage::KeyLimit { .. } => bound.most(),
+            Shortage::Balance { .. } | Shortage::KeyLimit { .. } => prices.most(self.basis),
         };
         most.min(shortage.available()).min(self.max_cost.unwrap_or(Credits::MAX))
     }
 
     /// Returns the failure if a shortage or `max_cost` leaves less than `least`.
-    fn too_little(&self, shortage: Shortage, least: Credits) -> Error {
+    fn too_little(&self, shortage: Shortage, least: Credits, prices: MessagePrices) -> Error {
+        let by_usage = Some(prices);
         match self.max_cost.filter(|max_cost| *max_cost < least) {
-            Some(most) => Error::CostsMore { cost: least, most },
-            None => shortage.failure(least, true),
+            Some(most) => Error::CostsMore { cost: least, most, by_usage },
+            None => shortage.failure(least, by_usage),
         }
     }
 
     /// Returns the failure if a hold is refused and its amount can't be changed.
     async fn refuse_hold(&self, shortage: Shortage) -> Error {
-        let error = shortage.failure(self.work.hold.quote().bound(), false);
+        let error = shortage.failure(self.work.hold.quote().hold(), None);
         match shortage {
             Shortage::KeyLimit { .. } => self.abandon(error).await,
             Shortage::Balance { .. } => error.advised(self.work.app.config.advice()),
@@ -514,26 +667,67 @@ async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<O
     }
 }
 
-/// Returns the newest chats that fit into a context of `room` bytes with these instructions, oldest
-/// first.
-fn remembered_chats(
-    newest_first: Vec<Chat>,
-    instructions: &[String],
-    room: usize,
+/// The part of a context that is still free.
+struct Room {
+    bytes: usize,
     by_usage: bool,
-) -> Vec<Chat> {
-    // Instructions count like earlier messages, so they don't raise the maximum length of a prompt.
-    let mut left = room.saturating_sub(instructions_size(instructions, by_usage));
-    let size = |chat: &Chat| match by_usage {
-        true => chat.bound(),
-        false => chat.prompt_size(),
-    };
-    let fits = |chat: &Chat| {
-        let rest = left.checked_sub(size(chat));
-        left = rest.unwrap_or(left);
+}
+
+impl Room {
+    /// Instructions count like earlier messages, so they don't raise the maximum length of a prompt.
+    fn beside(instructions: &[String], before: &Before<'_>) -> Self {
+        let taken = instructions_size(instructions, before.by_usage);
+        Self { bytes: before.room.saturating_sub(taken), by_usage: before.by_usage }
+    }
+
+    /// Takes the room for a chat. Returns false if the chat doesn't fit.
+    fn fits(&mut self, chat: &Chat) -> bool {
+        let size = if self.by_usage { chat.bound() } else { chat.prompt_size() };
+        let rest = self.bytes.checked_sub(size);
+        self.bytes = rest.unwrap_or(self.bytes);
         rest.is_some()
-    };
-    let mut last: Vec<Chat> = newest_first.into_iter().take_while(fits).collect();
+    }
+}
+
+/// Returns the newest chats that fit into the prompt with these instructions, oldest first.
+fn fitting(newest_first: Vec<Chat>, instructions: &[String], before: &Before<'_>) -> Vec<Chat> {
+    let mut room = Room::beside(instructions, before);
+    let mut last: Vec<Chat> = newest_first.into_iter().take_while(|chat| room.fits(chat)).collect();
     last.reverse();
     last
+}
+
+/// Reads the newest chats one after the other until one doesn't fit, and returns those that fit,
+/// oldest first.
+async fn newest_fitting(
+    app: &AiApp,
+    user_id: &str,
+    instructions: &[String],
+    before: &Before<'_>,
+) -> Result<Vec<Chat>> {
+    let mut room = Room::beside(instructions, before);
+    let mut chats = Vec::new();
+    for id in before.ids {
+        let read = app.store.chats_by_id(user_id, std::slice::from_ref(id)).await?;
+        let Some(chat) = read.into_iter().next() else { continue };
+        if !room.fits(&chat) {
+            break;
+        }
+        chats.push(chat);
+    }
+    chats.reverse();
+    Ok(chats)
+}
+
+/// Returns true if the message was refused for a reason that often lasts.
+fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InsufficientTokens { .. }
+            | Error::KeyLimitReached { .. }
+            | Error::CostsMore { .. }
+            | Error::TooManyChats(_)
+            | Error::TooManyChatsThisMinute(_)
+            | Error::TooManyRefunds(_)
+    )
 }

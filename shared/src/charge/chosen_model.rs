@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ai::{Ai, EmbeddingInput, OF_TURN, Prompt, instructions_bound};
+use crate::ai::{Ai, EmbeddingInput, Prompt, TokenCounts, instructions_bound, turn_bound};
 use crate::app::AiApp;
 use crate::charge::context::Context;
 use crate::charge::files::PromptFiles;
@@ -11,7 +11,8 @@ use crate::error::TooLong;
 use crate::store::{Hold, StoredPrices};
 use crate::values::INSTRUCTIONS_BOUND;
 use crate::values::{
-    CacheWrites, Credential, Fare, Message, Model, ModelKind, Quote, Rates, Receipt,
+    CacheWrites, Ceiling, CountsAs, Credential, Factor, Fare, Message, MessagePrices, Model,
+    ModelKind, Quote, Rates, Receipt,
 };
 use crate::{Credits, Error, Result};
 
@@ -151,8 +152,12 @@ impl ChosenModel {
             Fare::Message(price) => {
                 Quote::by_length(price, input.size(), app.ai.config.priced_bytes)
             }
-            // Servers have no cache for the prompts of embeddings.
-            Fare::Usage(rates) => Quote::by_usage(rates, input.bound(), 0, CacheWrites::Excluded),
+            Fare::Usage(rates) => {
+                let ceiling = Ceiling { prompt: input.bound(), answer: 0 };
+                // Servers have no cache for the prompts of embeddings.
+                let hold = rates.bound(ceiling.prompt, 0, CacheWrites::Excluded);
+                Quote::by_usage(rates, hold, ceiling)
+            }
         }
     }
 
@@ -166,69 +171,69 @@ impl ChosenModel {
         self.listed.as_ref().and_then(Listed::model).and_then(|model| model.picture)
     }
 
-    /// Returns the quote that applies before the conversation is read. If the model is charged by
-    /// usage, the quote assumes the longest context that the settings allow. A request under `/v1`
-    /// already contains its whole prompt, so the bound is returned as well. `is_in_folder` is true
-    /// if the prompt may also contain a folder's instructions.
-    pub(super) fn quote(
+    /// Returns how many more model tokens than public tokenizers the model counts.
+    fn counts_as(&self) -> CountsAs {
+        let listed = self.listed.as_ref().and_then(Listed::model);
+        listed.and_then(|model| model.counts_as).unwrap_or_else(|| self.ai.counts_as())
+    }
+
+    /// Returns the prices that apply before the conversation is read. If the model is charged by
+    /// usage, they assume the longest context that the settings allow. A request under `/v1` already
+    /// contains its whole prompt. `is_in_folder` is true if the prompt may also contain a folder's
+    /// instructions.
+    pub(super) fn first_prices(
         &self,
         app: &AiApp,
         message: &Message,
         context: &Context,
         files: &PromptFiles,
         is_in_folder: bool,
-    ) -> (Quote, Option<Bound>) {
+    ) -> FirstPrices {
         let config = &app.ai.config;
-        let of_folder = if is_in_folder { INSTRUCTIONS } else { 0 };
-        match (self.fare, context) {
-            (Fare::Message(price), Context::New { .. } | Context::Conversation { .. }) => {
-                (Quote::by_length(price, files.priced_size(), config.priced_bytes), None)
-            }
+        let rates = match (self.fare, context) {
             (Fare::Message(price), Context::Given(prompt)) => {
-                (Quote::by_length(price, prompt.priced_size(), config.priced_bytes), None)
+                let bytes = prompt.priced_size();
+                return FirstPrices::Fixed(Quote::by_length(price, bytes, config.priced_bytes));
             }
-            (Fare::Usage(rates), Context::New { .. }) => {
-                (self.quote_with_context(rates, message, INSTRUCTIONS + of_folder, files), None)
+            (Fare::Message(price), Context::New { .. } | Context::Conversation { .. }) => {
+                let bytes = files.priced_size();
+                return FirstPrices::Fixed(Quote::by_length(price, bytes, config.priced_bytes));
             }
-            (Fare::Usage(rates), Context::Conversation { .. }) => {
+            (Fare::Usage(rates), _) => rates,
+        };
+        let of_folder = if is_in_folder { INSTRUCTIONS } else { 0 };
+        let unread = match context {
+            Context::Given(prompt) => {
+                return FirstPrices::Known(self.prices_by_usage(rates, prompt));
+            }
+            Context::New { .. } => INSTRUCTIONS + of_folder,
+            Context::Conversation { .. } => {
                 let turns = 2 * config.context_chats + 1;
+                let of_turn = usize::try_from(turn_bound()).unwrap_or(usize::MAX);
                 let instructions = 2 * INSTRUCTIONS + of_folder;
-                let longest = instructions + config.context_bytes + turns * (OF_TURN + 1);
-                (self.quote_with_context(rates, message, longest, files), None)
+                instructions + config.context_bytes + turns * (of_turn + 1)
             }
-            (Fare::Usage(rates), Context::Given(prompt)) => {
-                let bound = self.bound_by_usage(rates, prompt);
-                (bound.quote(), Some(bound))
-            }
+        };
+        let alone = Prompt::after(Vec::new(), message.text());
+        let known = self.prices_by_usage(rates, &alone);
+        let tokens =
+            known.tokens + files.tokens(self.picture().unwrap_or(0), self.counts_as().text);
+        let unread = TokenCounts::of_bound(u64::try_from(unread).unwrap_or(u64::MAX));
+        FirstPrices::Unread {
+            longest: PromptPrices { tokens: tokens + unread, ..known },
+            shortest: PromptPrices { tokens, ..known },
         }
     }
 
-    /// Returns the quote for a message with these files and a context of at most `context` model
-    /// tokens.
-    fn quote_with_context(
-        &self,
-        rates: Rates,
-        message: &Message,
-        context: usize,
-        files: &PromptFiles,
-    ) -> Quote {
-        let alone = Prompt::after(Vec::new(), message.text());
-        let context = u64::try_from(context).unwrap_or(u64::MAX);
-        let files = files.bound(self.picture().unwrap_or(0));
-        let prompt = self.prompt_bound(&alone).saturating_add(context).saturating_add(files);
-        let (longest, writes) = (self.ai.longest_answer(None), self.ai.cache_writes(&alone));
-        Quote::by_usage(rates, prompt, longest.into(), writes)
-    }
-
-    /// Returns the bound of a known prompt. `None` if the model is charged by message.
-    pub(super) fn bound(&self, prompt: &Prompt) -> Option<Bound> {
+    /// Returns the prices of a known prompt. `None` if the model is charged by message.
+    pub(super) fn prices(&self, prompt: &Prompt) -> Option<PromptPrices> {
         match self.fare {
             Fare::Message(_) => None,
-            Fare::Usage(rates) => Some(self.bound_by_usage(rates, prompt)),
+            Fare::Usage(rates) => Some(self.prices_by_usage(rates, prompt)),
         }
     }
 
-    fn bound_by_usage(&self, rates: Rates, prompt: &Prompt) -> Bound {
+    fn prices_by_usage(&self, rates: Rates, prompt: &Prompt) -> PromptPrices {
         let longest = self.ai.longest_answer(Some(prompt));
         let least = match prompt.given {
             false => LEAST_ANSWER,
@@ -236,14 +241,10 @@ impl ChosenModel {
             true if longest < self.ai.longest_answer(None) => longest.into(),
             true => LEAST_FOR_PROGRAMS,
         };
-        let writes = self.ai.cache_writes(prompt);
-        let (prompt, longest) = (self.prompt_bound(prompt), longest.into());
-        Bound { rates, writes, prompt, longest, least: least.min(longest) }
-    }
-
-    /// Returns an upper bound on the number of model tokens in the prompt.
-    fn prompt_bound(&self, prompt: &Prompt) -> u64 {
-        prompt.bound(self.ai.system_prompt(), self.picture().unwrap_or(0))
+        let picture = self.picture().unwrap_or(0);
+        let tokens = prompt.tokens(self.ai.system_prompt(), picture, self.counts_as());
+        let (writes, longest) = (self.ai.cache_writes(prompt), longest.into());
+        PromptPrices { rates, writes, tokens, longest, least: least.min(longest) }
     }
 
     /// Returns how a chat was priced. `None` without a price list.
@@ -253,7 +254,7 @@ impl ChosenModel {
             list: listed.prices.of.version.clone(),
             model: listed.model()?.name.clone(),
             fare: self.fare,
-            held: hold.quote().bound(),
+            held: hold.quote().hold(),
             shortened,
             whole,
             million_tokens: listed.prices.list.million_tokens,
@@ -261,11 +262,54 @@ impl ChosenModel {
     }
 }
 
-/// The bound of a known prompt and its answer, for a model that is charged by usage.
-pub(super) struct Bound {
+/// The prices of a message before its conversation is read.
+pub(super) enum FirstPrices {
+    /// The price doesn't depend on the answer.
+    Fixed(Quote),
+    /// The prompt is known.
+    Known(PromptPrices),
+    /// The earlier messages and the instructions aren't read yet.
+    Unread {
+        /// The prices with the longest context.
+        longest: PromptPrices,
+        /// The prices of what is surely in the prompt: the message and the files.
+        shortest: PromptPrices,
+    },
+}
+
+impl FirstPrices {
+    /// Returns the quote that is held first.
+    pub(super) fn quote(&self) -> Quote {
+        match self {
+            Self::Fixed(quote) => quote.clone(),
+            Self::Known(prices) | Self::Unread { longest: prices, .. } => prices.quote(Basis::High),
+        }
+    }
+
+    /// Returns the first hold by this basis. `None` if the price is fixed.
+    pub(super) fn hold(&self, basis: Basis) -> Option<Credits> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Known(prices) | Self::Unread { longest: prices, .. } => Some(prices.most(basis)),
+        }
+    }
+}
+
+/// The count of a prompt's model tokens that decides how much is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// The high count.
+    High,
+    /// The bound, for accounts whose messages have exceeded their holds by too much.
+    Bound,
+}
+
+/// The prices of a prompt and its answer, for a model that is charged by usage.
+#[derive(Clone, Copy)]
+pub(super) struct PromptPrices {
     rates: Rates,
     writes: CacheWrites,
-    prompt: u64,
+    pub(super) tokens: TokenCounts,
     /// The maximum length of the answer, in model tokens, if the credits cover it.
     longest: u64,
     /// The lowest maximum length, in model tokens, that is acceptable if the credits don't cover
@@ -273,37 +317,62 @@ pub(super) struct Bound {
     least: u64,
 }
 
-impl Bound {
-    /// Returns the quote for the prompt.
-    pub(super) fn quote(&self) -> Quote {
-        Quote::by_usage(self.rates, self.prompt, self.longest, self.writes)
+impl PromptPrices {
+    /// Returns the quote for the prompt with the longest answer.
+    pub(super) fn quote(&self, basis: Basis) -> Quote {
+        Quote::by_usage(self.rates, self.most(basis), self.ceiling(None))
     }
 
-    /// Returns the highest possible price of the prompt with the longest answer.
-    pub(super) fn most(&self) -> Credits {
-        self.rates.bound(self.prompt, self.longest, self.writes)
+    /// Returns the most model tokens that the prompt and an answer of at most `answer` model tokens
+    /// can have. `None` for an answer of the maximum length.
+    pub(super) fn ceiling(&self, answer: Option<u32>) -> Ceiling {
+        Ceiling { prompt: self.tokens.bound, answer: answer.map_or(self.longest, u64::from) }
+    }
+
+    /// Returns the price of the prompt with the longest answer.
+    pub(super) fn most(&self, basis: Basis) -> Credits {
+        self.of_answer(basis, self.longest)
     }
 
     /// Returns the smallest amount of credits for which the AI is called.
-    pub(super) fn least(&self) -> Credits {
-        self.rates.bound(self.prompt, self.least, self.writes)
+    pub(super) fn least(&self, basis: Basis) -> Credits {
+        self.of_answer(basis, self.least)
     }
 
     /// Returns the length of the longest answer that `held` covers, in model tokens. `None` if
     /// `held` covers an answer of the maximum length.
-    pub(super) fn fit(&self, held: Credits) -> Option<u32> {
-        let tokens = self.rates.affords(held, self.prompt, self.writes).unwrap_or(0);
+    pub(super) fn fit(&self, basis: Basis, held: Credits) -> Option<u32> {
+        let tokens = self.rates.affords(held, self.prompt(basis), self.writes).unwrap_or(0);
         (tokens < self.longest).then(|| u32::try_from(tokens).unwrap_or(u32::MAX))
+    }
+
+    /// Returns the prices that a refusal of the message tells.
+    pub(super) fn shown(&self) -> MessagePrices {
+        MessagePrices {
+            prompt: self.rates.price(self.tokens.usual(), 0, 0, 0),
+            most: self.most(Basis::Bound),
+        }
+    }
+
+    fn of_answer(&self, basis: Basis, answer: u64) -> Credits {
+        self.rates.bound(self.prompt(basis), answer, self.writes)
+    }
+
+    fn prompt(&self, basis: Basis) -> u64 {
+        match basis {
+            Basis::High => self.tokens.high,
+            Basis::Bound => self.tokens.bound,
+        }
     }
 }
 
-/// Returns an upper bound on the number of model tokens in a prompt that consists of an empty
-/// message in a new conversation, for a user with these instructions. The web pages add the bounds
-/// of the message and of the conversation.
-pub fn prompt_overhead(system: Option<&str>, instructions: Option<&str>) -> u64 {
+/// Counts the model tokens in a prompt that consists of an empty message in a new conversation, for
+/// a user with these instructions. The web pages add the counts of the message and of the
+/// conversation.
+pub fn prompt_overhead(system: Option<&str>, instructions: Option<&str>) -> TokenCounts {
     let instructions = instructions.map(str::to_owned).into_iter().collect();
     let prompt = Prompt { instructions, ..Prompt::after(Vec::new(), "") };
-    prompt.bound(system, 0)
+    prompt.tokens(system, 0, CountsAs::both(Factor::ONE))
 }
 
 /// Returns the number of bytes by which instructions shorten the context.

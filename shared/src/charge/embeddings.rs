@@ -157,10 +157,11 @@ impl Asking<'_> {
         let (reserved, ()) = tokio::join!(pending.reserve(), app.ai.renew_keys());
         match reserved? {
             ReserveOutcome::Held => Ok(Some(pending.work)),
-            ReserveOutcome::Ended => Ok(None),
+            // The amount isn't an estimate.
+            ReserveOutcome::Ended | ReserveOutcome::Underheld => Ok(None),
             // The price depends only on the texts, so no smaller hold would be enough.
             ReserveOutcome::Short(shortage) => {
-                let error = shortage.failure(pending.work.hold.quote().bound(), false);
+                let error = shortage.failure(pending.work.hold.quote().hold(), None);
                 Err(pending.abandon(error).await)
             }
         }
@@ -174,7 +175,11 @@ impl Asking<'_> {
             tokio::join!(self.model.ai.embed(&self.request, patience), work.note_use());
         match answered {
             Ok(embeddings) => Ok(embeddings),
-            Err(unanswered) => Err(work.fail(unanswered, |usage| quote.charge(usage)).await),
+            Err(unanswered) => {
+                let worked = unanswered.worked.iter().map(|usage| quote.work(usage));
+                let worked: Vec<Credits> = worked.collect();
+                Err(work.fail(unanswered, &worked).await)
+            }
         }
     }
 
@@ -190,9 +195,9 @@ impl Asking<'_> {
         let settled = app.store.settle_embeddings(&work.hold, &paid, now).await?;
         if settled != SettleOutcome::Stored {
             metrics::record(&[(Metric::SettleConflicts, 1)]);
-            return Err(work.unsettled(paid.cost, Error::NotCharged).await);
+            return Err(work.unsettled(&usage, Error::NotCharged).await);
         }
-        let this_minute = work.settled(paid.tokens_left, now).await;
+        let this_minute = work.settled(paid.cost, paid.tokens_left, now).await;
         Ok(self.paid(embeddings, this_minute, false))
     }
 
@@ -227,7 +232,7 @@ impl Asking<'_> {
                 return Err(error);
             }
         };
-        work.hold.add_free_work(quote.charge(&embeddings.usage));
+        work.hold.add_free_work(quote.work(&embeddings.usage));
         let now = app.clock.seconds();
         // The vectors are paid for. Without the release, the hold ends with its lease.
         let released = app.store.release(&work.hold, Refund::Uncounted, work.limits, now).await;

@@ -3,11 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::ai::Ai;
+use crate::ai::{Ai, TokenCounts};
 use crate::app::AiApp;
 use crate::store::{Result as StoreResult, in_context};
 use crate::values::file::{FILES_IN_CONTEXT, chat_of};
-use crate::values::{Attachment, Chat, File, FileInfo, Message, Part, Speaker, Turn};
+use crate::values::{Attachment, Chat, Factor, File, FileInfo, Message, Part, Speaker, Turn};
 use crate::{Error, Result};
 
 /// How many bytes a picture counts in the price of a message with a flat fare, as on `/v1`.
@@ -111,11 +111,16 @@ impl PromptFiles {
         self.size(PICTURE)
     }
 
-    /// Returns an upper bound on the number of model tokens. `picture` is the maximum for one
-    /// picture.
-    pub(super) fn bound(&self, picture: u32) -> u64 {
-        let of = |file: &FileInfo| file.tokens.unwrap_or(picture.into());
-        self.infos().map(of).fold(0, u64::saturating_add)
+    /// Counts the model tokens, for a model whose tokenizer makes this many times as many of a text.
+    /// `picture` is the maximum for one picture.
+    pub(super) fn tokens(&self, picture: u32, text: Factor) -> TokenCounts {
+        let of = |file: &FileInfo| {
+            let bound = file.tokens.unwrap_or(picture.into());
+            let high = file.high.and_then(|high| usize::try_from(high).ok());
+            let high = high.and_then(|high| u64::try_from(text.of(high)).ok());
+            TokenCounts { high: high.unwrap_or(bound).min(bound), bound }
+        };
+        self.infos().map(of).sum()
     }
 
     /// Reads the contents of the earlier messages' files. Skips files that were deleted in the
@@ -177,6 +182,7 @@ mod tests {
             kind: "text/plain".into(),
             bytes: 1,
             tokens: Some(1),
+            high: Some(1),
         };
         let content = FileContent::Text(text.into());
         File { user_id: "ann".into(), info, content, expires_at: None }

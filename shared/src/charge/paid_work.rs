@@ -31,6 +31,8 @@ pub(super) struct PaidWork {
     pub(super) app: AiApp,
     pub(super) hold: Hold,
     pub(super) limits: ChatLimits,
+    /// The part of the price that exceeds the hold, even if the account can't count it.
+    underheld: Credits,
     /// The API key with which the work was requested.
     api_key: Option<StoredApiKey>,
     /// When the request began, in milliseconds since 1970.
@@ -60,6 +62,7 @@ impl PaidWork {
             app: app.clone(),
             hold,
             limits: ChatLimits::of_caller(&app.config, caller),
+            underheld: Credits::ZERO,
             api_key: caller.api_key().cloned(),
             started,
             time_left,
@@ -81,33 +84,32 @@ impl PaidWork {
     }
 
     /// Returns the credits after the AI has failed. What it has done nevertheless counts as free
-    /// work, at `price`.
-    pub(super) async fn fail(
-        &mut self,
-        unanswered: AnswerFailure,
-        price: impl Fn(&Usage) -> Credits,
-    ) -> Error {
-        for usage in &unanswered.worked {
-            self.hold.add_free_work(price(usage));
+    /// work, at these prices.
+    pub(super) async fn fail(&mut self, unanswered: AnswerFailure, work: &[Credits]) -> Error {
+        for price in work {
+            self.hold.add_free_work(*price);
         }
         self.refund(Refund::Counted, unanswered.into()).await
     }
 
-    /// Returns what the user pays for work that costs `cost`. Also records the part of the price
-    /// that exceeds the hold.
+    /// Returns what the user pays for work that costs `cost`. Prepares the hold for the part of the
+    /// price that exceeds it.
     pub(super) fn pay(
-        &self,
+        &mut self,
         cost: Credits,
         usage: Usage,
         model: String,
         receipt: Option<Receipt>,
     ) -> Paid {
         let quote = self.hold.quote();
-        let uncovered = quote.price(&usage).checked_sub(quote.bound()).unwrap_or_default();
+        let (underheld, uncovered) = (quote.underheld(&usage), quote.uncovered(&usage));
         if uncovered > Credits::ZERO {
             metrics::record(&[(Metric::Uncovered, uncovered.get())]);
         }
-        let back = quote.bound().checked_sub(cost).unwrap_or_default();
+        self.underheld = underheld;
+        self.hold.set_underheld(underheld);
+        let quote = self.hold.quote();
+        let back = quote.hold().checked_sub(cost).unwrap_or_default();
         Paid {
             user_id: self.hold.user_id().to_owned(),
             id: self.hold.chat_id().to_owned(),
@@ -131,10 +133,15 @@ impl PaidWork {
         }
     }
 
-    /// Counts work that was settled at `now`, and queues an e-mail if it leaves a low balance.
-    /// Returns how many more chats may begin in this minute.
-    pub(super) async fn settled(&self, tokens_left: Credits, now: u64) -> Limit {
-        metrics::record(&[(Metric::Chats, 1)]);
+    /// Records work that was settled at `now` for `cost`, and queues an e-mail if it leaves a low
+    /// balance. Returns how many more chats may begin in this minute.
+    pub(super) async fn settled(&self, cost: Credits, tokens_left: Credits, now: u64) -> Limit {
+        metrics::record(&[
+            (Metric::Chats, 1),
+            (Metric::Charged, cost.get()),
+            (Metric::Underheld, self.underheld.get()),
+        ]);
+        self.app.refused.forget(self.hold.user_id());
         let low = self.app.ai.config.low_balance;
         if tokens_left < low {
             let alert = self.app.store.alert(&self.hold, low, now);
@@ -149,8 +156,9 @@ impl PaidWork {
     }
 
     /// Returns the credits of work that can't be settled. All of it is free work.
-    pub(super) async fn unsettled(&mut self, cost: Credits, error: Error) -> Error {
-        self.hold.add_free_work(cost);
+    pub(super) async fn unsettled(&mut self, usage: &Usage, error: Error) -> Error {
+        let work = self.hold.quote().work(usage);
+        self.hold.add_free_work(work);
         self.refund(Refund::Counted, error).await
     }
 
@@ -173,7 +181,7 @@ impl PaidWork {
                     cause = unknown.cause(),
                     "a release was not confirmed; the tokens return when the lease ends"
                 );
-                metrics::record(&[(Metric::TokensHeld, hold.quote().bound().get())]);
+                metrics::record(&[(Metric::TokensHeld, hold.quote().hold().get())]);
                 Error::AiFailedTokensHeld
             }
         }

@@ -15,7 +15,8 @@ use crate::config::HEADER_LIMIT;
 use crate::values::api_key::{API_KEYS, LIMITED_KEYS};
 use crate::values::limit::MINUTE;
 use crate::values::{
-    FOLDERS, GUESSES_AN_HOUR, KeyLimit, Limit, LimitPeriod, SHARED_BYTES, SHARED_MESSAGES, SHARES,
+    FOLDERS, GUESSES_AN_HOUR, KeyLimit, Limit, LimitPeriod, MessagePrices, SHARED_BYTES,
+    SHARED_MESSAGES, SHARES,
 };
 
 /// Returns an optional column of the table.
@@ -207,19 +208,19 @@ failures! {
         balance: Credits,
         /// The credits that are held for the account's other chats.
         held: Credits,
-        /// True if the price depends on the message and its answer. The price is then the least
-        /// that an answer to this message can cost.
-        by_usage: bool,
+        /// The message's prices, if they depend on the message and its answer. `cost` is then
+        /// enough for a short answer.
+        by_usage: Option<MessagePrices>,
         /// The account's next allowance. `None` if the account doesn't get an allowance.
         next: Option<NextAllowance>,
         /// The operator's advice on getting more credits. `None` if the operator hasn't set any.
         advice: Option<String>,
     }: 402 "insufficient_tokens",
-        too_few(*cost, *balance, *held, *by_usage, *next, advice.as_deref()), example {
+        too_few(*cost, *balance, *held, by_usage.is_some(), *next, advice.as_deref()), example {
             cost: settings.config.chat_price,
             balance: Credits::ZERO,
             held: settings.config.chat_price,
-            by_usage: false,
+            by_usage: None,
             next: None,
             advice: settings.config.advice(),
         };
@@ -400,13 +401,15 @@ failures! {
         example { balance: settings.config.chat_price };
     /// The message would cost more than the request allows in `max_cost`. Nothing was charged.
     CostsMore {
-        /// The least that an answer can cost.
+        /// An amount that is enough for a short answer.
         cost: Credits,
         /// The request's `max_cost`.
         most: Credits,
+        /// The message's prices, if they depend on the message and its answer.
+        by_usage: Option<MessagePrices>,
     }: 409 "costs_more",
         format!("This message may cost up to {cost} tokens, and max_cost allows {most}. Raise max_cost, shorten the message, or choose another model. Nothing was charged."),
-        example { cost: settings.config.chat_price, most: Credits::ZERO };
+        example { cost: settings.config.chat_price, most: Credits::ZERO, by_usage: None };
     /// The price list has changed since the administrator read it.
     PriceListChanged: 409 "price_list_changed",
         "The price list has changed since you read it. Read it again. Nothing was changed.";

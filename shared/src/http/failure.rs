@@ -214,11 +214,22 @@ pub struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     tokens_held: Option<Credits>,
-    /// The least that an answer to this message can cost. Present only with the code `costs_more`,
-    /// and with `insufficient_tokens` if the price depends on the message.
+    /// The tokens that are enough for a short answer to this message. Present only with the code
+    /// `costs_more`, and with `insufficient_tokens` if the price depends on the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     cost: Option<Credits>,
+    /// What the prompt usually costs, without the answer. If the server hasn't read the
+    /// conversation, what the message and the files usually cost. Present only with `cost`, if the
+    /// price depends on the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    prompt: Option<Credits>,
+    /// The highest possible price of the message with the longest answer. Present only with
+    /// `prompt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    most: Option<Credits>,
     /// The request's `max_cost`. Present only with the code `costs_more`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
@@ -230,6 +241,12 @@ impl<'a> Problem<'a> {
         let (tokens_left, tokens_held) = match error {
             Error::InsufficientTokens { balance, held, .. } => (Some(*balance), Some(*held)),
             _ => (None, None),
+        };
+        let by_usage = match error {
+            Error::InsufficientTokens { by_usage, .. } | Error::CostsMore { by_usage, .. } => {
+                *by_usage
+            }
+            _ => None,
         };
         Self {
             r#type: "about:blank",
@@ -246,9 +263,11 @@ impl<'a> Problem<'a> {
             tokens_held,
             cost: match error {
                 Error::CostsMore { cost, .. }
-                | Error::InsufficientTokens { cost, by_usage: true, .. } => Some(*cost),
+                | Error::InsufficientTokens { cost, by_usage: Some(_), .. } => Some(*cost),
                 _ => None,
             },
+            prompt: by_usage.map(|prices| prices.prompt),
+            most: by_usage.map(|prices| prices.most),
             max_cost: match error {
                 Error::CostsMore { most, .. } => Some(*most),
                 _ => None,
@@ -369,7 +388,7 @@ mod tests {
             cost: Credits::new(100).unwrap(),
             balance: Credits::ZERO,
             held: Credits::ZERO,
-            by_usage: false,
+            by_usage: None,
             next: None,
             advice,
         }

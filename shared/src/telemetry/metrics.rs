@@ -77,8 +77,13 @@ metrics! {
     /// Credits of failed chats that remain held until the lease ends, because the store didn't
     /// confirm their release.
     TokensHeld: Count;
-    /// The amount, in credits, by which the price of answered chats exceeded their holds. It is
-    /// never charged.
+    /// The credits that users paid for chats and embeddings.
+    Charged: Count;
+    /// The part of the prices of answered chats, in credits, that exceeded their holds. It is never
+    /// charged.
+    Underheld: Count;
+    /// The part of the prices of answered chats, in credits, for model tokens that neither the
+    /// prompt nor the answer can have had, by the provider's report. It is never charged.
     Uncovered: Count;
     /// Answered chats that the store refused to settle, because the lease had ended, the
     /// conversation was deleted, or the idempotency key already had a record.

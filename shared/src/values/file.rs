@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::values::idempotency::fingerprint;
 use crate::values::text::{bound, is_blank, is_unseen, turns_text};
-use crate::values::{Invalid, Part, Picture};
+use crate::values::{Invalid, Part, Picture, TokenEstimate};
 
 /// The type of a text. The types of pictures begin with `image/`.
 pub const TEXT_TYPE: &str = "text/plain";
@@ -29,6 +29,10 @@ pub struct FileInfo {
     /// picture, because the number depends on the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
+    /// At least as many model tokens as public tokenizers count for a text like this one, with the
+    /// lines around it. `None` for a picture, and for a text that an earlier release has stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<u64>,
 }
 
 impl FileInfo {
@@ -170,9 +174,13 @@ impl Attachment {
             FileContent::Text(text) => text.len(),
             FileContent::Picture(bytes) => bytes.len(),
         };
-        let tokens = match &content {
-            FileContent::Text(text) => Some(bound(&framed(&name, text)) + OF_PART),
-            FileContent::Picture(_) => None,
+        let (tokens, high) = match &content {
+            FileContent::Text(text) => {
+                let framed = framed(&name, text);
+                let [bound, high] = [bound(&framed), TokenEstimate::high_of(&framed)];
+                (Some(bound + OF_PART), Some(high + OF_PART))
+            }
+            FileContent::Picture(_) => (None, None),
         };
         let number_of = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
         let info = FileInfo {
@@ -181,6 +189,7 @@ impl Attachment {
             kind: kind.to_owned(),
             bytes: number_of(size),
             tokens: tokens.map(number_of),
+            high: high.map(number_of),
         };
         File { user_id: user_id.to_owned(), info, content, expires_at }
     }

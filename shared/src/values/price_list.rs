@@ -2,6 +2,7 @@
 
 mod read;
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::text::without_byte_order_mark;
-use super::{Fare, Money};
+use super::{CountsAs, Fare, Money};
 
 /// The models that an operator offers. The first model of each kind is the kind's default.
 ///
@@ -66,6 +67,10 @@ pub struct Model {
     /// usage doesn't accept pictures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture: Option<u32>,
+    /// How many more model tokens the model counts than public tokenizers. `None` if the names of
+    /// the providers' models decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts_as: Option<CountsAs>,
     /// The maximum length of a prompt, in bytes. `None` if the configured maximum applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_limit: Option<u32>,
@@ -137,6 +142,15 @@ pub struct Problem {
     pub sentence: String,
 }
 
+/// A field of a price list that earlier releases can't read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewField {
+    /// The field, such as `models[0].aliases`.
+    pub field: String,
+    /// The first release that can read it.
+    pub since: &'static str,
+}
+
 /// The version of a stored list, with its author and time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListVersion {
@@ -204,24 +218,26 @@ impl PriceList {
         self.system.is_some() || self.models.iter().any(|model| model.system.is_some())
     }
 
-    /// Returns the fields that releases before 0.18.0 can't read, each with a description of what
-    /// is new in it.
-    pub fn fields_since_0_18(&self) -> Vec<(String, &'static str)> {
+    /// Returns the fields that releases since 0.18.0 have added, the newest ones first.
+    pub fn new_fields(&self) -> Vec<NewField> {
         let mut fields = Vec::new();
         for (index, model) in self.models.iter().enumerate() {
-            let mut note = |field: &str, what: &'static str| {
-                fields.push((format!("models[{index}].{field}"), what));
+            let mut note = |field: &str, since: &'static str| {
+                fields.push(NewField { field: format!("models[{index}].{field}"), since });
             };
+            if model.counts_as.is_some() {
+                note("counts_as", "0.22.0");
+            }
             for (place, via) in model.via.iter().enumerate() {
                 if via.provider == "anthropic" {
-                    note(&format!("via[{place}]"), "anthropic here");
+                    note(&format!("via[{place}]"), "0.18.0");
                 }
             }
             if model.kind == ModelKind::Embedding {
-                note("kind", "embedding here");
+                note("kind", "0.18.0");
             }
             if model.most.is_some_and(|most| most > 65_536) {
-                note("most", "a number above 65,536 here");
+                note("most", "0.18.0");
             }
             for (field, is_set) in [
                 ("aliases", !model.aliases.is_empty()),
@@ -231,10 +247,12 @@ impl PriceList {
                 ("answer_limit", model.answer_limit.is_some()),
             ] {
                 if is_set {
-                    note(field, "this field");
+                    note(field, "0.18.0");
                 }
             }
         }
+        // The sort is stable, so each release's fields keep the order of the list.
+        fields.sort_by_key(|field| Reverse(field.since));
         fields
     }
 
@@ -458,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_releases_before_0_18_lack_are_named() {
+    fn fields_that_earlier_releases_lack_are_named() {
         let list = json!({
             "currency": "USD",
             "models": [
@@ -472,13 +490,14 @@ mod tests {
                     "fare": { "input": 1, "cached": 1, "write": 2, "output": 1 },
                     "cost": { "input": "1", "cached": "1", "write": "1.25", "output": "1" },
                     "prompt_limit": 2_097_152, "answer_limit": 131_072,
+                    "counts_as": { "text": 1.2, "functions": 1.5 },
                 },
                 { "name": "small", "via": ["echo"], "kind": "embedding", "fare": { "input": 1 } },
             ],
         });
         let list = PriceList::read(&list).unwrap();
-        let fields: Vec<String> =
-            list.fields_since_0_18().into_iter().map(|(field, _)| field).collect();
+        let fields: Vec<(String, &str)> =
+            list.new_fields().into_iter().map(|new| (new.field, new.since)).collect();
         let of_deep = [
             "via[1]",
             "via[2]",
@@ -489,8 +508,9 @@ mod tests {
             "prompt_limit",
             "answer_limit",
         ];
-        let mut expected = of_deep.map(|field| format!("models[1].{field}")).to_vec();
-        expected.push("models[2].kind".to_owned());
+        let mut expected = vec![("models[1].counts_as".to_owned(), "0.22.0")];
+        expected.extend(of_deep.map(|field| (format!("models[1].{field}"), "0.18.0")));
+        expected.push(("models[2].kind".to_owned(), "0.18.0"));
         assert_eq!(fields, expected);
     }
 }

@@ -31,6 +31,9 @@ pub struct Usage {
     #[serde(default)]
     #[schema(required)]
     pub estimated: bool,
+    /// True if the number of tokens in the prompt is an estimate. Isn't stored.
+    #[serde(skip)]
+    pub prompt_estimated: bool,
 }
 
 // Takes a reference, because serde calls the function with one.
@@ -170,18 +173,16 @@ impl ReportedUsage {
                 }
             }
         }
-        let mut estimated = numbers == Final::No;
-        if estimated {
+        if numbers == Final::No {
             completion = completion.max(Some(estimates.completion.into()));
         }
-        let mut or_estimate = |number: Option<u64>, estimate: u32| match number {
-            Some(number) if number > 0 || estimate == 0 => {
-                u32::try_from(number).unwrap_or(u32::MAX)
-            }
-            _ => {
-                estimated = true;
-                estimate
-            }
+        let possible = |number: Option<u64>, estimate: u32| {
+            number.filter(|number| *number > 0 || estimate == 0)
+        };
+        let prompt = possible(prompt, estimates.prompt);
+        let completion = possible(completion, estimates.completion);
+        let or_estimate = |number: Option<u64>, estimate: u32| {
+            number.map_or(estimate, |number| u32::try_from(number).unwrap_or(u32::MAX))
         };
         let prompt_tokens = or_estimate(prompt, estimates.prompt);
         let completion_tokens = or_estimate(completion, estimates.completion);
@@ -195,7 +196,8 @@ impl ReportedUsage {
             cached_tokens,
             written_tokens: at_most(self.written, prompt_tokens - cached_tokens),
             reasoning_tokens: at_most(self.reasoning, completion_tokens),
-            estimated,
+            estimated: numbers == Final::No || prompt.is_none() || completion.is_none(),
+            prompt_estimated: prompt.is_none(),
         }
     }
 }

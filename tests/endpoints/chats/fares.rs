@@ -10,7 +10,7 @@ use shared::Credits;
 use shared::charge::prompt_overhead;
 use shared::clock::Clock;
 use shared::telemetry::metrics::Metric;
-use shared::values::{CacheWrites, PriceList, Rates};
+use shared::values::{CacheWrites, Factor, PriceList, Rates, TokenEstimate};
 use tokio::sync::Notify;
 
 use crate::ai::providers::{Does, Provider, chunk, done};
@@ -122,9 +122,15 @@ pub async fn scripted(settings: &[(&str, &str)]) -> Api {
     api
 }
 
-/// The upper bound for the prompt `hi` in a new conversation, in model tokens.
-fn hi_bound() -> u64 {
-    prompt_overhead(None, None) + 2
+/// The high count of the prompt `hi` in a new conversation, in model tokens.
+fn hi() -> u64 {
+    prompt_overhead(None, None).high + 2
+}
+
+/// The high count of a text for a provider whose model has an unknown name.
+fn high(text: &str) -> u64 {
+    let high = Factor::SECRET.of(TokenEstimate::high_of(text)).min(text.len());
+    u64::try_from(high).unwrap()
 }
 
 /// The price of this prompt with the shortest answer that a hold must cover.
@@ -257,8 +263,8 @@ async fn a_hold_covers_writes_that_the_provider_may_make() {
     assert_eq!(holds[0], holds[1]);
     let rates = Rates { write: Some(WRITE), ..RATES };
     let more = |prompt: u64| prompt * (WRITE - RATES.input) / 1_000_000;
-    assert!(holds[2] >= holds[1] + more(hi_bound()), "{holds:?}");
-    assert!(holds[2] >= rates.bound(hi_bound(), MOST, CacheWrites::Possible).get(), "{holds:?}");
+    assert!(holds[2] >= holds[1] + more(hi()), "{holds:?}");
+    assert!(holds[2] >= rates.bound(hi(), MOST, CacheWrites::Possible).get(), "{holds:?}");
     // The scripted provider writes into its cache unasked, up to the whole bound.
     let chat = ann.asks_model("deep", "!used 1000 0+1000 1024 hi").await.is(200);
     assert_eq!(chat["tokens_deducted"], rates.price(1000, 0, 1000, 1024).get());
@@ -278,7 +284,7 @@ async fn the_hold_covers_the_longest_answer() {
     let chat = chat.is(200);
     assert_eq!(amounts, [held(&chat)]);
     assert_eq!(reserved.tokens.get(), GRANT - held(&chat));
-    let prompt = prompt_overhead(None, None) + u64::try_from(message.len()).unwrap();
+    let prompt = prompt_overhead(None, None).high + u64::try_from(message.len()).unwrap();
     assert!(held(&chat) >= RATES.bound(prompt, MOST, CacheWrites::Excluded).get(), "{chat}");
     assert_eq!(chat["tokens_deducted"], price(&chat["usage"]));
     ann.is_settled(GRANT - price(&chat["usage"])).await;
@@ -348,8 +354,7 @@ async fn max_cost_shortens_the_answer_and_is_never_exceeded() {
     let ann = api.person("ann").await;
     provider.does(counted(1000, 0, 500));
     let chat = ann.pays_at_most(100).await.is(200);
-    let tokens =
-        RATES.affords(Credits::new(100).unwrap(), hi_bound(), CacheWrites::Excluded).unwrap();
+    let tokens = RATES.affords(Credits::new(100).unwrap(), hi(), CacheWrites::Excluded).unwrap();
     assert!((LEAST..MOST).contains(&tokens), "{tokens}");
     assert_eq!(provider.last_asked().2["max_tokens"], tokens);
     assert_eq!([&chat["tokens_deducted"], &chat["receipt"]["held"]], [100, 100]);
@@ -357,7 +362,7 @@ async fn max_cost_shortens_the_answer_and_is_never_exceeded() {
     assert_eq!(ann.history("").await.is(200)[0]["receipt"], chat["receipt"]);
 
     // The lowest price that covers the longest answer.
-    let whole = RATES.bound(hi_bound(), MOST, CacheWrites::Excluded).get();
+    let whole = RATES.bound(hi(), MOST, CacheWrites::Excluded).get();
     let chat = ann.pays_at_most(whole).await.is(200);
     assert_eq!(provider.last_asked().2["max_tokens"], MOST);
     assert_eq!([&chat["tokens_deducted"], &chat["receipt"]["held"]], [250, whole]);
@@ -372,7 +377,7 @@ async fn a_max_cost_below_the_shortest_answer_is_refused() {
     let ann = api.person("ann").await;
     provider.does(counted(1000, 0, 10));
     log::clear();
-    let cost = least(hi_bound());
+    let cost = least(hi());
     for max_cost in [0, 1, cost - 1] {
         let refused = ann.pays_at_most(max_cost).await.expect(409, "costs_more");
         assert_eq!([&refused["cost"], &refused["max_cost"]], [cost, max_cost]);
@@ -401,7 +406,7 @@ async fn invalid_limits_of_the_price_are_refused() {
 async fn a_low_balance_holds_what_the_message_needs() {
     let provider = Provider::start().await;
     provider.does(counted(100, 0, 100));
-    let whole = RATES.bound(hi_bound(), MOST, CacheWrites::Excluded).get();
+    let whole = RATES.bound(hi(), MOST, CacheWrites::Excluded).get();
     for (grant, amount) in [("500", whole), ("100", 100)] {
         let api = priced(&provider, &list("openai"), &[("FIRST_GRANT", grant)]).await;
         let ann = api.person("ann").await;
@@ -410,7 +415,7 @@ async fn a_low_balance_holds_what_the_message_needs() {
         assert_eq!((held(&chat), &chat["tokens_deducted"]), (amount, &json!(45)));
         assert_eq!(chat["receipt"]["shortened"] == true, is_shortened, "{chat}");
         let tokens = RATES
-            .affords(Credits::new(amount).unwrap(), hi_bound(), CacheWrites::Excluded)
+            .affords(Credits::new(amount).unwrap(), hi(), CacheWrites::Excluded)
             .unwrap()
             .min(MOST);
         assert_eq!(provider.last_asked().2["max_tokens"], tokens);
@@ -421,7 +426,7 @@ async fn a_low_balance_holds_what_the_message_needs() {
 #[tokio::test]
 async fn a_balance_below_the_shortest_answer_is_refused() {
     let provider = Provider::start().await;
-    let cost = least(hi_bound());
+    let cost = least(hi());
     let grant = (cost - 1).to_string();
     let api = priced(&provider, &list("openai"), &[("FIRST_GRANT", &grant)]).await;
     let ann = api.person("ann").await;
@@ -438,25 +443,30 @@ async fn a_balance_below_the_shortest_answer_is_refused() {
 }
 
 #[tokio::test]
-async fn earlier_messages_and_instructions_count_in_the_bound() {
+async fn earlier_messages_and_instructions_count_in_the_hold() {
     let provider = Provider::start().await;
     let api = priced(&provider, &list("openai"), &[]).await;
     let ann = api.person("ann").await;
     provider.says("Hello.");
-    let first = ann.chat(&"x".repeat(2000)).await.is(200);
+    let long = "x".repeat(2000);
+    let first = ann.chat(&long).await.is(200);
     let next = json!({
         "model": "deep", "message": "hi", "max_cost": 1, "conversation_id": first["conversation_id"],
     });
     let refused = ann.post(PATH, next.clone()).await.expect(409, "costs_more");
     // Two turns, including the tokens that their templates add.
-    let context = 2000 + 6 + 2 * 17;
-    assert_eq!(refused["cost"], least(hi_bound() + context));
+    let context = high(&long) + high("Hello.") + 2 * 9;
+    assert_eq!(refused["cost"], least(hi() + context));
     ann.change(json!({ "instructions": "Be brief." })).await.is(200);
-    let told = prompt_overhead(None, Some("Be brief.")) + 2;
-    assert!(told > hi_bound());
-    let refused = ann.post(PATH, next).await.expect(409, "costs_more");
-    assert_eq!(refused["cost"], least(told + context));
-    assert_eq!(ann.pays_at_most(1).await.expect(409, "costs_more")["cost"], least(told));
+    let told = ann.pays_at_most(1).await.expect(409, "costs_more")["cost"].as_u64().unwrap();
+    assert!(told > least(hi()));
+    // Another function doesn't know that it would refuse the message, and reads the conversation.
+    let url = format!("{}/v1", provider.url);
+    let settings =
+        [("AI_PROVIDER", "openai"), ("OPENAI_BASE_URL", url.as_str()), ("OPENAI_MODEL", "tiny")];
+    let refused = ann.at(&api.beside(&settings).await).post(PATH, next).await;
+    let refused = refused.expect(409, "costs_more")["cost"].as_u64().unwrap();
+    assert!(refused >= told + RATES.price(context, 0, 0, 0).get() - 1, "{refused}");
     ann.is_settled(GRANT - PRICE).await;
 }
 
@@ -464,8 +474,8 @@ async fn earlier_messages_and_instructions_count_in_the_bound() {
 async fn stopped_streams_cost_what_was_heard() {
     let api = scripted(&PATIENT).await;
     // If the provider reports no token counts for a stopped answer, the stop counts as a hundredth
-    // of the free work, however long the prompt is.
-    for rest in ["three", &"x".repeat(7900)] {
+    // of the free work, or as what the prompt may have cost besides the charge.
+    for rest in ["three", &"q#Z9^x_".repeat(1000)] {
         let ann = api.person("ann").await;
         let body = json!({ "model": "deep", "message": format!("!hold one two {rest}") });
         let stream = ann.hears("/api/chat/stream/", "k1", body.clone()).await;
@@ -481,7 +491,13 @@ async fn stopped_streams_cost_what_was_heard() {
         assert_eq!(stopped["tokens_deducted"], charge);
         assert_eq!(stopped["tokens_left"], GRANT - charge);
         assert!(stopped["receipt"].get("whole").is_none(), "{stopped}");
-        assert_eq!(api.refunds(&ann).await, (0, 100));
+        let message = body["message"].as_str().unwrap();
+        let high = prompt_overhead(None, None).high
+            + u64::try_from(TokenEstimate::high_of(message).min(message.len())).unwrap();
+        let uncounted = high - stopped["usage"]["prompt_tokens"].as_u64().unwrap();
+        let work = RATES.price(uncounted, 0, 0, 0).get().max(100);
+        assert_eq!(work > 100, rest.len() > 100, "{stopped}");
+        assert_eq!(api.refunds(&ann).await, (0, work));
         let again = ann.post_once("k1", PATH, body).await;
         assert!(again.is_replay(), "{again:?}");
         assert_eq!(again.is(200)["tokens_deducted"], charge);

@@ -11,9 +11,10 @@ use base64::prelude::BASE64_STANDARD;
 use functions::background::{erase, sweep};
 use serde_json::{Value, json};
 use shared::Error;
+use shared::values::{Factor, TokenEstimate};
 
 use crate::ai::providers::Provider;
-use crate::endpoints::chats::fares::{by_usage, counted, priced};
+use crate::endpoints::chats::fares::{RATES, by_usage, counted, priced};
 use crate::portable::chat_stream::{events, text_of};
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 use crate::support::function::ask;
@@ -289,7 +290,7 @@ impl Person {
 }
 
 #[tokio::test]
-async fn files_count_in_the_bound_of_a_fare_by_usage() {
+async fn files_count_in_the_hold_of_a_fare_by_usage() {
     let provider = Provider::start().await;
     provider.does(counted(10, 0, 5));
     let list = json!({ "models": [
@@ -303,9 +304,15 @@ async fn files_count_in_the_bound_of_a_fare_by_usage() {
     let seen = ann.attaches("hi", None, json!([picture("a")])).await.is(200);
     // 1,000 model tokens at 50,000 per million.
     assert_eq!(held(&seen), plain + 50);
-    let read = ann.attaches("hi", None, json!([file("a.txt", &"x".repeat(19_992))])).await.is(200);
+    let text = "words ".repeat(3332);
+    let read = ann.attaches("hi", None, json!([file("a.txt", &text)])).await.is(200);
     let tokens = read["files"][0]["tokens"].as_u64().unwrap();
-    assert_eq!((tokens, held(&read)), (20_000, plain + 1000));
+    // The hold has the text with the line before it, and a token between two texts.
+    let high = TokenEstimate::high_of(&format!("a.txt:\n{text}")) + 1;
+    let high = RATES.price(u64::try_from(Factor::SECRET.of(high)).unwrap(), 0, 0, 0).get();
+    assert_eq!(tokens, 20_000);
+    // All three prices are rounded up.
+    assert!((plain + high - 1..=plain + high).contains(&held(&read)), "{read}");
 
     let id = &seen["conversation_id"];
     let mut body = json!({ "message": "hi", "conversation_id": id, "model": "blind" });

@@ -305,7 +305,10 @@ async fn an_agent_that_pays_is_never_locked_out() {
         api.server().clock.advance(DAY);
         for _ in 0..5 {
             provider.does(counted(200_000, 0, 0));
-            let answer = agent.post(COMPLETIONS, long("hi", 200_000)).await.is(200);
+            // Letters and signs in odd order, of which tokenizers make many model tokens.
+            let mut body = long("hi", 0);
+            body["messages"][0]["content"] = json!("q#Z9^x ".repeat(60_000));
+            let answer = agent.post(COMPLETIONS, body).await.is(200);
             assert_eq!(RATES.price(200_000, 0, 0, 0).get(), 10_000, "{answer}");
         }
     }

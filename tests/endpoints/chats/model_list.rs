@@ -48,7 +48,7 @@ async fn without_a_list_there_is_one_flat_model() {
     let ann = api.person("ann").await;
     let model = json!({
         "name": "scripted", "about": "", "default": true, "fare": { "message": PRICE },
-        "most": 1024, "pictures": true, "prompt_overhead": prompt_overhead(None, None),
+        "most": 1024, "pictures": true, "prompt_overhead": prompt_overhead(None, None).bound,
     });
     let expected = json!({
         "version": null, "currency": "tokens", "sharing": true, "titles": false,
@@ -80,7 +80,7 @@ async fn the_models_are_listed_in_order_with_their_limits() {
     });
     list["models"].as_array_mut().unwrap().insert(0, small);
     api.prices(&list).await;
-    let overhead = prompt_overhead(None, None);
+    let overhead = prompt_overhead(None, None).bound;
     let quick = json!({
         "name": "quick", "about": "", "default": true, "fare": { "message": PRICE }, "most": 77,
         "pictures": true, "prompt_overhead": overhead,
@@ -115,7 +115,7 @@ async fn the_overhead_has_the_system_prompt_and_instructions() {
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ann.change(json!({ "instructions": "Be brief.\nUse metres." })).await.is(200);
     for (person, instructions) in [(&ann, Some("Be brief.\nUse metres.")), (&ben, None)] {
-        let overhead = prompt_overhead(Some("Be kind."), instructions);
+        let overhead = prompt_overhead(Some("Be kind."), instructions).bound;
         assert_eq!(person.models().await["models"][0]["prompt_overhead"], overhead);
     }
 }
@@ -128,7 +128,7 @@ async fn visitors_get_the_prices_of_new_accounts() {
     ann.change(json!({ "instructions": "Be brief." })).await.is(200);
     let seen = api.get(PATH).await.is(200);
     assert_eq!(seen, ben.models().await);
-    assert_eq!(seen["models"][0]["prompt_overhead"], prompt_overhead(Some("Be kind."), None));
+    assert_eq!(seen["models"][0]["prompt_overhead"], prompt_overhead(Some("Be kind."), None).bound);
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 use shared::Credits;
+use shared::ai::Prompt;
 use shared::charge::prompt_overhead;
-use shared::values::CacheWrites;
+use shared::values::{CacheWrites, CountsAs, Factor};
 
 use crate::ai::providers::{Does, Provider};
 use crate::endpoints::chats::fares::{RATES, counted, held, list, list_through, priced};
@@ -104,12 +105,15 @@ async fn the_shown_price_and_the_hold_count_the_system_prompt() {
     let settings = [("AI_SYSTEM_PROMPT", "Be kind."), ("FIRST_GRANT", "20000")];
     let api = priced(&provider, &list, &settings).await;
     let ann = api.person("ann").await;
-    let overhead = prompt_overhead(Some(&longest()), None);
+    let overhead = prompt_overhead(Some(&longest()), None).bound;
     let models = ann.get("/api/models/").await.is(200)["models"].clone();
     let shown = [&models[0]["prompt_overhead"], &models[1]["prompt_overhead"]];
-    assert_eq!(shown, [&json!(prompt_overhead(Some("Be kind."), None)), &json!(overhead)]);
+    assert_eq!(shown, [&json!(prompt_overhead(Some("Be kind."), None).bound), &json!(overhead)]);
 
-    let most = RATES.bound(overhead + 2, MOST, CacheWrites::Excluded).get();
+    // The name of the provider's model says nothing about its tokenizer.
+    let counts_as = CountsAs::both(Factor::SECRET);
+    let prompt = Prompt::after(Vec::new(), "hi").tokens(Some(&longest()), 0, counts_as).high;
+    let most = RATES.bound(prompt, MOST, CacheWrites::Excluded).get();
     let asks = async |max_cost: u64| {
         let body = json!({ "model": "deep", "message": "hi", "max_cost": max_cost });
         let chat = ann.post("/api/chat/", body).await.is(200);
@@ -121,11 +125,10 @@ async fn the_shown_price_and_the_hold_count_the_system_prompt() {
 
     // The answer is limited to the credits that remain after the whole prompt is paid for.
     let (amount, is_shortened, asked) = asks(most - 100).await;
-    let tokens = RATES
-        .affords(Credits::new(most - 100).unwrap(), overhead + 2, CacheWrites::Excluded)
-        .unwrap();
+    let tokens =
+        RATES.affords(Credits::new(most - 100).unwrap(), prompt, CacheWrites::Excluded).unwrap();
     assert_eq!((amount, is_shortened, &asked["max_tokens"]), (most - 100, true, &json!(tokens)));
-    let least = RATES.bound(overhead + 2, 64, CacheWrites::Excluded).get();
+    let least = RATES.bound(prompt, 64, CacheWrites::Excluded).get();
     let body = json!({ "model": "deep", "message": "hi", "max_cost": least - 1 });
     assert_eq!(ann.post("/api/chat/", body).await.expect(409, "costs_more")["cost"], least);
 

@@ -178,6 +178,7 @@ async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) 
             kind: "text/plain".into(),
             bytes: 2,
             tokens: Some(2),
+            high: Some(2),
         };
         let file = File {
             user_id: user_id.clone(),

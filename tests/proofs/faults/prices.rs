@@ -17,7 +17,7 @@ use crate::support::world::{World, scan};
 const POOR: u64 = 300;
 
 /// A balance, and a `max_cost`, that are too low for any answer.
-const TOO_LITTLE: u64 = 50;
+const TOO_LITTLE: u64 = 20;
 
 /// The command for an answer whose provider has read 1,000 of 3,000 model tokens from its cache, and
 /// written 500 into it.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 
+use shared::clock::Day;
 use shared::values;
 
 use super::Checked;
@@ -47,6 +48,12 @@ pub struct Writer<'w> {
     /// The key under which the write counts free work, and how much it counts. `None` if the write
     /// counts no free work.
     pub free_work: Option<(String, i64)>,
+    /// The key under which the write counts by how much a price exceeds its hold, and that amount.
+    /// `None` if the write counts nothing.
+    pub underheld: Option<(String, i64)>,
+    /// The key of the count that allows the write to hold an estimated amount. `None` if the amount
+    /// isn't an estimate.
+    pub estimates: Option<&'w str>,
     /// The credits that the write adds to the earned credits of two days, and the number that it
     /// starts from if a day has none yet. `None` if the write adds nothing.
     pub earns: Option<(i64, i64)>,
@@ -175,7 +182,7 @@ impl Change<'_> {
     fn free_work_is_counted(&self, mut expected: BTreeMap<String, i64>) -> Checked {
         let today = self.now / 86_400;
         let is_over =
-            |key: &str| key.trim_start_matches(['k', 'e']).parse::<u64>().unwrap() < today;
+            |key: &str| key.trim_start_matches(['k', 'e', 'h']).parse::<u64>().unwrap() < today;
         expected.retain(|key, _| !is_over(key) || self.after.free_work.contains_key(key));
         if self.after.free_work != expected {
             return self.wrong("free work is counted wrongly");
@@ -303,6 +310,11 @@ impl Person {
         if change.before.closed.contains(rid) {
             return Err(format!("{name}: a reservation under a closed id: {held:?}"));
         }
+        if let Some(key) = writer.estimates
+            && change.before.free_work.get(key).copied().unwrap_or(0) >= change.limits.free_work
+        {
+            return Err(format!("{name}: an estimate is held, although {key} is used up"));
+        }
         if change.after.allowance < writer.period {
             return Err(format!("{name}: a reservation before the allowance: {held:?}"));
         }
@@ -344,6 +356,13 @@ impl Person {
         expected.spent += charge;
         expected.tokens += held.cost - charge;
         self.earns(held, charge, at / 86_400, change, expected)?;
+        if let Some((key, credits)) = change.writer.underheld.clone() {
+            let last_day = Day::from_millis(at * 1000).next_month().number() - 1;
+            if key != format!("h{last_day}") {
+                return Err(format!("{name}: credits are counted as {key} on day {}", at / 86_400));
+            }
+            *expected.free_work.entry(key).or_default() += credits;
+        }
         self.held_for.insert(held.owner.clone(), held.cost);
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use shared::App;
-use shared::cache::Prices;
+use shared::cache::{Prices, Refused};
 use shared::charge::prompt_overhead;
 use shared::clock::Clock;
 use shared::values::{Fare, PriceList, Rates, TokenEstimate};
@@ -28,6 +28,10 @@ const OF_TEXT: u64 = 16;
 /// The maximum number of model tokens that earlier chats add to a prompt: `CONTEXT_BYTES`, and the
 /// model tokens that templates add to the turns of `CONTEXT_CHATS` chats.
 const CONTEXT: u64 = 32_768 + 40 * 17;
+
+/// The maximum number of model tokens that the instructions of a user and of a conversation add to
+/// a prompt, as far as a function knows before it reads them.
+const UNREAD_INSTRUCTIONS: u64 = 2 * (3 * 2000 + 200);
 
 /// The user's instructions for the AI.
 pub const INSTRUCTIONS: &str = "Be brief.";
@@ -111,6 +115,8 @@ pub static LISTS: LazyLock<Vec<PriceList>> = LazyLock::new(|| {
 /// A function instance, which keeps its own copy of the price list.
 pub struct Instance {
     pub app: App,
+    /// The accounts that the instance has just refused a message.
+    pub refused: Refused,
     /// The versions that the instance has read, each with the time until which it is kept, in
     /// seconds.
     reads: Vec<(Option<String>, u64)>,
@@ -124,7 +130,12 @@ impl Instance {
         let prices = Prices::new(app.store.clone(), clock.clone());
         let version = prices.read().await.unwrap().map(|prices| prices.of.version.clone());
         let app = App { prices, ..app.clone() };
-        Self { app, reads: vec![(version, clock.seconds() + KEPT)], has_failed: false }
+        Self {
+            app,
+            refused: Refused::default(),
+            reads: vec![(version, clock.seconds() + KEPT)],
+            has_failed: false,
+        }
     }
 
     /// Records that the instance has read the list. `reply` is the store's reply, or `None` for a
@@ -173,14 +184,23 @@ impl Asked<'_> {
         Some((model.name.as_str(), model.fare, most))
     }
 
-    /// Returns the maximum number of model tokens in the prompt, with and without earlier chats.
+    /// Returns the maximum numbers of model tokens in the prompt: the high count without earlier
+    /// chats, and the bound with them.
     fn prompts(&self) -> RangeInclusive<u64> {
+        let message = self.chat.message.as_str();
         if self.chat.kind.embeds() {
-            let bound = self.chat.message.len() as u64 + OF_TEXT;
+            let bound = message.len() as u64 + OF_TEXT;
             return bound..=bound;
         }
-        let instructions = self.instructed.then_some(INSTRUCTIONS);
-        let alone = prompt_overhead(None, instructions) + self.chat.message.len() as u64;
+        let overhead = prompt_overhead(None, self.instructed.then_some(INSTRUCTIONS));
+        let high = TokenEstimate::high_of(message).min(message.len());
+        overhead.high + high as u64..=*self.bounds().end()
+    }
+
+    /// Returns the bounds of the prompt, without and with earlier chats.
+    fn bounds(&self) -> RangeInclusive<u64> {
+        let overhead = prompt_overhead(None, self.instructed.then_some(INSTRUCTIONS));
+        let alone = overhead.bound + self.chat.message.len() as u64;
         alone..=alone + if self.chat.conversation.is_some() { CONTEXT } else { 0 }
     }
 
@@ -209,9 +229,17 @@ impl Asked<'_> {
     }
 
     /// Returns true if `cost` can be the lowest price of the refused chat under one of these
-    /// versions.
+    /// versions, or enough for every conversation if the function hasn't read the chat's.
     pub fn costs(&self, cost: i64, known: &[Option<&str>]) -> bool {
-        let costs = |terms| self.least(terms).contains(&cost);
+        let unread = match self.chat.conversation {
+            Some(_) => self.prompts().end() + UNREAD_INSTRUCTIONS,
+            None => *self.prompts().end(),
+        };
+        let costs = |terms: Terms| {
+            let (_, fare, most) = terms;
+            let least = *self.least(terms).start();
+            (least..=bound(fare, unread, most.min(LEAST_ANSWER))).contains(&cost)
+        };
         known.iter().any(|version| self.terms(*version).is_some_and(costs))
     }
 
@@ -223,6 +251,7 @@ impl Asked<'_> {
         chat: &Value,
         row: &Value,
         held: i64,
+        underheld: i64,
     ) -> Checked {
         let wrong = |what: &str| Err(format!("{what}: {held} were held for {chat}, with {row}"));
         let (receipt, cost) = (&chat["receipt"], chat["cost"].as_i64().unwrap());
@@ -234,6 +263,9 @@ impl Asked<'_> {
             return wrong("a chat was priced by a list that its function didn't know");
         };
         let (name, fare, most) = terms;
+        if !self.underheld(terms, chat, held).contains(&underheld) {
+            return wrong(&format!("{underheld} are counted above the hold"));
+        }
         if list.is_none() {
             return if (cost, held) == (PRICE, PRICE) {
                 Ok(())
@@ -271,6 +303,39 @@ impl Asked<'_> {
             return wrong("the hold doesn't pay for the longest answer");
         }
         self.is_counted(chat).or_else(|what| wrong(&what))
+    }
+
+    /// Returns by how much a paid chat's price may exceed its hold, without what neither its prompt
+    /// nor its answer can have.
+    fn underheld(&self, (_, fare, most): Terms, chat: &Value, held: i64) -> RangeInclusive<i64> {
+        let (Fare::Usage(rates), false) = (fare, self.chat.kind.embeds()) else { return 0..=0 };
+        let usage = &chat["usage"];
+        let above = |limit: u32| {
+            let mut usage = usage.clone();
+            let answer = usage["completion_tokens"].as_u64().unwrap();
+            usage["completion_tokens"] = json!(answer.min(limit.into()));
+            (price_of(rates, &usage) - held).max(0)
+        };
+        let least = match chat["receipt"]["shortened"] == true {
+            true => most.min(LEAST_ANSWER),
+            false => most,
+        };
+        let prompt = usage["prompt_tokens"].as_u64().unwrap();
+        let (alone, longest) = self.bounds().into_inner();
+        let from = if prompt > alone { 0 } else { above(least) };
+        from..=if prompt > longest { 0 } else { above(most) }
+    }
+
+    /// Returns how much free work a paid chat may count that was cut off before its model tokens were
+    /// counted: at least `least`, and what its prompt may cost besides the charge.
+    pub fn uncounted(&self, chat: &Value, least: i64) -> RangeInclusive<i64> {
+        let prompt = chat["usage"]["prompt_tokens"].as_u64().unwrap();
+        let input = chat["receipt"]["fare"]["input"].as_u64().unwrap();
+        let of = |count: u64| whole(count.saturating_sub(prompt) * input).max(least);
+        let (high, longest) = self.prompts().into_inner();
+        // The provider may have counted the prompt.
+        let may_be_counted = ["!used ", "!ends "].iter().any(|of| self.chat.message.contains(of));
+        (if may_be_counted { least } else { of(high) })..=of(longest)
     }
 
     /// Checks a chat's token counts.

@@ -44,9 +44,9 @@ impl ReceivedReply {
             Err(error) => {
                 let body = match &error {
                     Error::InsufficientTokens { cost, by_usage, .. } => {
-                        json!({ "cost": cost, "by_usage": by_usage })
+                        json!({ "cost": cost, "by_usage": by_usage.is_some() })
                     }
-                    Error::CostsMore { cost, most } => json!({ "cost": cost, "most": most }),
+                    Error::CostsMore { cost, most, .. } => json!({ "cost": cost, "most": most }),
                     _ => Value::Null,
                 };
                 let (status, code) = (error.status().as_u16(), error.code());

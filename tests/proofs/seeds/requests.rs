@@ -8,6 +8,7 @@ use lambda_http::http::header::{AUTHORIZATION, HeaderValue};
 use serde_json::{Value, json};
 use shared::ai::{EmbeddingInput, EmbeddingRequest, ReasoningPiece};
 use shared::app::AiApp;
+use shared::cache::Refused;
 use shared::charge::{
     self, AnswerForm, BeginOutcome, Charge, ChosenModel, NewEmbeddings, RequestKey,
 };
@@ -18,7 +19,7 @@ use shared::view::PaidChat;
 use shared::{App, BalanceChange, Credits, Error, Reply, Request, auth};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::prices::{BY_USAGE, EMBEDDER, LISTS, MODELS, THINKS, USED};
+use super::prices::{BY_USAGE, EMBEDDER, Instance, LISTS, MODELS, THINKS, USED};
 use super::task::{Action, ChatKind, ChatRequest, Outcome, PieceReceiver, Running, Task};
 use super::{Client, Schedule};
 
@@ -370,10 +371,11 @@ impl Schedule<'_> {
         action: &Action,
         receiver: &PieceReceiver,
     ) -> Running {
-        let app = self.instances[instance].app.clone();
+        let Instance { app, refused, .. } = &self.instances[instance];
+        let app = app.clone();
         let of = &self.clients[client];
         match action {
-            Action::Chat(chat) => self.chatting(app, of, chat, receiver),
+            Action::Chat(chat) => self.chatting(app, refused, of, chat, receiver),
             Action::Stop { key, .. } => {
                 let request = of.asks(json!({ "idempotency_key": key }), None);
                 let reply = functions::chats::chat_stop::handle(app, request);
@@ -417,6 +419,7 @@ impl Schedule<'_> {
     fn chatting(
         &self,
         app: App,
+        refused: &Refused,
         of: &Client,
         chat: &ChatRequest,
         receiver: &PieceReceiver,
@@ -424,7 +427,7 @@ impl Schedule<'_> {
         let ChatRequest { key, message, kind, conversation, after, model, max_cost } = chat;
         if kind.embeds() {
             let request = of.asks(json!({ "model": EMBEDDER, "input": message }), key.as_deref());
-            let asking = AiApp { app, ai: self.ai.clone() };
+            let asking = AiApp { app, ai: self.ai.clone(), refused: refused.clone() };
             let reply = embeddings(asking, request, of.key.clone(), message.clone());
             return Box::pin(reply.map(Outcome::Replied));
         }
@@ -436,7 +439,7 @@ impl Schedule<'_> {
         }
         let request = of.asks(body, key.as_deref());
         let ai = if kind.holds() { &self.patient } else { &self.ai };
-        let asking = AiApp { app, ai: ai.clone() };
+        let asking = AiApp { app, ai: ai.clone(), refused: refused.clone() };
         if kind.is_whole() {
             let reply = functions::chats::chat::handle(asking.into(), request);
             return Box::pin(reply.map(Outcome::Replied));

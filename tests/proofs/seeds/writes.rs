@@ -80,10 +80,11 @@ impl Schedule<'_> {
             seen.push(person.account.clone());
         }
         let work = writer.free_work.map(|(_, work)| work);
+        let underheld = writer.underheld.map_or(0, |(_, credits)| credits);
         self.tasks[packet.task].seen.extend(seen);
         for (person, chat_id) in paid {
             self.was_paid(person, &chat_id, packet.task, now)?;
-            self.is_priced(person, &chat_id, packet.task, work)?;
+            self.is_priced(person, &chat_id, packet.task, work, underheld)?;
         }
         Ok(())
     }
@@ -291,8 +292,15 @@ impl Schedule<'_> {
     }
 
     /// Checks the price of a chat that was just paid. A chat that was stopped before its model
-    /// tokens were counted adds a hundredth of the free work.
-    fn is_priced(&self, person: usize, chat_id: &str, task: usize, work: Option<i64>) -> Checked {
+    /// tokens were counted adds at least a hundredth of the free work.
+    fn is_priced(
+        &self,
+        person: usize,
+        chat_id: &str,
+        task: usize,
+        work: Option<i64>,
+        underheld: i64,
+    ) -> Checked {
         if !self.features.listed {
             return match work {
                 None => Ok(()),
@@ -306,7 +314,11 @@ impl Schedule<'_> {
         let stored = StoredChat::read(&tables, &person.id, chat_id);
         let chat = stored.map_or_else(|| of_row(&row), |stored| stored.plain());
         let held = person.held_for(chat_id);
-        asked.is_priced(&known, &chat, &row, held)?;
+        match task.lacks_free_work {
+            false => asked.is_priced(&known, &chat, &row, held, underheld)?,
+            // Without the map, nothing can be counted.
+            true => ensure(underheld == 0, "credits are counted without a map")?,
+        }
         let is_closed = chat["stopped"] == true || chat["cut"] == "length";
         let is_uncounted = is_closed
             && chat["usage"]["estimated"] == true
@@ -314,7 +326,13 @@ impl Schedule<'_> {
             && chat["receipt"]["whole"] != true;
         let expected = self.app.config.free_work.signed().cast_unsigned().div_ceil(100);
         let is_counted = is_uncounted && !task.lacks_free_work;
-        if work != is_counted.then_some(expected.cast_signed()) {
+        let is_right = match work {
+            Some(work) if is_counted => {
+                asked.uncounted(&chat, expected.cast_signed()).contains(&work)
+            }
+            work => work.is_some() == is_counted,
+        };
+        if !is_right {
             return Err(format!("{chat} counts as {work:?} of free work"));
         }
         if asked.chat.kind.embeds() {
@@ -353,6 +371,10 @@ fn writer<'w>(
     let amount = |mark: &str| -> Option<i64> { text(mark).map(|number| number.parse().unwrap()) };
     Writer {
         free_work: packet.free_work(),
+        underheld: text(r##""#underheld":""##)
+            .map(str::to_owned)
+            .zip(amount(r#"":underheld":{"N":""#)),
+        estimates: text(r##""#underheld":""##).filter(|_| packet.is_reserve()),
         earns: amount(r#"":earned":{"N":""#).zip(amount(r#"":before":{"N":""#)),
         owners: &task.owners,
         settled_at: task.settled_at,

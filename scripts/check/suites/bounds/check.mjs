@@ -2,9 +2,9 @@
 //
 //     COUNT=10000 SEED=1 node check.mjs
 //
-// In the price list, a model token costs one token. The bound of a prompt is held, so the charge is
-// below the count only if the bound is too low. Runs scripts until COUNT prompts are answered. With
-// ONLY, runs a single script.
+// In the price list, a model token costs one token. Each user's first prompt costs more than was held
+// for it, so the bounds of all further prompts are held. A charge is then below the count only if the
+// bound is too low. Runs scripts until COUNT prompts are answered. With ONLY, runs a single script.
 
 import { writeFileSync } from "node:fs";
 import { scriptOf } from "./prompts.mjs";
@@ -168,6 +168,9 @@ async function lane() {
   const { access, id } = await read(undefined, "POST", "/api/register/", { username: `user-${crypto.randomUUID()}`, password: "secret123" });
   await read(administrator, "POST", `/api/admin/users/${id}/adjustments/`, { amount: BALANCE, reason: "hostile prompts" });
   const { key } = await read(access, "POST", "/api/user/api-keys/", { name: "bounds" });
+  // In NFKC, which one of the tokenizers reads, each character of this text has 33 bytes instead of 3.
+  const first = { model: "bounded", messages: [{ role: "user", content: "\ufdfa".repeat(100) }] };
+  await read(key, "POST", "/v1/chat/completions", first);
   if (ONLY) return play({ access, key }, Number(ONLY));
   while (answered < COUNT) {
     await play({ access, key }, next++);

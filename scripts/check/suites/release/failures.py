@@ -45,7 +45,7 @@ NEEDS = {
     "scripts/build": "cargo", "scripts/release/build release.tar.gz": "cargo", "scripts/release/published v1 0abc .": "gh", "scripts/check/estimates": "rustc",
     "scripts/check/log-in": "cargo", "scripts/check/openapi": "cargo", "scripts/check/peers": "node", "scripts/check/sam": "cargo",
     "scripts/check/site": "node", "scripts/check/workflows": "node", "scripts/dev/bench": "valgrind", "scripts/dev/bench --server": "cargo",
-    "scripts/dev/dynamodb-local 8001": "java", "scripts/dev/fuzz": "cargo", "scripts/dev/sam-local-setup": "dockerd",
+    "scripts/dev/dynamodb-local 8001": "java", "scripts/dev/estimates": "rustc", "scripts/dev/fuzz": "cargo", "scripts/dev/sam-local-setup": "dockerd",
 }
 # Use no credentials from files, roles or the machine.
 NOTHING = {"HOME": "/nonexistent", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true",

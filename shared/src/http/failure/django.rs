@@ -23,7 +23,8 @@ use crate::view::Balance;
 
 /// The members that only some problem documents contain. Using one of these names for a list would
 /// change the member's type.
-const OF_SOME: [&str; 5] = ["errors", "tokens_left", "tokens_held", "cost", "max_cost"];
+const OF_SOME: [&str; 7] =
+    ["errors", "tokens_left", "tokens_held", "cost", "prompt", "most", "max_cost"];
 
 /// The djangorestframework-simplejwt code for [`TokenFault::Header`].
 pub const BAD_HEADER: &str = "bad_authorization_header";

@@ -12,7 +12,7 @@ use crate::store::balance::limits::{
 use crate::store::balance::{OUTDATED, outdated};
 use crate::store::schema::account_pk;
 use crate::values::restrictions::ended_purses;
-use crate::values::{Account, Credential, KeyLimit, Limit, Quote, StoredHold};
+use crate::values::{Account, Ceiling, Credential, KeyLimit, Limit, Quote, StoredHold};
 
 /// Credits that are held for a chat. All values that identify the charge are fixed before the first
 /// attempt to reserve.
@@ -54,6 +54,10 @@ pub struct Hold {
     pub(super) refunds: Refunds,
     /// The price of the AI's work that no user pays for.
     pub(super) free_work: Credits,
+    /// The part of the answer's price that exceeds the hold.
+    pub(super) underheld: Credits,
+    /// True if the amount is an estimate, which the price of the answer may exceed.
+    pub(super) is_estimated: bool,
     /// The free work that the account earns with the chat's charge. `None` if the account hasn't
     /// spent enough yet to earn free work.
     pub(super) earns: Option<Earning>,
@@ -69,8 +73,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Creates a hold for the chat `chat_id`. Its amount is the quote's upper bound, and its lease
-    /// ends at the Unix time `expires_at`.
+    /// Creates a hold for the chat `chat_id`. Its lease ends at the Unix time `expires_at`.
     pub fn new(caller: &Credential, chat_id: Uuid, quote: Quote, expires_at: u64) -> Self {
         Self {
             account: account_pk(caller.name()),
@@ -80,7 +83,7 @@ impl Hold {
             instructed: false,
             rid: Uuid::new_v4().simple().to_string(),
             held: StoredHold {
-                cost: quote.bound(),
+                cost: quote.hold(),
                 owner: chat_id.to_string(),
                 expires_at,
                 fingerprint: String::new(),
@@ -101,6 +104,8 @@ impl Hold {
             purses_over: Vec::new(),
             refunds: Refunds::default(),
             free_work: Credits::ZERO,
+            underheld: Credits::ZERO,
+            is_estimated: false,
             earns: None,
             has_free_work: false,
             spent: Credits::ZERO,
@@ -137,16 +142,28 @@ impl Hold {
         self.held.purse = of_key.map(|(limit, key)| limit.per.purse(key, &month(now * 1000)));
     }
 
-    /// Returns the chat's quote. Its upper bound is the amount of the hold.
+    /// Sets whether the amount is an estimate, which the price of the answer may exceed. Then the
+    /// hold is reserved only if the account's underheld credits of this month allow it. Called
+    /// before the hold is reserved.
+    pub fn set_estimated(&mut self, is_estimated: bool) {
+        self.is_estimated = is_estimated;
+    }
+
+    /// Returns the chat's quote, which contains the amount of the hold.
     pub fn quote(&self) -> &Quote {
         &self.quote
+    }
+
+    /// Sets the ceiling of the prompt and the limit that the AI gets.
+    pub fn set_ceiling(&mut self, ceiling: Ceiling) {
+        self.quote = self.quote.clone().up_to(ceiling);
     }
 
     /// Changes the amount. Called before the hold is reserved again, or if an earlier reserve of
     /// this hold turns out to have been applied with a different amount.
     pub fn change_amount(&mut self, amount: Credits) {
         self.held.cost = amount;
-        self.quote = self.quote.clone().bounded(amount);
+        self.quote = self.quote.clone().holding(amount);
     }
 
     /// Adds the price of work that no user pays for. The settle or the release adds it to the
@@ -155,14 +172,20 @@ impl Hold {
         self.free_work = self.free_work.checked_add(credits).unwrap_or(Credits::MAX);
     }
 
+    /// Sets the part of the answer's price that exceeds the hold. The settle adds it to the account's
+    /// underheld credits for the month.
+    pub fn set_underheld(&mut self, credits: Credits) {
+        self.underheld = credits;
+    }
+
     /// Records the free work that the account earns with this charge.
     pub fn earn(&mut self, charge: Credits, limits: ChatLimits) {
         self.earns = Earning::by(charge, self.spent, self.held_by_account, limits);
     }
 
-    /// Discards the free work that the settle would count or the account would earn.
+    /// Discards the credits that the settle would count or the account would earn.
     pub fn count_no_free_work(&mut self) {
-        (self.earns, self.free_work) = (None, Credits::ZERO);
+        (self.earns, self.free_work, self.underheld) = (None, Credits::ZERO, Credits::ZERO);
     }
 
     /// Returns true if the chat's API key has a limit.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::Credits;
+use crate::clock::Day;
 use crate::config::Config;
 use crate::values::{Account, Allowances, Credential, Limit};
 
@@ -175,6 +176,9 @@ const OF_LIMITED_KEYS: &str = "k";
 /// The prefix of the keys that count the account's earned free work.
 const EARNED: &str = "e";
 
+/// The prefix of the keys that count the account's underheld credits.
+const UNDERHELD: &str = "h";
+
 pub(super) fn refunds_key(minute: u64) -> String {
     format!("{REFUNDS}{minute}")
 }
@@ -240,6 +244,14 @@ impl FreeWork {
     pub(super) fn most(self, account: &Account, free_work: Credits) -> Credits {
         account.free_work(&self.earned_key()).max(free_work)
     }
+}
+
+/// Returns the key, in the account's map of free work, of its underheld credits in the month of the
+/// Unix time `now`: the parts of answers' prices that exceeded their holds. All callers share the
+/// count. The key contains the month's last day, so that every release removes it later.
+pub(super) fn underheld_key(now: u64) -> String {
+    let last_day = Day::from_millis(now * 1000).next_month().before(1);
+    format!("{UNDERHELD}{}", last_day.number())
 }
 
 /// The free work that an account earns with a charge.

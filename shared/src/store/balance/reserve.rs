@@ -11,13 +11,14 @@ use crate::store::balance::allowance::{due, require_allowance};
 use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
     ChatLimits, Refunds, chats_a_minute, free_work_a_day, minute, refunds_a_minute, refunds_key,
+    underheld_key,
 };
 use crate::store::balance::release::expired_holds;
 use crate::store::schema::pk;
 use crate::store::{
     Backoff, Outcome, Result, Store, StoreError, Write, flag, from_item, n, no_entries, s, to_item,
 };
-use crate::values::{Account, Credential, KeyLimit, Limit, LimitPeriod, StoredHold};
+use crate::values::{Account, Credential, KeyLimit, Limit, LimitPeriod, MessagePrices, StoredHold};
 use crate::{Credits, Error};
 
 /// How many closed ids an account may have when a chat begins. These ids take up at most 90 KB of
@@ -40,6 +41,11 @@ const RESERVE_CONDITION: &str = "id = :id AND active = :true AND auth_epoch BETW
     AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute) \
     AND (attribute_not_exists(free_work.#free_work) OR free_work.#free_work < :free_work OR free_work.#free_work < free_work.#earned)";
 
+/// The condition for a hold of an estimated amount: the account's underheld credits of this month
+/// are below the limit on free work.
+const UNDERHELD_CONDITION: &str =
+    " AND (attribute_not_exists(free_work.#underheld) OR free_work.#underheld < :free_work)";
+
 /// Counts the credits in the purse of an API key with a limit.
 const PURSE_UPDATE: &str = ", purses.#purse = if_not_exists(purses.#purse, :none) + :cost";
 
@@ -61,6 +67,10 @@ pub enum ReserveOutcome {
     /// a [different amount](Hold::change_amount). If a delayed copy of an earlier reserve arrives
     /// first, the hold has the amount of that copy.
     Short(Shortage),
+    /// No credits were reserved, because the amount is an estimate, and the account's messages have
+    /// exceeded their holds by too much in this month. The reserve may be sent again with the
+    /// highest possible price.
+    Underheld,
 }
 
 /// The reason why a balance or an API key's limit is too low for a hold.
@@ -122,9 +132,10 @@ impl Shortage {
         }
     }
 
-    /// Returns the failure that the client receives if `cost` exceeds the available credits. If
-    /// `by_usage` is true, `cost` is the lowest price of an answer.
-    pub fn failure(self, cost: Credits, by_usage: bool) -> Error {
+    /// Returns the failure that the client receives if `cost` exceeds the available credits.
+    /// `by_usage` has the prices of a message by usage, for which `cost` is enough for a short
+    /// answer.
+    pub fn failure(self, cost: Credits, by_usage: Option<MessagePrices>) -> Error {
         match self {
             Self::Balance { balance, held, next } => {
                 Error::InsufficientTokens { cost, balance, held, by_usage, next, advice: None }
@@ -144,6 +155,8 @@ enum Refusal {
     Ended,
     /// The balance or the API key's limit is too low for the hold.
     Short(Shortage),
+    /// The account's underheld credits don't allow an estimated amount.
+    Underheld,
     /// The account doesn't accept the credential.
     NotAccepted,
     /// The client receives this failure.
@@ -214,6 +227,7 @@ impl Store {
                     hold.instructed = account.instructions.is_some();
                     return Ok(ReserveOutcome::Short(shortage));
                 }
+                Refusal::Underheld => return Ok(ReserveOutcome::Underheld),
                 Refusal::NotAccepted => return Err(StoreError::NotAccepted),
                 Refusal::Refuse(error) => return Err(StoreError::Refused(error)),
                 Refusal::Clear(obstacle) if cleared < CLEARINGS => {
@@ -363,6 +377,10 @@ impl Store {
             names.push((name, refunds_key(of)));
             values.push((most, n(limits.refunds_to_wait(back))));
         }
+        if hold.is_estimated {
+            condition.push_str(UNDERHELD_CONDITION);
+            names.push(("#underheld".to_owned(), underheld_key(now)));
+        }
         let free_work = hold.free_work_at(now);
         let of = limits.allowances;
         require_allowance(&mut condition, &mut names, &mut values, of, now);
@@ -399,7 +417,8 @@ impl Store {
 }
 
 /// Finds the reason for a refused reserve in the account. A reserve that was already applied isn't
-/// reported as refused. If the caller isn't accepted, no other reason is revealed. A shortage takes
+/// reported as refused. If the caller isn't accepted, no other reason is revealed. An estimated
+/// amount isn't compared with the balance if another amount has to be reserved. A shortage takes
 /// precedence over the limits on chats. If several limits are reached, the longest-lasting one is
 /// reported.
 fn reason_of_refusal(
@@ -422,6 +441,9 @@ fn reason_of_refusal(
     }
     if due(account, limits.allowances, now).is_some() {
         return Refusal::Clear(Obstacle::AllowanceDue);
+    }
+    if hold.is_estimated && account.free_work(&underheld_key(now)) >= limits.free_work {
+        return Refusal::Underheld;
     }
     if let Some(shortage) = Shortage::of(hold, account, limits, now) {
         return unless_expired(account, Refusal::Short(shortage), now);

@@ -3,7 +3,7 @@
 
 use crate::Credits;
 use crate::store::balance::hold::Hold;
-use crate::store::balance::limits::Earning;
+use crate::store::balance::limits::{Earning, underheld_key};
 use crate::store::balance::{CLOSED, FREE_WORK_UPDATE, append_removals};
 use crate::store::chats::items::NEW_CHAT;
 use crate::store::schema::pk;
@@ -17,6 +17,10 @@ const SPEND_CONDITION: &str =
 /// Adds the earned free work to this day and the next day.
 const EARN_UPDATE: &str = ", free_work.#earned = if_not_exists(free_work.#earned, :before) + :earned, \
     free_work.#earned_next = if_not_exists(free_work.#earned_next, :before) + :earned";
+
+/// Adds the part of the price that exceeds the hold to the account's underheld credits.
+const UNDERHELD_UPDATE: &str =
+    ", free_work.#underheld = if_not_exists(free_work.#underheld, :nothing) + :underheld";
 
 /// The outcome of a settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +61,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn begin_free_work(&self, hold: &Hold) -> Result<()> {
-        let is_needed = hold.earns.is_some() || hold.free_work > Credits::ZERO;
+        let counted = [hold.free_work, hold.underheld];
+        let is_needed = hold.earns.is_some() || counted != [Credits::ZERO; 2];
         if hold.has_free_work || !is_needed {
             return Ok(());
         }
@@ -200,6 +205,11 @@ impl Store {
             set.push_str(FREE_WORK_UPDATE);
             names.push(("#free_work".into(), free_work.key()));
             values.extend([(":work", n(free_work.counted(hold.free_work))), (":nothing", n(0))]);
+        }
+        if hold.underheld > Credits::ZERO {
+            set.push_str(UNDERHELD_UPDATE);
+            names.push(("#underheld".into(), underheld_key(now)));
+            values.extend([(":underheld", n(hold.underheld)), (":nothing", n(0))]);
         }
         if let Some(end) = expires_at {
             set.push_str(", erasing = if_not_exists(erasing, :erasing)");

@@ -1,17 +1,18 @@
 //! Unlocks accounts whose free work is used up.
 
-use crate::store::balance::limits::FreeWork;
+use crate::store::balance::limits::{FreeWork, underheld_key};
 use crate::store::ledger::interventions::CONTENDED;
 use crate::store::schema::pk;
 use crate::store::{Backoff, PlannedIntervention, Result, Store, Write, s};
 use crate::values::Account;
 
-/// Removes the day's counts: the count for limited API keys, and the count for all other callers.
-const FORGET_UPDATE: &str = "REMOVE free_work.#own, free_work.#of_keys";
+/// Removes the day's counts, for limited API keys and for all other callers, and the month's count of
+/// underheld credits.
+const FORGET_UPDATE: &str = "REMOVE free_work.#own, free_work.#of_keys, free_work.#underheld";
 
 impl Store {
-    /// Resets the account's free work counts for the day that contains the Unix time `now`. The
-    /// account keeps the free work that it has earned. Idempotent.
+    /// Resets the account's free work counts for the day that contains the Unix time `now`, and its
+    /// underheld credits for the month. The account keeps the free work that it has earned. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable).
@@ -39,7 +40,7 @@ impl Store {
         loop {
             let Some(days) = &mut seen.free_work else { return Ok(seen) };
             let known = counts(now).map(|(_, key)| days.remove(&key));
-            if known == [None, None] {
+            if known == [None; 3] {
                 return Ok(seen);
             }
             let forget = self.update_unchanged(&seen, FORGET_UPDATE).names(counts(now));
@@ -53,7 +54,10 @@ impl Store {
 }
 
 /// Returns the attribute names and keys that [`FORGET_UPDATE`] uses.
-fn counts(now: u64) -> [(&'static str, String); 2] {
-    [("#own", false), ("#of_keys", true)]
-        .map(|(name, is_limited)| (name, FreeWork::at(now, is_limited).key()))
+fn counts(now: u64) -> [(&'static str, String); 3] {
+    [
+        ("#own", FreeWork::at(now, false).key()),
+        ("#of_keys", FreeWork::at(now, true).key()),
+        ("#underheld", underheld_key(now)),
+    ]
 }

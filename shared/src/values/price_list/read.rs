@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Model, ModelKind, PriceList, Problem, ProviderCost, Via};
 use crate::Credits;
 use crate::values::text::{is_blank, lines, turns_text};
-use crate::values::{Fare, Money, Rates};
+use crate::values::{CountsAs, Factor, Fare, Money, Rates};
 
 /// The maximum number of models in a list.
 const MODELS: usize = 50;
@@ -156,6 +156,7 @@ impl Problems {
             "most",
             "context",
             "picture",
+            "counts_as",
             "prompt_limit",
             "answer_limit",
             "about",
@@ -180,6 +181,8 @@ impl Problems {
         let picture = number("picture", 0, PICTURE);
         let prompt_limit = number("prompt_limit", LEAST_LIMIT, PROMPT_LIMIT);
         let answer_limit = number("answer_limit", LEAST_LIMIT, ANSWER_LIMIT);
+        let counts_as = fields.get("counts_as");
+        let counts_as = counts_as.and_then(|value| self.counts_as(value, &of("counts_as")));
         let about = fields.get("about").and_then(|value| self.about(value, &of("about")));
         let system = fields.get("system");
         let system = system.and_then(|value| self.system_prompt(value, &of("system")));
@@ -194,6 +197,7 @@ impl Problems {
             most,
             context,
             picture,
+            counts_as,
             prompt_limit,
             answer_limit,
             about,
@@ -212,7 +216,7 @@ impl Problems {
                 ModelKind::Chat
             }
         };
-        for name in ["most", "picture", "answer_limit", "system"] {
+        for name in ["most", "picture", "counts_as", "answer_limit", "system"] {
             if kind == ModelKind::Embedding && fields.contains_key(name) {
                 self.note(&format!("{at}.{name}"), "Models for embeddings don't have this field.");
             }
@@ -333,6 +337,22 @@ impl Problems {
         let write = fields.contains_key("write").then(|| rate("write"));
         let write = write.map_or(Some(None), |write| write.map(Some));
         Some(Fare::Usage(Rates { input: input?, cached: cached?, write: write?, output: output? }))
+    }
+
+    fn counts_as(&mut self, counts_as: &Value, at: &str) -> Option<CountsAs> {
+        let fields = self.object(counts_as, at, &["text", "functions"])?;
+        let mut factor = |name: &str| {
+            let factor = fields.get(name).and_then(Factor::parse);
+            if factor.is_none() {
+                self.note(
+                    &format!("{at}.{name}"),
+                    "This must be a number from 1 to 10 with at most two decimals.",
+                );
+            }
+            factor
+        };
+        let (text, functions) = (factor("text"), factor("functions"));
+        Some(CountsAs { text: text?, functions: functions? })
     }
 
     fn cost(&mut self, cost: &Value, at: &str, kind: ModelKind) -> Option<ProviderCost> {
@@ -479,6 +499,7 @@ mod tests {
                     "name": "deep", "via": ["bedrock:amazon.nova-lite-v1:0"],
                     "fare": { "input": 50_000, "cached": 5_000, "output": 400_000 },
                     "most": 4096, "context": 400_000, "picture": 4784, "about": "Slow, thorough",
+                    "counts_as": { "text": 1.35, "functions": 2 },
                     "cost": { "input": "1.25", "cached": "0.125", "output": "10" },
                 },
             ],
@@ -597,6 +618,7 @@ mod tests {
             ("fare", json!({ "input": 20, "message": 7 })),
             ("most", json!(1)),
             ("picture", json!(0)),
+            ("counts_as", json!({ "text": 1, "functions": 1 })),
             ("system", json!("Be brief.")),
             ("answer_limit", json!(65_536)),
             ("prompt_limit", json!(1023)),
@@ -634,6 +656,8 @@ mod tests {
             ("/models/1/most", json!(0), "models[1].most"),
             ("/models/1/most", json!(262_145), "models[1].most"),
             ("/models/1/picture", json!(-1), "models[1].picture"),
+            ("/models/1/counts_as", json!(1.35), "models[1].counts_as"),
+            ("/models/1/counts_as", json!({ "text": 1.2 }), "models[1].counts_as.functions"),
             ("/models/1/about", json!("a\nb"), "models[1].about"),
             ("/models/1/cost", json!({ "input": "1", "cached": "1" }), "models[1].cost.output"),
             ("/models/1/cost/input", json!(1.25), "models[1].cost.input"),
