@@ -41,13 +41,13 @@ export function picker(offer) {
 }
 
 /**
- * The price of a message by usage, in two parts: `Usually about 88,` and `at most 1,692 tokens`. Only
- * `At most 60 tokens` if the balance covers less than the usual price.
+ * The price of a message by usage, in two parts: `Usually about 88,` and `at most 1,692 tokens`.
+ * Empty while it is unknown.
  */
-export const usualAndMost = ({ usual, max_cost: most }) =>
-  usual > most
-    ? [`At most ${formatTokens(most)}`]
-    : [`Usually about ${formatNumber(usual)},`, `at most ${formatTokens(most)}`];
+export const usualAndMost = (offer) =>
+  offer
+    ? [`Usually about ${formatNumber(offer.usual)},`, `at most ${formatTokens(offer.max_cost)}`]
+    : [];
 
 /** A model's name, its description, and its price in words. `offer` is the offer for a message. */
 export function described({ name, about, fare }, offer) {

@@ -3,14 +3,19 @@
 import { described } from "../account/choice.js";
 import { beginning, modelList } from "../account/door.js";
 import { get } from "../session/api.js";
-import { boundOf, highestPriceOf, isChat, isFlat, usualOf } from "../session/models.js";
+import { ANSWER, boundOf, highestPriceOf, isChat, isFlat, priceOf } from "../session/models.js";
 import { button } from "../ui/button.js";
 import { dialog } from "../ui/dialog.js";
 import { h } from "../ui/dom.js";
 import { inCurrency } from "../ui/format.js";
 
-/** The message of the preview: the first one of a chat, of this many bytes. */
-const MESSAGE = 1000;
+/** The message of the preview: the first one of a chat, of 1,000 bytes. */
+const MESSAGE = "This message stands for many others. ".repeat(28).slice(0, 1000);
+
+/** The estimated number of bytes of a text for each of its model tokens. */
+const PER_TOKEN = 4;
+
+const tokensOf = (text) => Math.ceil(boundOf(text) / PER_TOKEN);
 
 /** The model tokens that are added for a prompt, its turns and its system prompt, at most. */
 const OVERHEAD = 1200;
@@ -45,7 +50,7 @@ export async function previewPrices(list, before) {
           "p",
           { class: "hint" },
           inCurrency(
-            `The highest prices are those of a first message of ${MESSAGE.toLocaleString("en")} bytes. The usual price is the example's, until users have sent messages with the model.`,
+            `The prices are those of a first message of ${MESSAGE.length.toLocaleString("en")} bytes. Until users have sent messages with the model, the usual price is that of an answer of ${ANSWER} model tokens.`,
           ),
         ),
       h("h3", {}, "Where visitors log in or create an account"),
@@ -61,23 +66,17 @@ export async function previewPrices(list, before) {
   );
 }
 
-/** The list as `GET /api/models` will return it. What a message usually costs follows the rates. */
+/** The list as `GET /api/models` will return it. A model keeps the mean length of its answers. */
 function asListed({ models }, served) {
   const first = (isOfChat) => models.find((model) => isChat(model) === isOfChat);
-  const usualAs = ({ name, fare }) =>
-    served.models.find((one) => one.name === name && isEqual(one.fare, fare))?.usual;
   const listed = (model) => ({
     about: "",
     ...model,
-    usual: usualAs(model),
+    usual_answer: served.models.find(({ name }) => name === model.name)?.usual_answer,
     default: model === first(isChat(model)),
   });
   return { version: "preview", models: models.map(listed) };
 }
-
-/** Returns true if two fares by usage have the same rates. */
-const isEqual = (one, other) =>
-  ["input", "cached", "write", "output"].every((rate) => one[rate] === other[rate]);
 
 /**
  * Returns a function that makes a model's offer for the preview's message. The API knows how much a
@@ -89,13 +88,15 @@ function offers(list, before, served) {
   // Without a text in the list, the server may have a system prompt of its own.
   const known = served.models.find((model) => isChat(model));
   const old = before?.models.find(({ name }) => name === known?.name);
-  const rest = known ? known.prompt_overhead - boundOf(systemOf(before, old)) : OVERHEAD;
-  return ({ name, fare, usual }) => {
+  const { prompt_overhead: bound = OVERHEAD, usual_overhead: few = 0 } = known ?? {};
+  return ({ name, fare, usual_answer: answer = ANSWER }) => {
     const model = edited(name);
     const now = served.models.find((one) => one.name === name) ?? known;
     const most = model.most ?? now?.most ?? 1024;
-    const prompt = rest + boundOf(systemOf(list, model)) + MESSAGE;
-    const highest = highestPriceOf(fare, prompt, most);
-    return { usual: Math.min(usualOf({ fare, usual }), highest), max_cost: highest };
+    const [was, will] = [systemOf(before, old), systemOf(list, model)];
+    const prompt = (rest, count) => rest - count(was) + count(will) + count(MESSAGE);
+    const highest = highestPriceOf(fare, prompt(bound, boundOf), most);
+    const usual = priceOf(fare, Math.max(0, prompt(few, tokensOf)), Math.min(answer, most));
+    return { usual: Math.min(usual, highest), max_cost: highest };
   };
 }

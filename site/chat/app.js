@@ -11,7 +11,7 @@ import {
   profile,
   watchProfile,
 } from "../session/user.js";
-import { forgetCosts } from "../session/usual.js";
+import { forgetUsage } from "../session/usual.js";
 import { brandLink } from "../ui/brand.js";
 import { button, linkButton } from "../ui/button.js";
 import { h } from "../ui/dom.js";
@@ -54,7 +54,7 @@ export async function loadAccount([asked, newest, list]) {
 
 /** Reads what the account's messages cost, once the page is shown, unless this browser knows it. */
 const recall = () =>
-  drawer && import("../session/recall.js").then(({ recallCosts }) => recallCosts()).catch(() => {});
+  drawer && import("../session/recall.js").then(({ recallUsage }) => recallUsage()).catch(() => {});
 watchModels(recall);
 
 /** Forgets all data of the account. */
@@ -65,7 +65,7 @@ export function forget() {
     forgetBalance,
     forgetModels,
     forgetShop,
-    forgetCosts,
+    forgetUsage,
     forgetThreads,
   ];
   parts.forEach((part) => part());

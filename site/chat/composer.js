@@ -261,12 +261,12 @@ export class Composer {
     const times = timesWith([...thread.files, ...parts]);
     const price = answerPrice() * times;
     this.refused?.(price);
-    const isChoice = Boolean(offer) && hasChoice();
+    const isChoice = hasChoice();
     this.bar.hidden = !isChoice;
     this.form.classList.toggle("composer-priced", isChoice);
     if (isChoice) {
       this.picker.show();
-      const parts = offer.isFlat ? [offerInWords(offer)] : usualAndMost(offer);
+      const parts = offer?.isFlat ? [offerInWords(offer)] : usualAndMost(offer);
       const shown = parts.flatMap((part) => [" ", h("span", { class: "nowrap" }, part)]);
       fill(this.cost, shown.slice(1));
       this.go.setAttribute("aria-describedby", this.cost.id);

@@ -1,77 +1,52 @@
 // The price of a message before it is sent. An offer contains the model, and the most that the
 // message may cost. The request contains both, so a user never pays more than the page showed.
 
-import {
-  areModelsKnown,
-  boundOf,
-  boundOfInstructions,
-  chosenModel,
-  context,
-  highestPriceOf,
-  isFlat,
-} from "../session/models.js";
-import { answerPrice, spendable } from "../session/user.js";
-import { usualPrice } from "../session/usual.js";
+import { areModelsKnown, chosenModel, context, isFlat, models, reprice } from "../session/models.js";
+import { answerPrice } from "../session/user.js";
 import { formatNumber, formatTokens } from "../ui/format.js";
 import { lazy } from "../ui/lazy.js";
 
-/**
- * The model tokens that a prompt may need for each of its turns, in addition to the bound of its
- * text.
- */
-const PER_TURN = 17;
-
-/** The model tokens of the shortest answer that the API begins. */
-const SHORTEST = 64;
-
-/** Caches the bounds of messages with their answers, so that typing doesn't count them again. */
-const counted = new WeakMap();
-
-function boundOfChat(chat) {
-  if (!counted.has(chat)) counted.set(chat, boundOf(chat.message) + boundOf(chat.response));
-  return counted.get(chat);
-}
-
-/** The code that counts files. Most messages have none. */
+/** The code that counts files and model tokens. Messages at a flat price need it only for files. */
 export const weights = lazy(() => import("./weights.js"));
+
+let reading = null;
+
+/** Reads this code, and shows the prices again. */
+function readWeights() {
+  reading ??= weights.read().then((module) => {
+    reading = null;
+    if (module) reprice();
+  });
+}
 
 /** How often a message with these files costs a flat price. 1 while that is unknown. */
 export const timesWith = (files, model) =>
   files.length > 0 ? (weights.module?.timesWith(files, model) ?? 1) : 1;
 
 /**
- * The offer for a message to a model, by default the chosen one:
- * `{model, usual, least, max_cost, isCut, isFlat}`. `isCut` is true if the balance doesn't cover the
- * longest answer. Null without a price list, and undefined while the list or the code for files is
- * unknown. `before(count)` returns the last messages before this one, at most
- * `count`, or null if they are unknown. `instructions` is a list with the conversation's and its
- * folder's instructions; the API adds the account's. `files` are the message's files and those in
- * the conversation.
+ * The offer for a message to a model, by default the chosen one: `{model, usual, max_cost, isFlat}`,
+ * and for a price by usage what `priceByUsage` in weights.js returns. Null without a price list, and
+ * undefined while the list or the code for model tokens is unknown. `before(count)` returns the last
+ * messages before this one, at most `count`, as `{chats, isWhole}`. `instructions` is a list with the
+ * conversation's and its folder's instructions; the API adds the account's. `files` are the message's
+ * files and those in the conversation.
  */
 export function offerOf(message, { before, instructions, files, model = chosenModel() }) {
   if (!areModelsKnown()) return undefined;
   if (!model) return null;
-  if (files.length > 0 && !weights.module) return undefined;
-  const { name, fare, most, more = 0, prompt_overhead: overhead } = model;
-  if (isFlat(fare)) {
-    const price = fare.message * timesWith(files, model);
-    return { model: name, usual: price, max_cost: price, isFlat: true };
+  const { name, fare } = model;
+  if (!weights.module) {
+    const hasFiles = files.length > 0;
+    // The list of models shows all prices.
+    if (hasFiles || models().some((listed) => !isFlat(listed.fare))) readWeights();
+    if (hasFiles || !isFlat(fare)) return undefined;
   }
-  const limits = context();
-  const chats = before(limits.chats);
-  const sum = chats?.reduce((total, chat) => total + boundOfChat(chat), 0) ?? Infinity;
-  const turns = 2 * (chats?.length ?? limits.chats);
-  const earlier = Math.min(limits.bytes, sum) + PER_TURN * turns;
-  const instructed = instructions.reduce((total, text) => total + boundOfInstructions(text), 0);
-  const own = boundOf(message) + instructed;
-  const { most: read = 0, usual: added = 0 } = weights.module?.tokensOf(files, model) ?? {};
-  const upTo = (answer) => highestPriceOf(fare, overhead + own + earlier + read, answer) + more;
-  const highest = upTo(most);
-  const usual = Math.min(usualPrice(model) + added, highest);
-  const least = upTo(Math.min(SHORTEST, most));
-  // The API shortens an answer that the balance doesn't cover, but not below the shortest.
-  const able = Math.min(highest, Math.max(spendable(), least));
-  return { model: name, usual, least, max_cost: able, isCut: able < highest, isFlat: false };
+  if (!isFlat(fare)) {
+    const said = { ...before(context().chats), instructions, files };
+    return { model: name, ...weights.module.priceByUsage(message, said, model), isFlat: false };
+  }
+  const price = fare.message * timesWith(files, model);
+  return { model: name, usual: price, max_cost: price, isFlat: true };
 }
 
 /** `100 tokens`, or `at most 2,100 tokens` if the price depends on the answer */

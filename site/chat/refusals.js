@@ -19,13 +19,16 @@ import { attempt } from "../ui/message.js";
 import { note } from "../ui/note.js";
 import { go } from "../ui/router.js";
 import { NEW, moveDraft } from "./drafts.js";
-import { offerInWords, offerOf, priceInWords, timesWith } from "./offer.js";
+import { offerInWords, offerOf, priceInWords, timesWith, weights } from "./offer.js";
 import { folders } from "./sidebar.js";
 import { dropUnfinished } from "./unfinished.js";
 import { isPicture } from "./weights.js";
 
 /** The maximum number of cheaper models that are offered for a refused message. */
 const CHEAPER = 3;
+
+/** How many times the usual price the balance must cover for another offer. */
+const COVER = 1.5;
 
 const KEPT = "Nothing was charged, and your message is kept.";
 
@@ -34,11 +37,12 @@ const LOST = "The message before yours was deleted. Send yours again to continue
 /**
  * Reads what the note about a turn's refused price or model shows: the current prices, the balance,
  * and the files in the conversation, because another device may have added some. `cost` is the
- * least that an answer costs now. The list may be older.
+ * lowest amount that is enough now, and `most` the highest price. The list may be older.
  */
-export async function renew({ cost }, turn) {
+export async function renew({ cost, most }, turn) {
   const { thread, parts, offer } = turn;
-  await Promise.all([readBalance(), readModels().catch(() => {}), thread.recount()]);
+  const listed = readModels().catch(() => {});
+  await Promise.all([readBalance(), listed, thread.recount(), weights.read()]);
   const model = models().find(({ name }) => name === offer.model);
   if (cost === null || !model) return;
   if (isFlat(model.fare)) {
@@ -46,16 +50,20 @@ export async function renew({ cost }, turn) {
     correctModel(model.name, { fare: { message } });
     return;
   }
-  const dearer = cost - turn.offerNow(model).least;
+  const dearer = (most ?? cost) - (turn.offerNow(model)?.max_cost ?? Infinity);
   if (dearer > 0) correctModel(model.name, { more: (model.more ?? 0) + dearer });
 }
 
 /**
- * Returns true if the user has too few tokens for an answer. The page sends at most the balance as
- * `max_cost`, which the API checks first.
+ * Returns true if the user has too few tokens for an answer. The API compares the price with
+ * `max_cost` before it reads the balance.
  */
 export const isPoor = ({ status, code, cost }) =>
   status === 402 || (code === "costs_more" && cost > (balance() ?? Infinity));
+
+/** Returns true if the balance covers an offer: a flat price, or more than the usual price. */
+const covers = ({ isFlat: isExact, usual, max_cost: most }) =>
+  (isExact ? most : COVER * usual) <= (balance() ?? Infinity);
 
 /** Shows why the API refused a turn's message, which has returned to its box. */
 export function refuse(composer, error, turn) {
@@ -72,7 +80,7 @@ export function refuse(composer, error, turn) {
   }
   if (isShort) {
     const fresh = thread.id && !turn.instead && freshOffer(turn);
-    if (fresh && fresh.max_cost <= (balance() ?? 0)) {
+    if (fresh && covers(fresh)) {
       const onclick = () => moveOut(composer, fresh.model);
       const props = { small: true, kind: "primary", onclick };
       actions.push(button(`Ask in a new chat for ${priceInWords(fresh)}`, props));
@@ -84,10 +92,8 @@ export function refuse(composer, error, turn) {
   const { offer, parts } = turn;
   const isCharged = offer?.isFlat && timesWith([...thread.files, ...parts]) > 1;
   const withFiles = isCharged && h("p", {}, `With its files, it costs ${offerInWords(offer)}.`);
-  // The box shows the same number: it may have counted messages that the API didn't need.
-  const cost = error.cost && Math.max(error.cost, turn.offerNow()?.least ?? 0);
   const sentences = isShort
-    ? [tooFew(cost), withFiles, kept]
+    ? [tooFew(error), withFiles, kept]
     : isDear
       ? [refusal(error, turn), kept]
       : [h("p", {}, text)];
@@ -99,7 +105,7 @@ export function refuse(composer, error, turn) {
   );
   shown.setAttribute("role", "alert");
   composer.notify(shown);
-  composer.refused = isShort ? untilCovered(composer, turn, cost) : null;
+  composer.refused = isShort ? untilCovered(composer, turn, error.cost) : null;
   if (error.errors?.message) composer.box.setAttribute("aria-invalid", "true");
   composer.priced();
 }
@@ -115,8 +121,9 @@ function untilCovered(composer, turn, cost) {
     const { thread, box, parts } = composer;
     const offer = turn.instead ? turn.offerNow() : thread.offer(box.value, { parts });
     if (offer === undefined) return;
-    const least = offer ? (offer.least ?? offer.max_cost) : price;
-    const needed = Math.max(least, (offer?.model === turn.offer?.model && cost) || 0);
+    const own = offer?.isFlat ? offer.max_cost : (offer?.usual ?? price);
+    const isSame = offer && offer.model === turn.offer?.model && !offer.isFlat;
+    const needed = (isSame && cost) || own;
     const now = balance() ?? 0;
     if (needed > 0 && now > had && now >= needed) {
       const text = turn.instead
@@ -134,7 +141,8 @@ function freshOffer({ thread, message, parts }) {
   const folder = folders()?.folder(thread.conversation.folder_id);
   const instructions = [folder?.instructions];
   const model = thread.chosen;
-  return offerOf(message, { before: () => [], files: parts, instructions, model });
+  const before = () => ({ chats: [], isWhole: true });
+  return offerOf(message, { before, files: parts, instructions, model });
 }
 
 /** Moves what is in a box to a new chat with this model. */
@@ -148,7 +156,7 @@ function moveOut(composer, model) {
 }
 
 /** The reason why the API refused a turn's price or model. */
-export function refusal({ cost, errors }, turn) {
+export function refusal({ cost, most, errors }, turn) {
   const { offer } = turn;
   const now = turn.offerNow();
   if (errors?.model)
@@ -161,7 +169,8 @@ export function refusal({ cost, errors }, turn) {
       {},
       `The price has changed. This message costs ${offerInWords(now)} now, not ${was}.`,
     );
-  const price = cost === null ? "costs more" : `may cost up to ${formatTokens(cost)}`;
+  const highest = most ?? cost;
+  const price = highest === null ? "costs more" : `may cost up to ${formatTokens(highest)}`;
   return h(
     "p",
     {},
@@ -189,19 +198,20 @@ function offers(error, turn) {
   const chosen = turn.thread.chosen.name;
   const isDear = !isPoor(error);
   const least = error.cost ?? 0;
-  const most = Math.min(balance() ?? Infinity, isDear ? turn.offer.max_cost : Infinity);
+  const most = isDear ? turn.offer.max_cost : Infinity;
   const able = (model) => model.pictures || !turn.parts.some(isPicture);
   const offers = models()
     .filter((model) => model.name === chosen || able(model))
-    .map((model) => turn.offerNow(model));
+    .map((model) => turn.offerNow(model))
+    .filter(Boolean);
   const cheaper = offers
-    .filter(({ model, max_cost: cost, isCut }) => model !== chosen && !isCut && cost <= most)
+    .filter((offer) => offer.model !== chosen && covers(offer) && offer.max_cost <= most)
     .sort((one, other) => one.max_cost - other.max_cost)
     .slice(0, CHEAPER);
   const own = offers.find(({ model }) => model === chosen);
   // A balance below the highest price of an answer by usage only shortens the answer.
-  const needed = own.isFlat ? own.max_cost : least;
-  const isPayable = own.max_cost >= least && needed <= (balance() ?? Infinity);
+  const needed = own?.isFlat ? own.max_cost : least;
+  const isPayable = own?.max_cost >= least && needed <= (balance() ?? Infinity);
   const send = (offer, text, kind, inWords = priceInWords) => {
     const onclick = () => {
       chooseModel(offer.model);

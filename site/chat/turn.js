@@ -8,7 +8,7 @@ import { ApiError, get, interrupted, newKey, problemOf, stream } from "../sessio
 import { noticePrices, readModels } from "../session/models.js";
 import { tellTabs } from "../session/tabs.js";
 import { learn, learnPrice, readBalance, tooFew } from "../session/user.js";
-import { learnCosts } from "../session/usual.js";
+import { learnUsage } from "../session/usual.js";
 import { announce } from "../ui/announce.js";
 import { button, copyButton } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
@@ -406,8 +406,8 @@ export class Turn {
 
   /** The reason why the answer was shortened: the balance, or else the price that was shown. */
   shortened() {
-    const { max_cost: most, isCut } = this.offer ?? {};
-    if (isCut || this.chat.receipt.held !== most) return SHORTENED;
+    const { max_cost: most } = this.offer ?? {};
+    if (this.chat.receipt.held !== most) return SHORTENED;
     return `This answer was shortened, because its price limit of ${formatTokens(most)} didn't allow a longer one.`;
   }
 
@@ -439,7 +439,8 @@ export class Turn {
     else spokenText(chat.response).then((said) => announce(`Answer: ${said}`));
     // A replayed answer contains the old balance, from the time of the first reply.
     const left = chat.replayed ? undefined : chat.tokens_left;
-    learnCosts([chat]);
+    learnUsage([chat]);
+    weights.module?.learnPictures(chat, this.offer);
     const files = [...thread.files, ...(chat.files ?? [])];
     // With files, a message may cost several times the price.
     const cost = timesWith(files) > 1 ? undefined : chat.tokens_deducted;
@@ -497,7 +498,7 @@ export class Turn {
     const text = hasBegun ? `The answer broke off. ${charged}` : sentence;
     const isPoor = module ? module.isPoor(error) : error.status === 402;
     const words = module ? module.refusal(error, this) : h("p", {}, text);
-    const what = isPoor ? tooFew(error.cost) : words;
+    const what = isPoor ? tooFew(error) : words;
     const reason = isRunning
       ? note("info", h("p", {}, `${STILL} Ask for its answer again in a few minutes.`))
       : note("bad", what, isUnknown(error) && h("p", {}, isAsked ? RETURNS : ONCE));

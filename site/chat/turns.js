@@ -1,7 +1,7 @@
 // The turns of a conversation: those in the shown branch, and messages without an answer.
 
 import { interrupted, page } from "../session/api.js";
-import { learnCosts } from "../session/usual.js";
+import { learnUsage } from "../session/usual.js";
 import { announce } from "../ui/announce.js";
 import { button } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
@@ -89,7 +89,7 @@ export class Turns {
   /** Adds messages that are older than all known messages, and the path of the next page. */
   learn(items, next) {
     for (const chat of items) this.know(chat);
-    learnCosts(items);
+    learnUsage(items);
     this.next = next;
     this.branches.reach(!next);
   }
@@ -231,21 +231,24 @@ export class Turns {
   }
 
   /**
-   * The last messages before a new message, oldest first and at most `count`, or null if some are
-   * unknown. `before` is the new message's parent, as in `before(turn)`.
+   * The last messages before a new message, oldest first and at most `count`: `{chats, isWhole}`,
+   * where `isWhole` is false if some are unknown. `before` is the new message's parent, as in
+   * `before(turn)`.
    */
   leading(before, count) {
     let at = before;
+    let isWhole = true;
     while (isTurn(at)) {
       // The API may still answer this message.
-      if (!at.chat && !at.failed) return null;
+      isWhole &&= Boolean(at.chat) || at.failed;
       at = at.chat?.id ?? this.before(at);
     }
-    if (at === START || count === 0 || (at === null && !this.thread.id)) return [];
+    if (at === START || count === 0 || (at === null && !this.thread.id))
+      return { chats: [], isWhole };
     const path = this.branches.has(at) ? this.branches.upTo(at) : [];
-    const isWhole = path.length > 0 && this.branches.parent(path[0]) === START;
-    if (path.length < count && !isWhole) return null;
-    return path.slice(-count).map((id) => this.branches.get(id));
+    const begins = path.length > 0 && this.branches.parent(path[0]) === START;
+    isWhole &&= begins || path.length >= count;
+    return { chats: path.slice(-count).map((id) => this.branches.get(id)), isWhole };
   }
 
   /** Adds the answer to a message. If the message is shown, its answer is shown, too. */

@@ -21,14 +21,14 @@ const KEY = `farebox.key${base.pathname}`;
 /**
  * A failed request. `status` is 0 if no reply arrived. `errors` contains the error messages for
  * each field. `retryAfter` is in seconds. If the request offered too little, `cost` is the lowest
- * possible price of the message.
+ * amount that is enough. By usage, `prompt` is the prompt's usual price, and `most` the highest.
  */
 export class ApiError extends Error {
   constructor({ status = 0, code, detail, errors = {}, retryAfter = null, ...more }) {
     super(detail);
-    const { requestId = null, cost = null } = more;
+    const { requestId = null, cost = null, prompt = null, most = null } = more;
     Object.assign(this, { name: "ApiError", status, code, detail, errors, retryAfter });
-    Object.assign(this, { requestId, cost });
+    Object.assign(this, { requestId, cost, prompt, most });
   }
 
   /**
@@ -328,15 +328,8 @@ function parseEvent(block) {
 
 /** The failure in a problem document, or in an `error` event. */
 export function problemOf(data, status = data.status) {
-  return new ApiError({
-    status,
-    code: data.code,
-    detail: data.detail,
-    errors: data.errors,
-    retryAfter: data.retry_after ?? null,
-    requestId: data.request_id,
-    cost: data.cost,
-  });
+  const { retry_after: retryAfter, request_id: requestId } = data;
+  return new ApiError({ ...data, status, retryAfter, requestId });
 }
 
 /**

@@ -74,7 +74,8 @@ export function noticePrices(version) {
 /**
  * Corrects a model until the list is read again. When the API refuses a price, it may know a newer
  * list than the one that the page has read, because functions read the list at most once a minute.
- * `more` is the number of tokens that a message may cost in addition to its highest price.
+ * `more` is the number of tokens that a message may cost in addition to its highest price by the
+ * list's rates.
  */
 export function correctModel(name, changes) {
   const corrected = (model) => (model.name === name ? { ...model, ...changes } : model);
@@ -181,7 +182,10 @@ export function priceOf(fare, prompt, answer) {
   return Number((millionths + 999_999n) / 1_000_000n);
 }
 
-/** The model token counts of the message that is the example for a fare by usage. */
+/**
+ * The model token counts of the message that is the example for a fare by usage. The prompt also
+ * stands for one that isn't known, and the answer for a model that has answered few messages.
+ */
 export const PROMPT = 1000;
 export const ANSWER = 500;
 
@@ -189,10 +193,10 @@ export const ANSWER = 500;
 export const examplePrice = (fare) => priceOf({ output: 0, ...fare }, PROMPT, ANSWER);
 
 /**
- * The usual price of a listed model's messages: the mean that the API reports, or else the price of
- * the example.
+ * The usual price of a message to a listed model, if only the model is known: the example's prompt,
+ * and an answer of the mean length that the API reports.
  */
-export const usualOf = ({ fare, usual }) => usual ?? examplePrice(fare);
+export const usualOf = ({ fare, usual_answer: answer = ANSWER }) => priceOf(fare, PROMPT, answer);
 
 /** The highest price of a message in tokens, whatever part of its prompt is in a cache. */
 export function highestPriceOf(fare, prompt, answer) {

@@ -191,10 +191,9 @@ export function balanceLink() {
 export function lowBalance(offer = null) {
   const left = answersLeft();
   if (left === null && offer !== null && tokens !== null) {
-    const { usual, max_cost: most, isCut } = offer;
-    if (spendable() < most) return [h("p", {}, mayCost(most)), moreTokens()];
+    const { usual, isCut } = offer;
     if (tokens >= FEW * usual) return null;
-    return [h("p", {}, fewUsual(usual, isCut)), hasWay() && moreTokens()];
+    return [h("p", {}, fewUsual(usual, isCut)), (hasWay() || tokens < usual) && moreTokens()];
   }
   if (left === null || left >= FEW) return null;
   const sentence =
@@ -221,7 +220,12 @@ function fewUsual(usual, isCut) {
   return `${youHave()} An answer usually costs about ${formatNumber(usual)}${long}.`;
 }
 
-const mayCost = (most) => `${youHave()} This message may cost up to ${formatNumber(most)}.`;
+/** What the API says about a message that the balance doesn't cover. */
+function needs({ cost, prompt }) {
+  const missing = cost > tokens ? `, which is ${formatNumber(cost - tokens)} more` : "";
+  const usual = prompt && ` Without its answer, it usually costs about ${formatNumber(prompt)}.`;
+  return `${youHave()} This message needs at least ${formatNumber(cost)}${missing}.${usual || ""}`;
+}
 
 const youHave = () => `You have ${formatTokens(tokens)}${heldToo()}.`;
 
@@ -229,16 +233,15 @@ const heldToo = () =>
   held > 0 ? `, and ${formatNumber(held)} are held for an unfinished message` : "";
 
 /**
- * The note for a user who has too few tokens for an answer. The known balance may be older than the
- * refusal. `least` is the price of the shortest answer to the refused message, if the refusal
- * contains it.
+ * The note for a user who has too few tokens for an answer, after the API's `refusal`. The known
+ * balance may be older than the refusal.
  */
-export function tooFew(least = null) {
+export function tooFew(refusal) {
   const now = answerPrice();
   const cost = now && `An answer costs ${formatTokens(now)}.`;
   const flat = answersLeft() === 0 ? lessThanAnAnswer() : cost;
-  const isOpen = hasPrices() && now === null && least !== null && tokens !== null;
-  const sentence = isOpen ? mayCost(least) : flat;
+  const isOpen = hasPrices() && now === null && refusal.cost !== null && tokens !== null;
+  const sentence = isOpen ? needs(refusal) : flat;
   const head = h("strong", {}, inCurrency("You don't have enough tokens. "));
   return [h("p", {}, head, sentence), moreTokens()];
 }

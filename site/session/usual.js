@@ -1,19 +1,22 @@
-// What a message usually costs with a model by usage: the mean of the account's last messages with
-// the model, or else what the API reports for all users. Each account has its own record in this
-// browser. On a new device, recall.js fills the record.
+// How long a model's answers usually are, and how large a picture is for it, in model tokens: the
+// means of the account's last messages, or else what the API reports for all users. Each account has
+// its own record in this browser. On a new device, recall.js fills the record.
 
-import { chosenModel, isFlat, models, usualOf } from "./models.js";
+import { ANSWER, PROMPT, chosenModel, isFlat, models, priceOf } from "./models.js";
 import { profile } from "./user.js";
 
 /** The maximum number of messages with a model that are remembered. */
 const LAST = 20;
 
+/** The part of a message's id that is its time. Ids sort by time. */
+const TIME = 13;
+
 const keyOf = ({ id }) => `farebox.usual.${id}`;
 
-/** The rates of a fare. A record of other rates doesn't say what a message costs now. */
-const ratesOf = ({ input, cached, write, output }) => [input, cached, write, output].join(" ");
-
-/** `{[model]: {rates, costs: {[message]: cost}, whole}}` of the account with this id */
+/**
+ * `{[model]: {answers: {[time]: tokens}, picture: [mean, count], whole}}` of the account with this
+ * id
+ */
 let record = {};
 let owner = null;
 
@@ -29,52 +32,75 @@ function known() {
   return record;
 }
 
-/** A model's record at its current rates. It is `whole` once the statement has been read. */
-export function recordOf({ name, fare }) {
-  const rates = ratesOf(fare);
+/** A model's record. It is `whole` once the statement has been read. */
+export function recordOf({ name }) {
   const own = known()[name];
-  return own?.rates === rates ? own : { rates, costs: {} };
+  // Earlier releases remembered whole prices.
+  return own?.answers ? own : { answers: {} };
 }
 
-/**
- * Remembers what messages were charged. Ignores messages without a price by usage. `whole` are the
- * models of which these are the last messages.
- */
-export function learnCosts(chats, whole = []) {
-  const all = known();
-  for (const model of whole) all[model.name] = { ...recordOf(model), whole: true };
-  let isNew = whole.length > 0;
-  for (const { id, model, tokens_deducted: cost, receipt } of chats) {
-    if (!receipt || isFlat(receipt.fare)) continue;
-    const listed = models().find(({ name }) => name === model);
-    if (!listed || ratesOf(receipt.fare) !== ratesOf(listed.fare)) continue;
-    const own = recordOf(listed);
-    if (own.costs[id] === cost) continue;
-    // Ids sort by time.
-    const last = Object.entries({ ...own.costs, [id]: cost }).sort(([one], [other]) =>
-      one < other ? 1 : -1,
-    );
-    all[model] = { ...own, costs: Object.fromEntries(last.slice(0, LAST)) };
-    isNew = true;
-  }
-  if (!isNew || !profile()) return;
+function keep(changes) {
+  Object.assign(known(), changes);
+  if (!profile()) return;
   try {
-    localStorage.setItem(keyOf(profile()), JSON.stringify(all));
+    localStorage.setItem(keyOf(profile()), JSON.stringify(record));
   } catch {
     // Without storage, the record applies only to this page.
   }
 }
 
-/** The usual price of a message in tokens: by default with the chosen model. Null without a list. */
-export function usualPrice(model = chosenModel()) {
-  if (!model) return null;
-  const all = Object.values(recordOf(model).costs);
-  if (all.length === 0) return usualOf(model);
-  return Math.ceil(all.reduce((sum, cost) => sum + cost, 0) / all.length);
+/**
+ * Remembers how long answers were. Ignores models without a price by usage. `whole` are the models
+ * of which these are the last messages.
+ */
+export function learnUsage(chats, whole = []) {
+  const changed = {};
+  for (const model of whole) changed[model.name] = { ...recordOf(model), whole: true };
+  for (const { id, model, usage } of chats) {
+    const listed = usage && models().find(({ name }) => name === model);
+    if (!listed || isFlat(listed.fare)) continue;
+    const own = changed[model] ?? recordOf(listed);
+    const answer = { [id.slice(0, TIME)]: usage.completion_tokens };
+    const last = Object.entries({ ...own.answers, ...answer }).sort(([one], [other]) =>
+      one < other ? 1 : -1,
+    );
+    changed[model] = { ...own, answers: Object.fromEntries(last.slice(0, LAST)) };
+  }
+  if (Object.keys(changed).length > 0) keep(changed);
 }
 
+/** Remembers how many model tokens a picture had. */
+export function learnPicture(model, tokens) {
+  const own = recordOf(model);
+  const [mean, count] = own.picture ?? [0, 0];
+  const next = Math.min(count + 1, LAST);
+  keep({ [model.name]: { ...own, picture: [Math.round(mean + (tokens - mean) / next), next] } });
+}
+
+/** The mean of counts, rounded up. */
+export const meanOf = (all) => Math.ceil(all.reduce((sum, count) => sum + count, 0) / all.length);
+
+/** The usual number of model tokens in an answer of a model. */
+export function usualAnswer(model) {
+  const all = Object.values(recordOf(model).answers);
+  return all.length > 0 ? meanOf(all) : (model.usual_answer ?? ANSWER);
+}
+
+/** The usual number of model tokens in a picture: the largest number until one was counted. */
+export function usualPicture(model) {
+  const { picture: most = 0 } = model;
+  return Math.min(most, recordOf(model).picture?.[0] ?? most);
+}
+
+/**
+ * The usual price in tokens of a message whose prompt isn't known: by default with the chosen model.
+ * Null without a list.
+ */
+export const usualPrice = (model = chosenModel()) =>
+  model && priceOf(model.fare, PROMPT, usualAnswer(model));
+
 /** Forgets the record in this page when the user logs out. */
-export function forgetCosts() {
+export function forgetUsage() {
   record = {};
   owner = null;
 }

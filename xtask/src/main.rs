@@ -12,6 +12,7 @@ mod marks;
 mod new;
 mod permits;
 mod routes;
+mod scripts;
 mod settings;
 mod stack;
 mod tables;
@@ -77,6 +78,7 @@ fn generate(check: bool) -> Result<(), Failure> {
     events::generate(&mut files)?;
     failures::generate(&mut files)?;
     marks::generate(&mut files)?;
+    scripts::generate(&mut files)?;
     routes::generate(&mut files, &functions)?;
     let groups = groups::groups(&functions)?;
     groups::generate(&mut files, &groups)?;

@@ -6,7 +6,7 @@
 //! contains a single model, and `version` is null. `brand` is added if the operator has set one. The
 //! pages thus learn the brand without a request of their own.
 //!
-//! `usual` is what a message to a model by usage usually costs. The daily census computes it.
+//! `usual_answer` is the usual number of model tokens in an answer. The daily census computes it.
 //!
 //! Pages use `prompt_overhead` to compute the highest possible price of a message. The prompt
 //! consists of `prompt_overhead` model tokens, plus the model tokens of the message and the
@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use shared::ai::TokenCounts;
 use shared::app::{HandlerState, UsesSettings};
 use shared::charge::{PRICED_PICTURE, prompt_overhead};
 use shared::clock::Clock;
@@ -30,7 +31,7 @@ use shared::http::FILES_BODY;
 use shared::store::{StoredBrand, UsualUsage};
 use shared::values::file::{FILE_BYTES, FILES_IN_CONTEXT, FILES_OF_MESSAGE, PICTURES};
 use shared::values::{self, AccessToken, Fare, ModelKind, PriceList, StoredFare};
-use shared::{App, Credits, Reply, Request, Result, auth, extends, http};
+use shared::{App, Reply, Request, Result, auth, extends, http};
 use utoipa::ToSchema;
 
 use crate::lambda::Lambda;
@@ -79,7 +80,8 @@ pub async fn handle(price: PriceApp, req: Request) -> Reply {
             pictures: true,
             picture: None,
             prompt_overhead: prompt_overhead(setting, instructions).bound,
-            usual: None,
+            usual_overhead: prompt_overhead(setting, instructions).usual(),
+            usual_answer: None,
         }],
         Some(prices) => {
             let list = &prices.list;
@@ -90,7 +92,7 @@ pub async fn handle(price: PriceApp, req: Request) -> Reply {
                 let system = list.system_prompt(model, setting);
                 let overhead = overheads
                     .entry(system)
-                    .or_insert_with(|| prompt_overhead(system, instructions).bound);
+                    .or_insert_with(|| prompt_overhead(system, instructions));
                 Model::of(list, model, config.max_tokens, *overhead, usual.as_deref())
             });
             models.collect()
@@ -323,12 +325,15 @@ struct Model<'a> {
     /// The account's instructions are included. 0 for embeddings.
     #[schema(examples(1057))]
     prompt_overhead: u64,
-    /// What a message to the model usually costs, in tokens: the mean of all users' messages in the
-    /// last seven days, at the current prices. Missing for a flat fare, for embeddings, and for a
-    /// model that answered fewer than 20 messages in these days.
+    /// How many model tokens the prompt with an empty message usually has. 0 for embeddings.
+    #[schema(examples(12))]
+    usual_overhead: u64,
+    /// The mean number of model tokens in an answer: of all users' messages in the last seven days.
+    /// Missing for a flat fare, for embeddings, and for a model that answered fewer than 20 messages
+    /// in these days.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, examples(130))]
-    usual: Option<Credits>,
+    #[schema(nullable = false, examples(250))]
+    usual_answer: Option<u64>,
 }
 
 impl<'a> Model<'a> {
@@ -336,17 +341,13 @@ impl<'a> Model<'a> {
         list: &PriceList,
         model: &'a values::Model,
         most: u32,
-        prompt_overhead: u64,
+        overhead: TokenCounts,
         usual: Option<&UsualUsage>,
     ) -> Self {
         let first = list.of_kind(model.kind).next();
         let is_chat = model.kind.is_chat();
-        let usual = match model.fare {
-            Fare::Usage(rates) if is_chat => {
-                usual.and_then(|usual| usual.price(&model.name, rates))
-            }
-            Fare::Usage(_) | Fare::Message(_) => None,
-        };
+        let is_by_usage = is_chat && matches!(model.fare, Fare::Usage(_));
+        let usual_answer = usual.and_then(|usual| usual.answer(&model.name));
         Self {
             name: &model.name,
             kind: model.kind,
@@ -357,8 +358,9 @@ impl<'a> Model<'a> {
             context_length: model.context,
             pictures: model.takes_pictures(),
             picture: model.picture.filter(|_| is_chat),
-            prompt_overhead: if is_chat { prompt_overhead } else { 0 },
-            usual,
+            prompt_overhead: if is_chat { overhead.bound } else { 0 },
+            usual_overhead: if is_chat { overhead.usual() } else { 0 },
+            usual_answer: usual_answer.filter(|_| is_by_usage),
         }
     }
 }

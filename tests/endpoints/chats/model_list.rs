@@ -46,9 +46,11 @@ fn at_most(models: &Value, name: &str, message: u64, earlier: u64, turns: u64) -
 async fn without_a_list_there_is_one_flat_model() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
+    let overhead = prompt_overhead(None, None);
     let model = json!({
         "name": "scripted", "about": "", "default": true, "fare": { "message": PRICE },
-        "most": 1024, "pictures": true, "prompt_overhead": prompt_overhead(None, None).bound,
+        "most": 1024, "pictures": true, "prompt_overhead": overhead.bound,
+        "usual_overhead": overhead.usual(),
     });
     let expected = json!({
         "version": null, "currency": "tokens", "sharing": true, "titles": false,
@@ -80,24 +82,27 @@ async fn the_models_are_listed_in_order_with_their_limits() {
     });
     list["models"].as_array_mut().unwrap().insert(0, small);
     api.prices(&list).await;
-    let overhead = prompt_overhead(None, None).bound;
+    let overhead = prompt_overhead(None, None);
     let quick = json!({
         "name": "quick", "about": "", "default": true, "fare": { "message": PRICE }, "most": 77,
-        "pictures": true, "prompt_overhead": overhead,
+        "pictures": true, "prompt_overhead": overhead.bound,
+        "usual_overhead": overhead.usual(),
     });
     let deep = json!({
         "name": "deep", "about": "Slow, thorough", "default": false, "fare": by_usage(),
         "most": 4096, "context_length": 400_000, "pictures": true, "picture": 4784,
-        "prompt_overhead": overhead,
+        "prompt_overhead": overhead.bound,
+        "usual_overhead": overhead.usual(),
     });
     let blind = json!({
         "name": "blind", "about": "", "default": false, "fare": by_usage(), "most": 77,
-        "pictures": false, "prompt_overhead": overhead,
+        "pictures": false, "prompt_overhead": overhead.bound,
+        "usual_overhead": overhead.usual(),
     });
     let small = json!({
         "name": "small", "kind": "embedding", "about": "", "default": true,
         "fare": { "input": 20, "cached": 20, "output": 0 }, "most": 0, "pictures": false,
-        "prompt_overhead": 0,
+        "prompt_overhead": 0, "usual_overhead": 0,
     });
     let expected = json!({
         "version": PriceList::read(&list).unwrap().version(), "currency": "credits",
@@ -115,8 +120,8 @@ async fn the_overhead_has_the_system_prompt_and_instructions() {
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ann.change(json!({ "instructions": "Be brief.\nUse metres." })).await.is(200);
     for (person, instructions) in [(&ann, Some("Be brief.\nUse metres.")), (&ben, None)] {
-        let overhead = prompt_overhead(Some("Be kind."), instructions).bound;
-        assert_eq!(person.models().await["models"][0]["prompt_overhead"], overhead);
+        let overhead = prompt_overhead(Some("Be kind."), instructions);
+        assert_eq!(person.models().await["models"][0]["prompt_overhead"], overhead.bound);
     }
 }
 
@@ -132,7 +137,7 @@ async fn visitors_get_the_prices_of_new_accounts() {
 }
 
 #[tokio::test]
-async fn the_usual_price_is_the_mean_of_a_weeks_messages() {
+async fn the_usual_answer_is_the_mean_of_a_weeks_answers() {
     let provider = Provider::start().await;
     let api = priced(&provider, &list("openai"), &[("FIRST_GRANT", "100000")]).await;
     let ann = api.person("ann").await;
@@ -151,7 +156,7 @@ async fn the_usual_price_is_the_mean_of_a_weeks_messages() {
         let listed = api.get(PATH).await.is(200)["models"].clone();
         ["quick", "deep"].map(|name| {
             let models = listed.as_array().unwrap();
-            models.iter().find(|model| model["name"] == name).unwrap()["usual"].clone()
+            models.iter().find(|model| model["name"] == name).unwrap()["usual_answer"].clone()
         })
     };
     functions::background::census::run(&census).await.unwrap();
@@ -159,14 +164,9 @@ async fn the_usual_price_is_the_mean_of_a_weeks_messages() {
     assert_eq!(usual().await, [Value::Null, Value::Null], "the day isn't closed");
     api.server().clock.advance(DAY + DAY);
     functions::background::census::run(&census).await.unwrap();
-    // 250 tokens or 9 tokens.
-    assert_eq!(usual().await, [Value::Null, json!(130)]);
-    // The price follows the rates: 550 * 0.1 + 255 * 0.8.
-    let mut dear = list("openai");
-    dear["models"][1]["fare"] = json!({ "input": 100_000, "cached": 0, "output": 800_000 });
-    api.prices(&dear).await;
-    assert_eq!(usual().await, [Value::Null, json!(259)]);
-    // A week later the price is unknown.
+    // 500 or 10 model tokens.
+    assert_eq!(usual().await, [Value::Null, json!(255)]);
+    // A week later the number is unknown.
     api.server().clock.advance(7 * DAY);
     functions::background::census::run(&census).await.unwrap();
     assert_eq!(usual().await, [Value::Null, Value::Null]);

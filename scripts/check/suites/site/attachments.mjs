@@ -68,7 +68,8 @@ await journeys({
     await chooseModel(page, "deep");
     const bodies = sent(page);
     await box(page).fill("Pictures please");
-    // The price is shown in the next frame.
+    // The price is shown in the next frame, once its code is loaded.
+    await cost(page).getByText(/at most/).first().waitFor();
     await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
     const before = number(/at most .*/.exec(await cost(page).innerText())[0]);
     await choose(page, file("tower.png", png(2000, 1000)));

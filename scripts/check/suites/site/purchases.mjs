@@ -106,12 +106,12 @@ await journeys({
     const { page } = await buyer(server);
     // A prompt of 1,000 and an answer of 500 model tokens cost 250.
     await packs(page).first().getByText("about 4 answers of a usual length with deep", { exact: true }).waitFor();
-    // The account's own messages count more: 100 * 0.05 + 100 * 0.4
+    // The account's own answers count more: 1,000 * 0.05 + 100 * 0.4
     await page.goto(server.url);
     await say(page, "Counted 100 0 100");
     await answered(page);
     await page.goto(`${server.url}#/buy`);
-    await packs(page).first().getByText("about 22 answers of a usual length with deep", { exact: true }).waitFor();
+    await packs(page).first().getByText("about 11 answers of a usual length with deep", { exact: true }).waitFor();
   },
 
   async "a declined or cancelled payment changes nothing"() {

@@ -7,13 +7,11 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Credits;
 use crate::clock::Day;
 use crate::store::ledger::costs::{CostFigures, CostLine, Costs};
 use crate::store::ledger::figures::is_closed;
 use crate::store::schema::{USUAL, pk};
 use crate::store::{DataPeriod, Result, Store, Write, s, to_item};
-use crate::values::Rates;
 
 /// The number of closed days whose messages are counted.
 const DAYS: u64 = 7;
@@ -69,17 +67,11 @@ impl UsualUsage {
         Self { models: known.map(named).collect() }
     }
 
-    /// Returns what a message to a model with the mean usage costs at these rates. `None` if there
-    /// were too few messages. The price follows a change of the rates at once.
-    pub fn price(&self, model: &str, rates: Rates) -> Option<Credits> {
+    /// Returns the mean number of model tokens in a model's answers. `None` if there were too few
+    /// messages.
+    pub fn answer(&self, model: &str) -> Option<u64> {
         let usage = self.models.iter().find(|usage| usage.model == model)?;
-        let mean = |sum: u64| sum.div_ceil(usage.chats.max(1));
-        Some(rates.price(
-            mean(usage.prompt_tokens),
-            mean(usage.cached_tokens),
-            mean(usage.written_tokens),
-            mean(usage.completion_tokens),
-        ))
+        Some(usage.completion_tokens.div_ceil(usage.chats.max(1)))
     }
 }
 
@@ -109,8 +101,6 @@ mod tests {
     use super::*;
     use crate::store::ledger::costs::CostKey;
 
-    const RATES: Rates = Rates { input: 50_000, cached: 5_000, write: None, output: 400_000 };
-
     fn line(model: &str, currency: &str, chats: u64, prompt: u64, completion: u64) -> CostLine {
         let figures = CostFigures {
             chats,
@@ -122,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_price_is_the_mean_of_a_models_messages() {
+    fn the_usual_answer_is_the_mean_of_a_models_answers() {
         let day = |number: u64, models: Vec<CostLine>| {
             (Day::from_number(number), Costs { models, users: Vec::new() })
         };
@@ -132,11 +122,7 @@ mod tests {
             day(3, Vec::new()),
         ]);
         let usual = UsualUsage::of(&days);
-        let price = |model: &str, rates: Rates| usual.price(model, rates).map(Credits::get);
-        // 667 tokens of the prompt and 125 of the answer.
-        assert_eq!(price("deep", RATES), Some(84));
-        assert_eq!(price("deep", Rates { output: 800_000, ..RATES }), Some(134));
-        assert_eq!(price("few", RATES), None);
-        assert_eq!(price("quick", RATES), None);
+        let answer = |model: &str| usual.answer(model);
+        assert_eq!([answer("deep"), answer("few"), answer("quick")], [Some(125), None, None]);
     }
 }
