@@ -2,8 +2,8 @@
 //! a message has ([reference](https://docs.anthropic.com/en/api/messages-count-tokens)).
 //!
 //! In: the body of a request for a message, of which `max_tokens` may be missing. Out: the model
-//! tokens that providers usually count in the prompt, without the operator's system prompt. The request is free,
-//! and no provider is asked.
+//! tokens that providers usually count in the prompt, without the operator's system prompt. The
+//! request is free, and no provider is asked.
 
 use std::borrow::Cow;
 

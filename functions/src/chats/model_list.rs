@@ -69,20 +69,23 @@ pub async fn handle(price: PriceApp, req: Request) -> Reply {
     let setting = config.system_prompt.as_deref();
     let unlisted = config.models.first().map_or("", String::as_str);
     let models = match prices.as_deref() {
-        None => vec![Model {
-            name: unlisted,
-            kind: ModelKind::Chat,
-            about: "",
-            default: true,
-            fare: Fare::Message(app.config.chat_price),
-            most: config.max_tokens,
-            context_length: None,
-            pictures: true,
-            picture: None,
-            prompt_overhead: prompt_overhead(setting, instructions).bound,
-            usual_overhead: prompt_overhead(setting, instructions).usual(),
-            usual_answer: None,
-        }],
+        None => {
+            let overhead = prompt_overhead(setting, instructions);
+            vec![Model {
+                name: unlisted,
+                kind: ModelKind::Chat,
+                about: "",
+                default: true,
+                fare: Fare::Message(app.config.chat_price),
+                most: config.max_tokens,
+                context_length: None,
+                pictures: true,
+                picture: None,
+                prompt_overhead: overhead.bound,
+                usual_overhead: overhead.usual(),
+                usual_answer: None,
+            }]
+        }
         Some(prices) => {
             let list = &prices.list;
             // Most models share the list's system prompt, which may be long, so its overhead is
