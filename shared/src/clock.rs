@@ -48,6 +48,11 @@ impl Clock {
         Self { fixed_at: Some(millis), ..Self::default() }
     }
 
+    /// Returns true if only [`Clock::advance`] moves the clock.
+    pub fn is_standing(&self) -> bool {
+        self.fixed_at.is_some()
+    }
+
     /// Returns the current time in milliseconds since 1970.
     pub fn millis(&self) -> u64 {
         let system = self
