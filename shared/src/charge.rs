@@ -229,7 +229,8 @@ impl Charge {
             }
             match settled {
                 SettleOutcome::Stored => {
-                    let this_minute = self.work.settled(chat.cost, chat.tokens_left, now).await;
+                    let (usage, left) = (chat.usage.unwrap_or_default(), chat.tokens_left);
+                    let this_minute = self.work.settled(chat.cost, &usage, left, now).await;
                     self.forget_old_pictures(&chat).await;
                     return Ok(ChargedChat { chat, this_minute });
                 }

@@ -384,26 +384,19 @@ impl<'a> PendingHold<'a> {
         Ok(reserved)
     }
 
-    /// Reserves the first amount. If the account's messages have exceeded their holds by too much,
-    /// reserves the highest possible price instead.
-    async fn reserve_first(&mut self, first: &FirstPrices) -> store::Result<ReserveOutcome> {
+    /// Reserves the hold's amount. If the account's messages have exceeded their holds by too much,
+    /// reserves `most` instead, which the price of the answer can't exceed.
+    async fn reserve_or_most(&mut self, most: Option<Credits>) -> store::Result<ReserveOutcome> {
         let reserved = self.reserve().await?;
-        match first.hold(Basis::Bound) {
-            Some(most) if reserved == ReserveOutcome::Underheld => {
-                self.count_by_bound(most);
-                self.reserve().await
-            }
-            _ => Ok(reserved),
-        }
-    }
-
-    /// Changes the hold to this amount, which the price of the answer can't exceed.
-    fn count_by_bound(&mut self, most: Credits) {
+        let Some(most) = most.filter(|_| reserved == ReserveOutcome::Underheld) else {
+            return Ok(reserved);
+        };
         let hold = &mut self.work.hold;
         self.estimated = Some(hold.quote().hold());
         self.basis = Basis::Bound;
         hold.set_estimated(false);
         hold.change_amount(most.min(self.max_cost.unwrap_or(Credits::MAX)));
+        self.reserve().await
     }
 
     /// Places the hold, and reads what precedes the message, in parallel. If a read fails, returns
@@ -418,40 +411,41 @@ impl<'a> PendingHold<'a> {
         before: Before<'_>,
     ) -> Result<Placed, NoCharge> {
         let user_id = self.caller.user_id();
-        let all = async {
+        let all = async || {
             tokio::try_join!(
                 app.store.chats_by_id(user_id, before.ids),
                 before.files.read(app, user_id),
                 app.store.folder(user_id, before.folder)
             )
         };
+        let most = first.most_by_bound();
         let is_conversation = matches!(before.context, Context::Conversation { .. });
-        if !is_conversation || !app.refused.remembers(user_id, app.clock.seconds()) {
-            let renewed = app.ai.renew_keys();
-            let (reserved, read, ()) = tokio::join!(self.reserve_first(first), all, renewed);
-            let shortage = self.held_or_short(reserved).await?;
-            let read = async {
-                let (chats, contents, folder) = read?;
-                let instructions = self.instructions(app, &before, folder).await?;
-                Ok((fitting(chats, &instructions, &before), contents, instructions))
+        let (shortage, read) =
+            if is_conversation && app.refused.remembers(user_id, app.clock.seconds()) {
+                let (reserved, ()) = tokio::join!(self.reserve_or_most(most), app.ai.renew_keys());
+                let shortage = self.held_or_short(reserved).await?;
+                self.refuse_unread(first, shortage).await?;
+                let read = match shortage {
+                    None => Some(all().await),
+                    Some(_) => None,
+                };
+                (shortage, read)
+            } else {
+                let reserving = self.reserve_or_most(most);
+                let (reserved, read, ()) = tokio::join!(reserving, all(), app.ai.renew_keys());
+                (self.held_or_short(reserved).await?, Some(read))
             };
-            let read = read.await;
-            return self.placed(shortage, read).await;
-        }
-        let (reserved, ()) = tokio::join!(self.reserve_first(first), app.ai.renew_keys());
-        let shortage = self.held_or_short(reserved).await?;
-        self.refuse_unread(first, shortage).await?;
         let read = async {
-            if shortage.is_none() {
-                let (chats, contents, folder) = all.await?;
+            let Some(read) = read else {
+                let folder = app.store.folder(user_id, before.folder).await?;
                 let instructions = self.instructions(app, &before, folder).await?;
-                return Ok((fitting(chats, &instructions, &before), contents, instructions));
-            }
-            let folder = app.store.folder(user_id, before.folder).await?;
+                let chats = newest_fitting(app, user_id, &instructions, &before).await?;
+                let contents = before.files.read(app, user_id).await?;
+                return Ok((chats, contents, instructions));
+            };
+            let (chats, contents, folder) = read?;
             let instructions = self.instructions(app, &before, folder).await?;
-            let chats = newest_fitting(app, user_id, &instructions, &before).await?;
-            let contents = before.files.read(app, user_id).await?;
-            Ok((chats, contents, instructions))
+            Ok((fitting(chats, &instructions, &before), contents, instructions))
         };
         let read = read.await;
         self.placed(shortage, read).await
@@ -578,11 +572,7 @@ impl<'a> PendingHold<'a> {
                 return Err(self.abandon(error).await.into());
             }
             self.work.hold.change_amount(amount);
-            let mut reserved = self.reserve().await;
-            if matches!(reserved, Ok(ReserveOutcome::Underheld)) {
-                self.count_by_bound(prices.most(Basis::Bound));
-                reserved = self.reserve().await;
-            }
+            let reserved = self.reserve_or_most(Some(prices.most(Basis::Bound))).await;
             shortage = self.held_or_short(reserved).await?;
         }
         let (held, least) = (self.work.hold.quote().hold(), prices.least(self.basis));

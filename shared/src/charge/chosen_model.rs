@@ -34,6 +34,8 @@ pub struct ChosenModel {
     /// The AI that answers, through the model's providers.
     pub ai: Ai,
     fare: Fare,
+    /// How many more model tokens than public tokenizers the model counts.
+    counts_as: CountsAs,
     listed: Option<Listed>,
 }
 
@@ -76,7 +78,7 @@ impl ChosenModel {
                 return Err(missing());
             }
             let fare = Fare::Message(app.config.chat_price);
-            return Ok(Self { ai: app.ai.clone(), fare, listed: None });
+            return Ok(Self::of(app.ai.clone(), fare, None));
         };
         let may_use = |(_, model): &(usize, &Model)| caller.may_use(&model.name);
         let first = prices.list.of_kind(kind).find(may_use).map(|(index, _)| index);
@@ -99,7 +101,13 @@ impl ChosenModel {
             tracing::error!(model = model.name, "no provider of this model is in AI_PROVIDER");
             return Err(Error::AiFailed);
         }
-        Ok(Self { ai, fare, listed: Some(listed) })
+        Ok(Self::of(ai, fare, Some(listed)))
+    }
+
+    fn of(ai: Ai, fare: Fare, listed: Option<Listed>) -> Self {
+        let model = listed.as_ref().and_then(Listed::model);
+        let counts_as = model.and_then(|model| model.counts_as).unwrap_or_else(|| ai.counts_as());
+        Self { ai, fare, counts_as, listed }
     }
 
     /// Returns the model for embeddings with this name. An unknown name never selects another
@@ -171,12 +179,6 @@ impl ChosenModel {
         self.listed.as_ref().and_then(Listed::model).and_then(|model| model.picture)
     }
 
-    /// Returns how many more model tokens than public tokenizers the model counts.
-    fn counts_as(&self) -> CountsAs {
-        let listed = self.listed.as_ref().and_then(Listed::model);
-        listed.and_then(|model| model.counts_as).unwrap_or_else(|| self.ai.counts_as())
-    }
-
     /// Returns the prices that apply before the conversation is read. If the model is charged by
     /// usage, they assume the longest context that the settings allow. A request under `/v1` already
     /// contains its whole prompt. `is_in_folder` is true if the prompt may also contain a folder's
@@ -216,8 +218,7 @@ impl ChosenModel {
         };
         let alone = Prompt::after(Vec::new(), message.text());
         let known = self.prices_by_usage(rates, &alone);
-        let tokens =
-            known.tokens + files.tokens(self.picture().unwrap_or(0), self.counts_as().text);
+        let tokens = known.tokens + files.tokens(self.picture().unwrap_or(0), self.counts_as.text);
         let unread = TokenCounts::of_bound(u64::try_from(unread).unwrap_or(u64::MAX));
         FirstPrices::Unread {
             longest: PromptPrices { tokens: tokens + unread, ..known },
@@ -242,7 +243,7 @@ impl ChosenModel {
             true => LEAST_FOR_PROGRAMS,
         };
         let picture = self.picture().unwrap_or(0);
-        let tokens = prompt.tokens(self.ai.system_prompt(), picture, self.counts_as());
+        let tokens = prompt.tokens(self.ai.system_prompt(), picture, self.counts_as);
         let (writes, longest) = (self.ai.cache_writes(prompt), longest.into());
         PromptPrices { rates, writes, tokens, longest, least: least.min(longest) }
     }
@@ -286,11 +287,13 @@ impl FirstPrices {
         }
     }
 
-    /// Returns the first hold by this basis. `None` if the price is fixed.
-    pub(super) fn hold(&self, basis: Basis) -> Option<Credits> {
+    /// Returns the amount that the price can't exceed. `None` if the price is fixed.
+    pub(super) fn most_by_bound(&self) -> Option<Credits> {
         match self {
             Self::Fixed(_) => None,
-            Self::Known(prices) | Self::Unread { longest: prices, .. } => Some(prices.most(basis)),
+            Self::Known(prices) | Self::Unread { longest: prices, .. } => {
+                Some(prices.most(Basis::Bound))
+            }
         }
     }
 }

@@ -197,7 +197,7 @@ impl Asking<'_> {
             metrics::record(&[(Metric::SettleConflicts, 1)]);
             return Err(work.unsettled(&usage, Error::NotCharged).await);
         }
-        let this_minute = work.settled(paid.cost, paid.tokens_left, now).await;
+        let this_minute = work.settled(paid.cost, &usage, paid.tokens_left, now).await;
         Ok(self.paid(embeddings, this_minute, false))
     }
 

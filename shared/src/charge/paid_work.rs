@@ -31,8 +31,6 @@ pub(super) struct PaidWork {
     pub(super) app: AiApp,
     pub(super) hold: Hold,
     pub(super) limits: ChatLimits,
-    /// The part of the price that exceeds the hold, even if the account can't count it.
-    underheld: Credits,
     /// The API key with which the work was requested.
     api_key: Option<StoredApiKey>,
     /// When the request began, in milliseconds since 1970.
@@ -62,7 +60,6 @@ impl PaidWork {
             app: app.clone(),
             hold,
             limits: ChatLimits::of_caller(&app.config, caller),
-            underheld: Credits::ZERO,
             api_key: caller.api_key().cloned(),
             started,
             time_left,
@@ -106,7 +103,6 @@ impl PaidWork {
         if uncovered > Credits::ZERO {
             metrics::record(&[(Metric::Uncovered, uncovered.get())]);
         }
-        self.underheld = underheld;
         self.hold.set_underheld(underheld);
         let quote = self.hold.quote();
         let back = quote.hold().checked_sub(cost).unwrap_or_default();
@@ -135,11 +131,18 @@ impl PaidWork {
 
     /// Records work that was settled at `now` for `cost`, and queues an e-mail if it leaves a low
     /// balance. Returns how many more chats may begin in this minute.
-    pub(super) async fn settled(&self, cost: Credits, tokens_left: Credits, now: u64) -> Limit {
+    pub(super) async fn settled(
+        &self,
+        cost: Credits,
+        usage: &Usage,
+        tokens_left: Credits,
+        now: u64,
+    ) -> Limit {
         metrics::record(&[
             (Metric::Chats, 1),
             (Metric::Charged, cost.get()),
-            (Metric::Underheld, self.underheld.get()),
+            // Also if the account can't count it.
+            (Metric::Underheld, self.hold.quote().underheld(usage).get()),
         ]);
         self.app.refused.forget(self.hold.user_id());
         let low = self.app.ai.config.low_balance;
