@@ -289,7 +289,7 @@ fn estimates_of_a_price_list_match_the_documentation() {
     assert_eq!(estimate["currency"], "USD");
     assert_eq!(estimate["average_chat"], json!({ "prompt_tokens": 1000, "answer_tokens": 500 }));
     let [quick, deep] = [&estimate["models"][0], &estimate["models"][1]];
-    assert_eq!((&quick["tokens"], &quick["held"]), (&json!(100), &json!(100)));
+    assert_eq!((&quick["tokens"], &quick["most"]), (&json!(100), &json!(100)));
     assert_eq!((&quick["month"]["cost"], &quick["margin"]), (&Value::Null, &Value::Null));
     assert_eq!((&deep["model"], &deep["tokens"]), (&json!("deep"), &json!(250)));
     for (amount, expected) in [
@@ -434,17 +434,17 @@ fn system_prompts_in_files_are_checked_set_and_shown() {
     assert_eq!((success, serde_json::from_str::<Value>(json).unwrap()), (true, list.clone()));
 
     // The estimate counts the bytes of the model's own system prompt.
-    let held = |list: &Value| {
+    let most = |list: &Value| {
         write_prices(&files, &list.to_string());
         let arguments: Vec<&str> = ESTIMATE.split_whitespace().skip(3).collect();
         let output = run(&[&arguments[..], &["--models", &path, "--json"]].concat());
         let estimate: Value = serde_json::from_slice(&output.stdout).unwrap();
-        estimate["models"][1]["held"].as_u64().unwrap()
+        estimate["models"][1]["most"].as_u64().unwrap()
     };
     let mut long = list.clone();
     long["models"][1]["system"] = json!("x".repeat(8192));
     // 8,183 more bytes x 0.05
-    assert!((409..=410).contains(&(held(&long) - held(&list))));
+    assert!((409..=410).contains(&(most(&long) - most(&list))));
 
     for (text, pointer, field) in [
         ("", "", "system: "),

@@ -43,9 +43,8 @@ pub struct ModelEstimate {
     pub model: String,
     /// How many credits an average chat costs.
     pub tokens: Credits,
-    /// How many credits are held until the chat is answered. The pages show this amount as "at
-    /// most".
-    pub held: Credits,
+    /// The highest possible price of an average chat, in credits. The pages show it as "at most".
+    pub most: Credits,
     /// The cost and income of a thousand chats.
     pub thousand_chats: Amounts,
     /// The cost and income of the month's chats.
@@ -74,7 +73,7 @@ impl Load {
     pub fn models(&self, list: &PriceList, chat: AverageChat) -> Result<ModelsEstimate, String> {
         let longest = Stack::load()?.function("chat")?.longest_answer;
         let models = list.of_kind(ModelKind::Chat).map(|(_, model)| {
-            let (tokens, held) = chat.charge(list, model, longest);
+            let (tokens, most) = chat.charge(list, model, longest);
             let of_chat = Amounts {
                 cost: chat.cost(list, model, longest),
                 income: list.million_tokens.map(|money| price(money, tokens.get() as f64)),
@@ -82,7 +81,7 @@ impl Load {
             ModelEstimate {
                 model: model.name.clone(),
                 tokens,
-                held,
+                most,
                 thousand_chats: of_chat.times(1000.0),
                 month: of_chat.times(self.chats()),
                 margin: of_chat.margin(),
@@ -94,8 +93,8 @@ impl Load {
 }
 
 impl AverageChat {
-    /// Returns the credits that this chat costs, and the credits that are held for it. `longest` is
-    /// the maximum number of model tokens in an answer from a model without its own maximum.
+    /// Returns the credits that this chat costs, and its highest possible price. `longest` is the
+    /// maximum number of model tokens in an answer from a model without its own maximum.
     fn charge(self, list: &PriceList, model: &Model, longest: u32) -> (Credits, Credits) {
         match model.fare {
             Fare::Message(price) => (price, price),
@@ -196,7 +195,7 @@ mod tests {
             AverageChat { prompt_tokens: u32::MAX, answer_tokens: u32::MAX },
         ] {
             let quick = &estimate(&list(), chat)[0];
-            assert_eq!((quick.tokens.get(), quick.held.get()), (100, 100));
+            assert_eq!((quick.tokens.get(), quick.most.get()), (100, 100));
             assert!(about(quick.thousand_chats.income, 4.0), "{quick:?}");
             assert!(about(quick.month.income, 12_000.0), "{quick:?}");
             assert_eq!((quick.month.cost, quick.margin), (None, None));
@@ -216,28 +215,28 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_answer_and_the_bytes_are_held() {
+    fn the_highest_price_is_of_the_longest_answer_and_all_bytes() {
         let chat = AverageChat { prompt_tokens: 1000, answer_tokens: 500 };
         let deep = &estimate(&list(), chat)[1];
         let prompt = prompt_overhead(None, None).bound + 6 * 16 + 4000;
-        assert_eq!(deep.held.get(), (prompt * 50_000 + 4096 * 400_000).div_ceil(1_000_000));
+        assert_eq!(deep.most.get(), (prompt * 50_000 + 4096 * 400_000).div_ceil(1_000_000));
         let huge = AverageChat { prompt_tokens: u32::MAX, answer_tokens: u32::MAX };
         let deep = &estimate(&list(), huge)[1];
-        assert!(deep.tokens <= deep.held, "{deep:?}");
+        assert!(deep.tokens <= deep.most, "{deep:?}");
     }
 
     #[test]
-    fn the_bytes_of_the_system_prompt_are_held() {
+    fn the_highest_price_includes_the_bytes_of_the_system_prompt() {
         let mut list = list();
         let chat = AverageChat::default();
-        let before = estimate(&list, chat)[1].held.get();
+        let before = estimate(&list, chat)[1].most.get();
         list.system = Some("x".repeat(8000));
         let with_prompt = estimate(&list, chat);
         // 8,000 x 0.05
-        assert_eq!(with_prompt[1].held.get(), before + 400);
-        assert_eq!(with_prompt[0].held.get(), 100, "a flat fare doesn't depend on it");
+        assert_eq!(with_prompt[1].most.get(), before + 400);
+        assert_eq!(with_prompt[0].most.get(), 100, "a flat fare doesn't depend on it");
         list.models[1].system = Some("x".repeat(2000));
-        assert_eq!(estimate(&list, chat)[1].held.get(), before + 100);
+        assert_eq!(estimate(&list, chat)[1].most.get(), before + 100);
     }
 
     #[test]

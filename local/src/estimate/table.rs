@@ -115,14 +115,14 @@ impl fmt::Display for ModelsEstimate {
             "income, month",
             "margin"
         )?;
-        for ModelEstimate { model, tokens, held, thousand_chats, month, margin } in &self.models {
-            let [tokens, held] = [tokens, held].map(|credits| grouped(credits.get() as f64, 0));
+        for ModelEstimate { model, tokens, most, thousand_chats, month, margin } in &self.models {
+            let [tokens, most] = [tokens, most].map(|credits| grouped(credits.get() as f64, 0));
             let [cost, income] = written(*thousand_chats);
             let [cost_month, income_month] = written(*month);
             let margin = margin.map_or("-".into(), |margin| format!("{:.1} %", margin * 100.0));
             writeln!(
                 f,
-                "{model:<width$} {tokens:>8} {held:>8} {cost:>11} {income:>13} {cost_month:>13} {income_month:>13} {margin:>7}"
+                "{model:<width$} {tokens:>8} {most:>8} {cost:>11} {income:>13} {cost_month:>13} {income_month:>13} {margin:>7}"
             )?;
         }
         Ok(())
