@@ -42,7 +42,7 @@ pub use accounts::{
 };
 pub use balance::{
     AdjustOutcome, Adjustment, ChatLimits, FreeWork, Hold, Refund, ReserveOutcome, SettleOutcome,
-    Shortage, StopOutcome,
+    Shortage, StopOutcome, underheld,
 };
 pub use chats::{
     Branch, CHATS, ChatFilter, ChatKey, ChatRun, Conversation, ConversationChange, in_context,

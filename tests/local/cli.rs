@@ -1055,7 +1055,7 @@ async fn locked_accounts_are_unlocked_beside_a_running_server() {
     let unlocked = run(&["manage", "unlock", "ANN", "--data", folder.path()]);
     assert_eq!(
         String::from_utf8(unlocked.stdout).unwrap(),
-        "ann can log in and send messages again. Today's failed messages were worth 0 of 10000 tokens; those by API keys with a limit, 0 of 5000 tokens.\n"
+        "ann can log in and send messages again. Today's failed messages were worth 0 of 10000 tokens; those by API keys with a limit, 0 of 5000 tokens. This month, prices exceeded their holds by 0 of 10000 tokens.\n"
     );
     assert_eq!(server.post("/api/login", ann()).await.0, 200);
     refuses(

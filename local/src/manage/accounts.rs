@@ -4,7 +4,9 @@ use std::env::VarError;
 
 use clap::Args;
 use shared::passwords::NewPassword;
-use shared::store::{AdjustOutcome, Adjustment, FreeWork, NewAccount, RegisterOutcome, StoreError};
+use shared::store::{
+    AdjustOutcome, Adjustment, FreeWork, NewAccount, RegisterOutcome, StoreError, underheld,
+};
 use shared::values::{Email, Reason, Role, Username};
 use shared::{App, BalanceChange, Credits, Error};
 
@@ -184,7 +186,9 @@ async fn unlock(app: &App, name: &str) -> Result<String, String> {
         format!("{used} of {most} tokens")
     });
     Ok(format!(
-        "{} can log in and send messages again. Today's failed messages were worth {own}; those by API keys with a limit, {by_keys}.",
-        account.name
+        "{} can log in and send messages again. Today's failed messages were worth {own}; those by API keys with a limit, {by_keys}. This month, prices exceeded their holds by {} of {} tokens.",
+        account.name,
+        underheld(&account, now),
+        app.config.free_work
     ))
 }

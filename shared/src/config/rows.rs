@@ -305,7 +305,9 @@ settings! {
                 is the larger of this number and a quarter of the account's charges of today and \
                 yesterday. 0 means a hundred times `CHAT_PRICE`, which is 10,000 tokens by \
                 default. An account that was charged 60,000 tokens today and yesterday gets a \
-                quarter of that, 15,000. If the fares of a price list are much higher, set the \
+                quarter of that, 15,000. If the prices of an account's messages exceed their \
+                [holds](../internals/money.md#above-the-hold) by this number or more in a month, \
+                its next messages are held at the highest possible price. If the fares of a price list are much higher, set the \
                 price of a hundred messages");
     }
     "The AI" {

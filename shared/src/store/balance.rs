@@ -21,7 +21,7 @@ mod unlock;
 
 pub use adjust::{AdjustOutcome, Adjustment};
 pub use hold::Hold;
-pub use limits::{ChatLimits, FreeWork, Refund};
+pub use limits::{ChatLimits, FreeWork, Refund, underheld};
 pub use reserve::{ReserveOutcome, Shortage};
 pub use settle::SettleOutcome;
 pub use stop::StopOutcome;

@@ -246,6 +246,11 @@ impl FreeWork {
     }
 }
 
+/// Returns the account's underheld credits in the month of the Unix time `now`.
+pub fn underheld(account: &Account, now: u64) -> Credits {
+    account.free_work(&underheld_key(now))
+}
+
 /// Returns the key, in the account's map of free work, of its underheld credits in the month of the
 /// Unix time `now`: the parts of answers' prices that exceeded their holds. All callers share the
 /// count. The key contains the month's last day, so that every release removes it later.

@@ -11,7 +11,7 @@ use crate::store::balance::allowance::{due, require_allowance};
 use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
     ChatLimits, Refunds, chats_a_minute, free_work_a_day, minute, refunds_a_minute, refunds_key,
-    underheld_key,
+    underheld, underheld_key,
 };
 use crate::store::balance::release::expired_holds;
 use crate::store::schema::pk;
@@ -442,7 +442,7 @@ fn reason_of_refusal(
     if due(account, limits.allowances, now).is_some() {
         return Refusal::Clear(Obstacle::AllowanceDue);
     }
-    if hold.is_estimated && account.free_work(&underheld_key(now)) >= limits.free_work {
+    if hold.is_estimated && underheld(account, now) >= limits.free_work {
         return Refusal::Underheld;
     }
     if let Some(shortage) = Shortage::of(hold, account, limits, now) {
