@@ -209,7 +209,7 @@ fn one_failure_of_money_raises_its_alarm() {
 }
 
 #[test]
-fn prices_above_the_holds_raise_their_alarm_if_they_are_a_part_of_the_charges() {
+fn prices_above_the_holds_raise_their_alarm() {
     for (underheld, charged, raised) in [
         (10_000.0, 1_000_000.0, &["Underheld"][..]),
         (9_999.0, 1_000.0, &[]),

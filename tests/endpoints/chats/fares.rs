@@ -159,6 +159,11 @@ pub fn held(chat: &Value) -> u64 {
     chat["receipt"]["held"].as_u64().unwrap_or_else(|| panic!("no receipt: {chat}"))
 }
 
+/// The credits that were held for the person's newest chat.
+pub async fn newest_hold(person: &Person) -> u64 {
+    held(&person.history("").await.is(200)[0])
+}
+
 impl Person {
     /// Sends a message to a model.
     pub async fn asks_model(&self, model: &str, message: &str) -> Answer {

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::charge::prompt_overhead;
 use shared::telemetry::metrics::Metric;
 use shared::values::{CacheWrites, Factor, TokenEstimate};
 
 use crate::ai::providers::Provider;
-use crate::endpoints::chats::fares::{RATES, counted, held, list, priced, scripted};
+use crate::endpoints::chats::fares::{RATES, counted, held, list, newest_hold, priced, scripted};
 use crate::endpoints::openai::completions::{Program, asking};
 use crate::portable::chat_stop::free_work;
-use crate::support::client::{Api, GRANT, Person};
+use crate::support::client::{Api, GRANT, PRICE, Person};
 use crate::support::log::{self, recorded};
 
 /// The maximum number of model tokens in the answers of these requests.
@@ -42,11 +43,6 @@ fn asks(message: &str) -> Value {
     let mut body = asking(message);
     (body["model"], body["max_tokens"]) = (json!("deep"), json!(MOST));
     body
-}
-
-/// The credits that were held for the person's newest chat.
-async fn newest_hold(person: &Person) -> u64 {
-    held(&person.history("").await.is(200)[0])
 }
 
 /// What the person's messages have cost above their holds in this month.
@@ -199,6 +195,46 @@ async fn a_limit_that_is_reached_needs_the_balance_for_the_bound() {
 }
 
 #[tokio::test]
+async fn parallel_messages_on_the_last_credits_never_pay_above_their_holds() {
+    let provider = Provider::start().await;
+    let message = odd();
+    let [high, bound] = counts(&message, Factor::SECRET);
+    let above = whole(bound) - whole(high);
+    let (grant, limit) = (20 * whole(high), 3 * above);
+    let [grant_setting, limit_setting] = [grant, limit].map(|credits| credits.to_string());
+    let settings = [
+        ("FIRST_GRANT", grant_setting.as_str()),
+        ("FREE_WORK", limit_setting.as_str()),
+        ("PARALLEL_CHATS", "64"),
+    ];
+    let api = priced(&provider, &list("openai"), &settings).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    provider.does(counted(bound, 0, MOST));
+    let replies = join_all((0..64).map(|_| program.send(&[], asks(&message)))).await;
+    let mut answered = 0;
+    for reply in replies {
+        match reply.status.as_u16() {
+            200 => answered += 1,
+            _ => drop(reply.expect(402, "insufficient_quota")),
+        }
+    }
+    let chats = ann.history("?limit=100").await.is(200);
+    let chats = chats.as_array().unwrap();
+    assert_eq!(chats.len(), answered);
+    assert!(chats.iter().all(|chat| chat["tokens_deducted"] == held(chat)), "{chats:?}");
+    let left = ann.balance().await;
+    assert_eq!(chats.iter().map(held).sum::<u64>(), grant - left);
+    assert!(left < whole(bound), "{left} would have paid for another answer");
+    // The messages that are under way when the limit is reached may still exceed their holds.
+    let counted = underheld(&api, &ann).await;
+    let under_way = chats.iter().filter(|chat| held(chat) == whole(high)).count() as u64;
+    assert_eq!(counted, under_way * above);
+    assert!(counted >= limit, "{counted} of {limit}");
+    is_in_order(&api, &ann).await;
+}
+
+#[tokio::test]
 async fn work_that_no_user_pays_for_counts_up_to_the_ceiling() {
     let api = scripted(&[]).await;
     let ann = api.person("ann").await;
@@ -268,5 +304,47 @@ async fn a_refused_conversation_is_accepted_as_soon_as_it_may_be() {
     // Bought credits are accepted at once.
     api.adjust(&ann, 500, "bought").await;
     ann.post("/api/chat/", body).await.is(200);
+    is_in_order(&api, &ann).await;
+}
+
+#[tokio::test]
+async fn whatever_lifts_a_refusal_is_accepted_at_once() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &list("openai"), &[("FIRST_GRANT", "1000")]).await;
+    let (ann, root) = (api.person("ann").await, api.administrator("root").await);
+    let program = Program::of(&ann).await;
+    let batch = json!({ "name": "Spring campaign", "tokens": 500, "count": 1 });
+    let voucher = root.post("/api/admin/vouchers/", batch).await.is(201)["codes"][0].clone();
+    provider.says("Hello.");
+    let file = json!({ "name": "a.txt", "text": "a b c ".repeat(1000) });
+    let body = json!({ "model": "quick", "message": "hi", "attachments": [file] });
+    let first = ann.post("/api/chat/", body).await.is(200);
+    let conversation = first["conversation_id"].as_str().unwrap();
+    let asks_there = async |model: &str| {
+        let body = json!({ "model": model, "message": "hi", "conversation_id": conversation });
+        ann.post("/api/chat/", body).await
+    };
+    let is_refused = async || {
+        let balance = i64::try_from(ann.balance().await).unwrap();
+        api.adjust(&ann, i64::try_from(PRICE).unwrap() - balance, "a correction").await;
+        for _ in 0..3 {
+            asks_there("deep").await.expect(402, "insufficient_tokens");
+        }
+    };
+
+    is_refused().await;
+    ann.asks_model("deep", "hi").await.is(200);
+    is_refused().await;
+    asks_there("quick").await.is(200);
+    is_refused().await;
+    program.send(&[], asks("hi")).await.is(200);
+    is_refused().await;
+    ann.post("/api/user/vouchers/", json!({ "code": voucher })).await.is(200);
+    asks_there("deep").await.is(200);
+    is_refused().await;
+    let of_conversation = format!("/api/conversations/{conversation}");
+    let files = ann.get(&of_conversation).await.is(200)["files"].clone();
+    ann.patch(&of_conversation, json!({ "remove_files": [files[0]["id"]] })).await.is(200);
+    asks_there("deep").await.is(200);
     is_in_order(&api, &ann).await;
 }

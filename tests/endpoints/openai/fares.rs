@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::ai::providers::{Does, Provider, chunk, done};
 use crate::endpoints::chats::fares::{
-    by_usage, counted, counted_with_writes, held, list, list_with_writes, priced, scripted,
+    by_usage, counted, counted_with_writes, held, list, list_with_writes, newest_hold, priced,
+    scripted,
 };
 use crate::endpoints::openai::completions::{Program, architecture, asking, data, offering};
 use crate::endpoints::openai::responses::{input, tool};
@@ -36,11 +37,6 @@ fn input_for(model: &str, message: &str) -> Value {
     let mut body = input(message);
     body["model"] = json!(model);
     body
-}
-
-/// The credits that were held for the person's newest chat.
-async fn newest_hold(person: &Person) -> u64 {
-    held(&person.history("").await.is(200)[0])
 }
 
 #[tokio::test]

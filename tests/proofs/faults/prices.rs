@@ -6,7 +6,8 @@ use shared::store::{SetPricesOutcome, StoreError};
 use shared::values::{Chat, Entry, PriceList};
 
 use super::{Case, Matrix, OwnStore, Scenario, none, one_store_each, side_by_side};
-use crate::endpoints::chats::fares::list_with_writes;
+use crate::endpoints::chats::fares::{list_with_writes, price_with_writes};
+use crate::portable::chat_stop::free_work;
 use crate::support::client::{GRANT, Person};
 use crate::support::function::{Reply, ask};
 use crate::support::proxy::{Fault, Plan};
@@ -26,6 +27,21 @@ const WRITES: &str = "!used 3000 1000+500 30";
 /// The model tokens that the provider has written, and the price of that answer.
 const WRITTEN: (u32, u64) = (500, 124);
 
+/// The command for an answer whose provider has written a prompt of 18,000 bytes into its cache, and
+/// counts almost every byte as a model token. The price exceeds the hold.
+const DEAR: &str = "!used 17500 0+17500 1024";
+
+/// The price of that answer.
+fn price_of_dear() -> u64 {
+    let written = json!({
+        "prompt_tokens": 17_500, "written_tokens": 17_500, "completion_tokens": 1024,
+    });
+    price_with_writes(&written)
+}
+
+/// The command for an answer whose provider reports more model tokens than there can be.
+const WRONG: &str = "!used 4294967295 0 4294967295";
+
 /// The chat under test. The model is charged by usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pricing {
@@ -36,6 +52,11 @@ enum Pricing {
     WrittenChat,
     WrittenStream,
     FailingChat,
+    /// The price exceeds the hold, which the account counts.
+    DearChat,
+    DearStream,
+    /// The price exceeds the ceiling ten thousand times, which nobody counts.
+    WrongChat,
     /// The credits are reserved twice, because the balance covers only the actual prompt.
     PoorChat,
     KeyedPoorChat,
@@ -50,13 +71,16 @@ enum Pricing {
 }
 
 impl Pricing {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 16] = [
         Self::Chat,
         Self::KeyedChat,
         Self::StreamedChat,
         Self::WrittenChat,
         Self::WrittenStream,
         Self::FailingChat,
+        Self::DearChat,
+        Self::DearStream,
+        Self::WrongChat,
         Self::PoorChat,
         Self::KeyedPoorChat,
         Self::CheapChat,
@@ -96,7 +120,9 @@ impl Pricing {
 
     fn endpoint(self) -> (&'static str, &'static str) {
         match self {
-            Self::StreamedChat | Self::WrittenStream => ("chat_stream", "/api/chat/stream"),
+            Self::StreamedChat | Self::WrittenStream | Self::DearStream => {
+                ("chat_stream", "/api/chat/stream")
+            }
             _ => ("chat", "/api/chat"),
         }
     }
@@ -106,9 +132,19 @@ impl Pricing {
         let command = match self {
             Self::FailingChat => "!fail",
             Self::WrittenChat | Self::WrittenStream => WRITES,
+            Self::WrongChat => WRONG,
+            Self::DearChat | Self::DearStream => {
+                let text = "The quick brown fox jumps over the lazy dog. ".repeat(400);
+                return format!("{DEAR} {text}{}", who.name);
+            }
             _ => "hi",
         };
         format!("{command} {}", who.name)
+    }
+
+    /// The price of the answer up to its ceiling, if it exceeds the hold.
+    fn price_above_the_hold(self) -> Option<u64> {
+        matches!(self, Self::DearChat | Self::DearStream).then(price_of_dear)
     }
 
     /// The expected reply if there is no fault.
@@ -232,6 +268,17 @@ impl Case<Pricing> {
             {
                 wrong.push(format!("more than max_cost: {chat:?}"));
             }
+        }
+        // Free work that can't be prepared for isn't counted.
+        let above: u64 = scenario.price_above_the_hold().map_or(0, |price| {
+            chats.iter().map(|chat| price.saturating_sub(chat.cost.get())).sum()
+        });
+        let counted = free_work(account, "h");
+        if counted > above || (self.plan.is_none() && counted < above) {
+            wrong.push(format!("{counted} are counted, and {above} exceed the holds"));
+        }
+        if scenario.price_above_the_hold().is_some() && above == 0 && !chats.is_empty() {
+            wrong.push("the price didn't exceed the hold".into());
         }
         let mut known = Vec::new();
         for reply in self.replies.iter().filter(|reply| reply.status == 200) {
