@@ -169,6 +169,16 @@ async fn titan_takes_one_text_a_call() {
 }
 
 #[tokio::test]
+async fn programs_wait_as_long_as_bedrock_says() {
+    let provider = Provider::start().await;
+    let list = list(&["bedrock:amazon.titan-embed-text-v2:0"], 1);
+    let program = program(bedrock(&provider, "").await, &list).await;
+    provider.does(Does::Limits("42"));
+    let refused = program.embeds(&[], texts("a")).await;
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "42"));
+}
+
+#[tokio::test]
 async fn calls_beside_a_refused_one_are_free_work() {
     let provider = Provider::start().await;
     let list = list(&["bedrock:amazon.titan-embed-text-v2:0"], 1_000_000);

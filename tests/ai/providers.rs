@@ -42,7 +42,7 @@ pub enum Does {
     Refuses(&'static str, Value, Value),
     /// Does the same, and refuses with this status.
     RefusesWith(u16, &'static str, Value, Value),
-    /// Refuses all requests with 429, and with this `Retry-After`.
+    /// Refuses all requests with 429 and Bedrock's code for it, and with this `Retry-After`.
     Limits(&'static str),
     /// Refuses requests with functions unless this field has this value.
     Demands(&'static str, &'static str, Value, Value),
@@ -191,6 +191,7 @@ async fn answer(
         Does::Refuses(..) | Does::RefusesWith(..) | Does::Demands(..) => unreachable!(),
         Does::Limits(seconds) => {
             let reply = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
+            let reply = reply.header("x-amzn-errortype", "ThrottlingException");
             reply.header("retry-after", seconds).body(Body::empty()).unwrap()
         }
         Does::Says(status, body) => {

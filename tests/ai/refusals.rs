@@ -301,38 +301,33 @@ async fn an_error_after_a_part_of_the_answer_is_the_providers_failure() {
 #[tokio::test]
 async fn clients_wait_as_long_as_the_provider_says() {
     let provider = Provider::start().await;
-    let api = provider.api("").await;
-    for (said, seconds) in [
-        ("42", "42"),
-        ("1.5", "2"),
-        ("0", "1"),
-        ("86400", "3600"),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", "5"),
-        ("-1", "5"),
-        ("", "5"),
-    ] {
-        provider.does(Does::Limits(said));
-        let ann = api.person("ann").await;
-        let (program, client) = (Program::of(&ann).await, Client::of(&ann).await);
-        let refused = program.send(&[], asking("hi")).await;
-        assert_eq!(
-            (refused.status.as_u16(), refused.header("retry-after")),
-            (503, seconds),
-            "{said}"
-        );
-        let refused = client.asks("hi").await;
-        assert_eq!(
-            (refused.status.as_u16(), refused.header("retry-after")),
-            (529, seconds),
-            "{said}"
-        );
-        let refused = ann.chat("hi").await;
-        assert_eq!(
-            (refused.status.as_u16(), refused.header("retry-after")),
-            (503, seconds),
-            "{said}"
-        );
-        assert_eq!(ann.balance().await, GRANT);
+    for api in [provider.api("").await, bedrock(&provider, "").await] {
+        for (said, seconds) in [
+            ("42", "42"),
+            ("1.5", "2"),
+            ("0", "1"),
+            ("86400", "3600"),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", "5"),
+            ("-1", "5"),
+            ("", "5"),
+        ] {
+            provider.does(Does::Limits(said));
+            let ann = api.person("ann").await;
+            let (program, client) = (Program::of(&ann).await, Client::of(&ann).await);
+            for (refused, status) in [
+                (program.send(&[], asking("hi")).await, 503),
+                (program.send(&[], streamed("hi")).await, 503),
+                (client.asks("hi").await, 529),
+                (ann.chat("hi").await, 503),
+            ] {
+                assert_eq!(
+                    (refused.status.as_u16(), refused.header("retry-after")),
+                    (status, seconds),
+                    "{said}"
+                );
+            }
+            assert_eq!(ann.balance().await, GRANT);
+        }
     }
 }
 

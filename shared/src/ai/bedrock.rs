@@ -29,7 +29,7 @@ use base64::prelude::BASE64_STANDARD;
 use crate::ai::bedrock::request::ConverseRequest;
 use crate::ai::blocks::Blocks;
 use crate::ai::ending::Ending;
-use crate::ai::failure::Reason;
+use crate::ai::failure::{Reason, seconds_to_wait};
 use crate::ai::reading::{self, Reply};
 use crate::ai::{AnswerBuilder, Failure, Format, Prompt, Refusal};
 use crate::aws::{self, http};
@@ -159,7 +159,7 @@ impl Bedrock {
             .inference_config(inference)
             .send()
             .await
-            .map_err(|error| failure(&error, prompt))?;
+            .map_err(|error| failure(&error, wait_of(&error), prompt))?;
         let Some(ConverseOutput::Message(message)) = reply.output else {
             return Err(Failure::Empty("no message"));
         };
@@ -207,7 +207,7 @@ impl Bedrock {
             .inference_config(inference)
             .send()
             .await
-            .map_err(|error| failure(&error, prompt))?;
+            .map_err(|error| failure(&error, wait_of(&error), prompt))?;
         let (stream, blocks) = (reply.stream, Blocks::new(answer));
         reading::read(&mut ArrivingReply { stream, blocks, model, prompt }, builder).await
     }
@@ -224,7 +224,7 @@ struct ArrivingReply<'r> {
 impl Reply for ArrivingReply<'_> {
     async fn read_next(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
         let event = self.stream.recv().await.map_err(|error| {
-            match failure(&error.map_service_error(with_code), self.prompt) {
+            match failure(&error.map_service_error(with_code), None, self.prompt) {
                 // Once the model has begun to answer a request, the request isn't sent again in a
                 // different form.
                 Failure::Refused(_) if builder.has_content() => {
@@ -403,10 +403,20 @@ fn with_code(exception: ConverseStreamOutputError) -> ErrorMetadata {
     ErrorMetadata::builder().code(code).message(words).build()
 }
 
+/// Returns the number of seconds after which Bedrock accepts the next request, if its reply says
+/// so.
+fn wait_of<E>(error: &SdkError<E>) -> Option<u32> {
+    seconds_to_wait(error.raw_response()?.headers().get("retry-after")?)
+}
+
 /// Converts an error. Keeps only the error's code or kind, because its message may contain the
-/// prompt.
-fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) -> Failure {
-    failure_by(error, |words| {
+/// prompt. `wait` is the number of seconds after which Bedrock accepts the next request.
+fn failure<E: ProvideErrorMetadata, R>(
+    error: &SdkError<E, R>,
+    wait: Option<u32>,
+    prompt: &Prompt,
+) -> Failure {
+    failure_by(error, wait, |words| {
         let named = FIELDS.iter().find(|(name, _)| words.contains(name));
         let param = match named {
             Some((_, "thinking")) => prompt.options.thinking_parameter().to_owned(),
@@ -424,6 +434,7 @@ fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) 
 /// request.
 fn failure_by<E: ProvideErrorMetadata, R>(
     error: &SdkError<E, R>,
+    wait: Option<u32>,
     refused: impl FnOnce(String) -> Failure,
 ) -> Failure {
     let service = error.as_service_error();
@@ -431,7 +442,7 @@ fn failure_by<E: ProvideErrorMetadata, R>(
     let beginning = words.chars().take(SENTENCE).collect();
     match service.and_then(ProvideErrorMetadata::code) {
         Some("ThrottlingException" | "ServiceUnavailableException" | "ModelNotReadyException") => {
-            Failure::Overloaded(None)
+            Failure::Overloaded(wait)
         }
         Some("ModelTimeoutException") => Failure::TimedOut,
         Some("ValidationException") => refused(beginning),

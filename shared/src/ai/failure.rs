@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::ai::{Effort, Prompt};
-use crate::values::{CutReason, Usage};
+use crate::values::{CutReason, Usage, whole};
 
 /// The reason why a provider didn't answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +104,14 @@ pub(super) struct Reason {
 
 /// The longest time that clients are told to wait for an overloaded provider, in seconds.
 const LONGEST_WAIT: u32 = 3600;
+
+/// Reads the value of a `Retry-After`: the number of seconds after which the provider accepts the
+/// next request, up to an hour. `None` for a date.
+pub(super) fn seconds_to_wait(retry_after: &str) -> Option<u32> {
+    let seconds: f64 = retry_after.trim().parse().ok()?;
+    let seconds = u32::try_from(whole(seconds.ceil())?).unwrap_or(u32::MAX);
+    Some(seconds.clamp(1, LONGEST_WAIT))
+}
 
 impl Reason {
     /// Returns the failure for an error that a provider sends as its reply with status 200.
@@ -427,9 +435,7 @@ impl Failure {
         match status {
             402 => Some(Self::Unfunded),
             408 | 504 => Some(Self::TimedOut),
-            429 | 503 | 529 => {
-                Some(Self::Overloaded(seconds.map(|seconds| seconds.clamp(1, LONGEST_WAIT))))
-            }
+            429 | 503 | 529 => Some(Self::Overloaded(seconds)),
             _ => None,
         }
     }

@@ -12,14 +12,14 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use lambda_http::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use lambda_http::http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use lambda_http::http::request::Builder;
 use lambda_http::http::{Request, Response, Uri};
 use rustls::RootCertStore;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::ai::failure::{Reason, Refusal};
+use crate::ai::failure::{Reason, Refusal, seconds_to_wait};
 use crate::ai::reading::{self, Reply};
 use crate::ai::{AnswerBuilder, Failure, Prompt};
 use crate::aws;
@@ -27,7 +27,6 @@ use crate::aws::http::{self, Https};
 use crate::clock::Clock;
 use crate::config::{AiServer, ConfigError};
 use crate::secrets::{CachedSecret, ServiceKey};
-use crate::values::whole;
 
 /// The maximum time for reading the body of a refusal.
 const FOR_A_REASON: Duration = Duration::from_secs(1);
@@ -188,7 +187,8 @@ impl Server {
             reply.map_err(|error| Failure::failed(format!("no connection: {}", cause(&error))))?;
         let status = reply.status().as_u16();
         let failed = || Failure::failed(cause_of(status));
-        let of_status = Failure::of_status(status, seconds_to_wait(reply.headers()));
+        let retry_after = reply.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let of_status = Failure::of_status(status, retry_after.and_then(seconds_to_wait));
         let (failure, of_key) = match status {
             200 => return Ok(reply),
             401 => (failed(), true),
@@ -246,13 +246,6 @@ struct Call<'c> {
     /// A header that only this request has.
     header: Option<(&'static str, String)>,
     refused: &'c Refused<'c>,
-}
-
-/// Returns the number of seconds after which the server accepts the next request, or `None` if it
-/// doesn't say so. A date is ignored.
-fn seconds_to_wait(headers: &HeaderMap) -> Option<u32> {
-    let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    whole(seconds.ceil()).map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
 /// Reads the reason for a refusal. If the body doesn't arrive in time, the reason is empty.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::ai::answer_builder::Unanswered;
-use crate::ai::bedrock::{Bedrock, failure_by, is_by};
+use crate::ai::bedrock::{Bedrock, failure_by, is_by, wait_of};
 use crate::ai::embeddings::{EmbeddingInput, EmbeddingRequest, ProvidedVectors, refused};
 use crate::ai::failure::{Failure, Reason, Refusal};
 use crate::ai::json::Json;
@@ -196,7 +196,7 @@ impl Bedrock {
         let call = self.client.invoke_model().model_id(model).body(Blob::new(json));
         let reply = call.content_type("application/json").accept("application/json").send().await;
         let reply = reply.map_err(|error| {
-            failure_by(&error, |words| {
+            failure_by(&error, wait_of(&error), |words| {
                 let reason = Reason { words, ..Reason::default() };
                 refused(&reason, request, "ValidationException")
             })
