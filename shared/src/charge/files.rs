@@ -146,8 +146,8 @@ impl PromptFiles {
                 files.append(&mut asked.content);
                 asked.content = files;
             }
-            // Leave out blank turns, such as the empty answer of a stopped chat, because some
-            // providers refuse them.
+            // Leave out blank turns, such as the empty answer of a stopped chat or an answer that
+            // consists of thoughts, because some providers refuse them.
             turns.extend([asked, answered].into_iter().filter(|turn| !turn.is_blank()));
         }
         last.push(Part::Text(message.text().to_owned()));
@@ -213,5 +213,17 @@ mod tests {
         );
         let alone = PromptFiles::default().turns(&[], &[], &message);
         assert_eq!(alone, [Turn::new(Speaker::User, "now")]);
+    }
+
+    #[test]
+    fn answers_that_consist_of_thoughts_are_left_out() {
+        let chats = ["<think>Hm", "<think>Hm.</think>Rice.", "Hm.\n</think>\n"].map(|response| {
+            let (message, response) = ("ask".into(), response.into());
+            Chat { message, response, ..Chat::default() }
+        });
+        let message = Message::parse("now".into(), 9).unwrap();
+        let turns = PromptFiles::default().turns(&chats, &[], &message);
+        let texts: Vec<String> = turns.iter().map(|turn| turn.text().into_owned()).collect();
+        assert_eq!(texts, ["ask", "ask", "Rice.", "ask", "now"]);
     }
 }

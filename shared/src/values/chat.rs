@@ -431,36 +431,33 @@ impl Chat {
     /// Returns the number of bytes in the message, the answer and its reasoning.
     pub fn size(&self) -> usize {
         let reasoning: usize = self.reasoning.iter().map(Reasoning::size).sum();
-        self.prompt_size() + reasoning
+        self.size_with(&self.response) + reasoning
     }
 
     /// Returns the number of bytes in the message and the answer. Later prompts contain both, but
-    /// not the reasoning.
+    /// not the reasoning and the thoughts.
     pub fn prompt_size(&self) -> usize {
+        self.size_with(without_thoughts(&self.response))
+    }
+
+    /// Returns the number of bytes in the message and in an answer with this text.
+    fn size_with(&self, answer: &str) -> usize {
         let calls: usize = self.calls.iter().map(ToolCall::size).sum();
-        self.message.len() + self.spoken().len() + calls
+        self.message.len() + answer.len() + calls
     }
 
     /// Returns an upper bound on the number of model tokens in the message and the answer.
     pub fn bound(&self) -> usize {
-        bound(&self.message) + bound(self.spoken())
-    }
-
-    /// Returns the answer's text without the model's thoughts, or the whole text if it consists of
-    /// thoughts.
-    fn spoken(&self) -> &str {
-        match without_thoughts(&self.response) {
-            "" => &self.response,
-            answer => answer,
-        }
+        bound(&self.message) + bound(without_thoughts(&self.response))
     }
 
     /// Returns the message and the answer as the turns of a prompt. Models don't need the reasoning
-    /// and the thoughts before their earlier answers.
+    /// and the thoughts before their earlier answers. The turn of an answer that consists of
+    /// thoughts is blank.
     pub fn turns(&self) -> [Turn; 2] {
         [
             Turn::new(Speaker::User, self.message.as_str()),
-            Turn::new(Speaker::Assistant, self.spoken()),
+            Turn::new(Speaker::Assistant, without_thoughts(&self.response)),
         ]
     }
 }
@@ -551,6 +548,13 @@ mod tests {
         for bad in ["", "Start", "x", "c#x"] {
             assert_eq!(ParentChat::parse(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn thoughts_count_in_pages_of_chats_but_not_in_prompts() {
+        let (message, response) = ("Hi!".into(), "<think>Hm.</think>Hello.".into());
+        let chat = Chat { message, response, ..Chat::default() };
+        assert_eq!((chat.size(), chat.prompt_size()), (3 + 24, 3 + 6));
     }
 
     #[test]
