@@ -109,7 +109,7 @@ pub(crate) use token::LEEWAY;
 pub use token::{AccessToken, DeviceToken, RefreshToken};
 pub use turn::{
     BlockKind, BlockMark, CacheTtl, Part, Reasoning, Speaker, ToolCall, Turn, TurnBlock,
-    is_json_object,
+    is_json_object, lacks_arguments,
 };
 pub use usage::{
     CacheCount, CutReason, Estimates, Final, ReportedUsage, Usage, estimate_model_tokens,

@@ -10,7 +10,7 @@ use crate::ai::refusals::is_refused;
 use crate::endpoints::openai::completions::{
     Program, asking, data, offering, said, streamed, weather, words,
 };
-use crate::endpoints::openai::responses::PATCH;
+use crate::endpoints::openai::responses::{PATCH, input, tool};
 use crate::support::client::{Api, GRANT, PRICE};
 use crate::support::log;
 
@@ -99,6 +99,65 @@ async fn completions_with_calls_are_charged_once_and_replayed() {
     );
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn blank_messages_after_results_are_left_out() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    provider.says("Take an umbrella.");
+    let call = |id: &str| json!({ "id": id, "type": "function", "function": { "name": "get_weather", "arguments": PARIS } });
+    for blank in [json!(""), json!(" \n"), json!([{ "type": "text", "text": "" }])] {
+        let mut body = after(&call("call_1"), "It rains.");
+        let sent = body["messages"].clone();
+        let blank = json!({ "role": "user", "content": blank });
+        body["messages"].as_array_mut().unwrap().push(blank);
+        program.send(&[], body.clone()).await.is(200);
+        let asked = provider.last_asked().2;
+        let (_, messages) = asked["messages"].as_array().unwrap().split_first().unwrap();
+        assert_eq!(json!(messages), sent);
+        let kept = ann.history("").await.is(200)[0]["message"].clone();
+        assert_eq!(kept, "How is the weather?\n\n(Results of calls: 1)");
+        // The blank message stays in the agent's history.
+        body["messages"].as_array_mut().unwrap().extend([
+            json!({ "role": "assistant", "content": null, "tool_calls": [call("call_2")] }),
+            json!({ "role": "tool", "tool_call_id": "call_2", "content": "It snows." }),
+        ]);
+        program.send(&[], body).await.is(200);
+    }
+    let mut body = input(json!([
+        { "role": "user", "content": "How is the weather?" },
+        { "type": "function_call", "call_id": "call_1", "name": "get_weather", "arguments": PARIS },
+        { "type": "function_call_output", "call_id": "call_1", "output": "It rains." },
+        { "role": "user", "content": " " },
+    ]));
+    body["tools"] = json!([tool()]);
+    program.responds(&[], body.clone()).await.is(200);
+    let asked = provider.last_asked().2;
+    assert_eq!(asked["messages"].as_array().unwrap().last().unwrap()["content"], "It rains.");
+    // Without a result before it, a blank message is refused.
+    body["input"].as_array_mut().unwrap().drain(1..3);
+    program.responds(&[], body).await.expect(400, "invalid_fields");
+    assert_eq!(ann.balance().await, GRANT - 7 * PRICE);
+}
+
+#[tokio::test]
+async fn null_arguments_become_an_object_only_where_needed() {
+    let provider = Provider::start().await;
+    let program = Program::of(&provider.api("").await.person("ann").await).await;
+    let call = json!({ "id": "call_1", "type": "function", "function": { "name": "get_weather", "arguments": "null" } });
+    provider.says("It rains.");
+    program.send(&[], after(&call, "It rains.")).await.is(200);
+    assert_eq!(provider.last_asked().2["messages"][2]["tool_calls"], json!([call]));
+
+    let program = Program::of(&bedrock(&provider, "").await.person("ann").await).await;
+    let content = json!([{ "text": "It rains." }]);
+    provider.does(Does::Says(200, json!({ "output": { "message": { "role": "assistant", "content": content } }, "stopReason": "end_turn", "metrics": { "latencyMs": 1 } })));
+    program.send(&[], after(&call, "It rains.")).await.is(200);
+    let sent = provider.last_asked().2["messages"][1]["content"][0]["toolUse"].clone();
+    assert_eq!((&sent["name"], &sent["input"]), (&json!("get_weather"), &json!({})));
 }
 
 #[tokio::test]

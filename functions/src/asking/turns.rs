@@ -33,6 +33,8 @@ pub(crate) struct OpenCalls {
     calls: Vec<OpenCall>,
     /// The ids of the calls without results.
     ids: HashSet<String>,
+    /// The ids of the calls with results.
+    answered: HashSet<String>,
     /// For each function, the indices of its calls in `calls`. `answer_named` removes the indices
     /// of calls that have results.
     of_function: HashMap<String, VecDeque<usize>>,
@@ -45,8 +47,8 @@ struct OpenCall {
 
 impl OpenCalls {
     pub(crate) fn new(unanswered: fn(&str) -> String) -> Self {
-        let (calls, ids, of_function) = (Vec::new(), HashSet::new(), HashMap::new());
-        Self { unanswered, calls, ids, of_function }
+        let (calls, of_function) = (Vec::new(), HashMap::new());
+        Self { unanswered, calls, ids: HashSet::new(), answered: HashSet::new(), of_function }
     }
 
     /// Adds the call in this request field. Returns false if another call uses the same id.
@@ -64,7 +66,14 @@ impl OpenCalls {
     /// Marks a call as answered. Returns the call's id, or `None` if there is no open call with
     /// this id.
     pub(crate) fn answer(&mut self, id: &str) -> Option<String> {
-        self.ids.take(id)
+        let id = self.ids.take(id)?;
+        self.answered.insert(id.clone());
+        Some(id)
+    }
+
+    /// Returns true if the call with this id already has a result.
+    pub(crate) fn is_answered(&self, id: &str) -> bool {
+        self.answered.contains(id)
     }
 
     /// Marks the first open call of this function as answered. Returns the call's id.
@@ -72,6 +81,7 @@ impl OpenCalls {
         let places = self.of_function.get_mut(name)?;
         while let Some(place) = places.pop_front() {
             if let Some(id) = self.calls.get(place).and_then(|call| self.ids.take(&call.id)) {
+                self.answered.insert(id.clone());
                 return Some(id);
             }
         }
@@ -86,17 +96,26 @@ impl OpenCalls {
         }
         self.calls.clear();
         self.ids.clear();
+        self.answered.clear();
         self.of_function.clear();
     }
 }
 
 /// Returns the user's last message, shortened to `limit` characters, and the number of call results
-/// that follow it.
+/// that follow it. Passes over a blank message after results, because agents send it, and couldn't
+/// continue if it were refused.
 pub(crate) fn asked(turns: &[Turn], limit: usize) -> Result<Message, Invalid> {
     if turns.is_empty() {
         return Err(REQUIRED.into());
     }
-    let place = turns.iter().rposition(|turn| turn.role == Speaker::User);
+    let follows_result = |place: usize| {
+        let before = place.checked_sub(1).and_then(|before| turns.get(before));
+        before.is_some_and(|turn| turn.role == Speaker::Tool)
+    };
+    let is_asked = |(place, turn): &(usize, &Turn)| {
+        turn.role == Speaker::User && !(turn.is_blank() && follows_result(*place))
+    };
+    let place = turns.iter().enumerate().rfind(is_asked).map(|(place, _)| place);
     let (before, after) = turns.split_at(place.map_or(0, |place| place + 1));
     let last = before.last().ok_or("At least one message must have the role user.")?;
     let results = after.iter().filter(|turn| turn.role == Speaker::Tool).count();
@@ -132,6 +151,7 @@ mod tests {
         {
             assert_eq!(open.answer_named(function).as_deref(), id);
         }
+        assert_eq!(["2", "0", "4"].map(|id| open.is_answered(id)), [true, true, false]);
         let mut errors = FieldErrors::default();
         open.close(&mut errors);
         assert!(errors.is_empty());
@@ -144,5 +164,6 @@ mod tests {
         open.close(&mut errors);
         assert_eq!(errors.first(), Some(("field", "field: 1".into())));
         assert_eq!((open.answer("1"), open.answer_named("f")), (None, None), "it has ended");
+        assert!(!open.is_answered("0"));
     }
 }

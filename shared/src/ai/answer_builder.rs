@@ -13,7 +13,7 @@ use crate::ai::tools::CallPiece;
 use crate::ai::{Answer, Failure, Prompt};
 use crate::values::{
     AnswerMark, BlockOrder, CutReason, Estimates, Final, Reasoning, ReportedUsage, StopDetails,
-    TokenEstimate, ToolCall, Usage, is_json_object,
+    TokenEstimate, ToolCall, Usage, is_json_object, lacks_arguments,
 };
 
 /// The prompt size, in bytes, above which a streamed answer is charged even if it is stopped before
@@ -672,7 +672,7 @@ impl<'l> AnswerBuilder<'l> {
             let arguments = &mut builder.call.arguments;
             // A function without parameters may be called without arguments. Clients expect an
             // object.
-            if cut.is_none() && ["", NULL].contains(&arguments.trim()) {
+            if cut.is_none() && lacks_arguments(arguments) {
                 "{}".clone_into(arguments);
             }
             let end = arguments.len();

@@ -177,6 +177,12 @@ pub fn is_json_object(arguments: &str) -> bool {
     arguments.trim_end().ends_with('}') && serde_json::from_str::<IgnoredAny>(arguments).is_ok()
 }
 
+/// Returns true if a call has no arguments: the text is empty, or it is `null`, which some models
+/// and clients send for a function without parameters.
+pub fn lacks_arguments(arguments: &str) -> bool {
+    ["", "null"].contains(&arguments.trim())
+}
+
 impl ToolCall {
     /// Returns an upper bound on the call's size in the store, in bytes.
     pub(crate) fn size(&self) -> usize {

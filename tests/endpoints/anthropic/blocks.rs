@@ -78,6 +78,15 @@ async fn answers_contain_calls_with_their_arguments() {
         let message = client.send(&[], body).await.is(200);
         assert_eq!(message["content"][0]["text"], "You said: It rains.", "{beside}");
     }
+    // Others send it in a message of its own.
+    let body = after(json!([
+        user(json!("How is the weather?")),
+        assistant(json!([block])),
+        user(json!([result])),
+        user(json!(" ")),
+    ]));
+    let message = client.send(&[], body).await.is(200);
+    assert_eq!(message["content"][0]["text"], "You said: It rains.");
 }
 
 #[tokio::test]
@@ -238,10 +247,23 @@ async fn calls_need_their_results_in_the_next_message() {
             json!([hi(), assistant(json!([call("a"), call("a")])), user(json!([result("a")]))]),
             "Each call must have its own id.",
         ),
+        (
+            json!([hi(), assistant(json!([call("a")])), user(json!([result("a"), result("a")]))]),
+            "each tool_use must have a single result",
+        ),
+        (
+            json!([
+                hi(),
+                assistant(json!([call("a"), call("a")])),
+                user(json!([result("a"), result("a")])),
+            ]),
+            "each tool_use must have a single result",
+        ),
     ] {
         let refused = client.send(&[], after(messages)).await.expect_anthropic(400);
         let sentence = refused["error"]["message"].as_str().unwrap();
         assert!(sentence.contains(words), "{sentence}");
+        assert!(!words.contains("single") || !sentence.contains("unexpected"), "{sentence}");
     }
 }
 

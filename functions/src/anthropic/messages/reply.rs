@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::values::call_id::encoded;
-use shared::values::{AnswerBlock, Chat, FinishReason, Reasoning, ToolCall};
+use shared::values::{AnswerBlock, Chat, FinishReason, Reasoning, ToolCall, lacks_arguments};
 use utoipa::ToSchema;
 
 use super::ShownReasoning;
@@ -362,7 +362,7 @@ impl<'a> Input<'a> {
     pub(super) fn of(arguments: &'a str) -> Self {
         let object = Some(arguments.trim()).filter(|text| text.starts_with('{'));
         match object.map(serde_json::from_str::<&RawValue>) {
-            _ if arguments.trim().is_empty() => Self::Empty {},
+            _ if lacks_arguments(arguments) => Self::Empty {},
             Some(Ok(object)) => Self::Object(object),
             _ => Self::Other { arguments },
         }
@@ -415,6 +415,7 @@ mod tests {
             (" {} ", "{}"),
             ("", "{}"),
             (" ", "{}"),
+            ("null", "{}"),
             ("Paris", r#"{"arguments":"Paris"}"#),
             ("[1]", r#"{"arguments":"[1]"}"#),
             (r#"{"a": "#, r#"{"arguments":"{\"a\": "}"#),

@@ -61,6 +61,14 @@ fn unanswered(id: &str) -> String {
     )
 }
 
+/// Returns the error message for a second result of a call, which begins as Anthropic's.
+fn doubled(id: &str) -> String {
+    let id: String = id.chars().take(100).collect();
+    format!(
+        "each tool_use must have a single result. Found multiple `tool_result` blocks with id: {id}. Omit all but one."
+    )
+}
+
 /// Returns the error message for a result without a call, which begins as Anthropic's.
 fn unexpected(id: &str) -> String {
     let id: String = id.chars().take(100).collect();
@@ -150,7 +158,11 @@ impl History {
     ) -> Option<()> {
         let ResultBlock { tool_use_id, content, has_failed } = result;
         let id = tool_use_id.unwrap_or_default();
-        let answers = self.open.answer(&decoded(&id)).ok_or_else(|| unexpected(&id));
+        let call = decoded(&id);
+        let answers = self.open.answer(&call).ok_or_else(|| match self.open.is_answered(&call) {
+            true => doubled(&id),
+            false => unexpected(&id),
+        });
         let answers = errors.check(&format!("{field}.tool_use_id"), answers)?;
         let mut parts = Vec::new();
         for InputBlock { block, cache: inside } in content.map(Content::blocks).unwrap_or_default()

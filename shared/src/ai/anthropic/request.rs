@@ -10,7 +10,9 @@ use crate::ai::call_ids::{AcceptedIds, CallIds};
 use crate::ai::options::Thinking;
 use crate::ai::texts::is_readable;
 use crate::ai::{Failure, Format, JsonSchema, Prompt, Tool, ToolChoice};
-use crate::values::{CacheTtl, Part, Picture, Reasoning, Speaker, ToolCall, Turn, TurnBlock};
+use crate::values::{
+    CacheTtl, Part, Picture, Reasoning, Speaker, ToolCall, Turn, TurnBlock, lacks_arguments,
+};
 
 /// The maximum number of model tokens in an answer if the prompt doesn't set one. The API requires
 /// a number.
@@ -395,7 +397,7 @@ impl<'a> Input<'a> {
         let is_object = |json: &&RawValue| json.get().starts_with('{') && is_readable(json.get());
         match json.filter(is_object) {
             Some(object) => Self::Object(object),
-            None if arguments.trim().is_empty() => Self::Empty {},
+            None if lacks_arguments(arguments) => Self::Empty {},
             None => Self::Whole { arguments },
         }
     }
@@ -494,6 +496,9 @@ mod tests {
         for (arguments, input) in [
             (r#"{"x": [1, "a"]}"#, json!({ "x": [1, "a"] })),
             (" ", json!({})),
+            ("null", json!({})),
+            (" null\n", json!({})),
+            ("nullx", json!({ "arguments": "nullx" })),
             ("[1]", json!({ "arguments": "[1]" })),
             ("{\"x\": ", json!({ "arguments": "{\"x\": " })),
             (r#"{"x": "\ud800"}"#, json!({ "arguments": r#"{"x": "\ud800"}"# })),

@@ -23,7 +23,9 @@ use crate::ai::call_ids::{AcceptedIds, CallIds};
 use crate::ai::{
     AnswerSchema, Failure, Format, JsonSchema, Prompt, Refusal, Thinking, Tool, ToolChoice,
 };
-use crate::values::{CacheTtl, Part, Picture, Reasoning, Speaker, ToolCall, Turn, TurnBlock};
+use crate::values::{
+    CacheTtl, Part, Picture, Reasoning, Speaker, ToolCall, Turn, TurnBlock, lacks_arguments,
+};
 
 pub struct ConverseRequest {
     pub system: Vec<SystemContentBlock>,
@@ -272,7 +274,7 @@ fn arguments(call: &ToolCall) -> Document {
     let whole = || HashMap::from([("arguments".into(), call.arguments.as_str().into())]);
     Document::Object(match object(&call.arguments) {
         Some(fields) => fields,
-        None if call.arguments.trim().is_empty() => HashMap::new(),
+        None if lacks_arguments(&call.arguments) => HashMap::new(),
         None => whole(),
     })
 }

@@ -194,7 +194,7 @@ fn turn(
             Some(id) => ("tool_call_id", open.answer(&id)),
             None => ("name", open.answer_named(&name.unwrap_or_default())),
         };
-        let none = "No message of the assistant before this one makes this call.";
+        let none = "No message of the assistant before this one makes this call, or the call has a result already.";
         let answers = errors.check(&field(told_by), answers.ok_or_else(|| none.to_owned()))?;
         let (content, mut order) = content?;
         // A result has one breakpoint, at its end.
