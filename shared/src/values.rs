@@ -12,6 +12,7 @@ pub mod chat;
 mod counts_as;
 mod credential;
 mod credits;
+mod data_url;
 mod email;
 mod entry;
 mod fare;

@@ -5,6 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::values::data_url::media_type;
 use crate::values::idempotency::fingerprint;
 use crate::values::text::{bound, is_blank, is_unseen, turns_text};
 use crate::values::{Invalid, Part, Picture, TokenEstimate};
@@ -128,7 +129,7 @@ impl Attachment {
                     return Err(TOO_LARGE.into());
                 }
                 let kind = picture_type(&bytes).ok_or(NO_PICTURE)?;
-                if declared.is_some_and(|declared| !declared.eq_ignore_ascii_case(kind)) {
+                if declared.is_some_and(|declared| media_type(declared) != kind) {
                     return Err(OTHER_TYPE.into());
                 }
                 (kind, FileContent::Picture(bytes))
@@ -297,6 +298,14 @@ mod tests {
         ] {
             let file = parse(bytes, Some(kind)).unwrap();
             assert_eq!((file.kind, parse(bytes, None)), (kind, Ok(file.clone())));
+        }
+        let jpeg = b"\xff\xd8\xff\xe0 rest".as_slice();
+        for (bytes, declared, kind) in [
+            (PNG, "image/png;charset=binary", "image/png"),
+            (PNG, "IMAGE/PNG; name=a.png", "image/png"),
+            (jpeg, "image/jpg", "image/jpeg"),
+        ] {
+            assert_eq!(parse(bytes, Some(declared)).unwrap().kind, kind, "{declared}");
         }
         let refused =
             |bytes: &[u8], declared| parse(bytes, declared).unwrap_err().sentence().to_owned();

@@ -2,14 +2,14 @@
 //! receives the picture's data.
 
 use crate::values::Invalid;
+use crate::values::data_url::data_url;
 use std::fmt;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// The picture types that all providers support. `jpg` isn't a registered type, but clients send
-/// it.
-const TYPES: [&str; 5] = ["png", "jpeg", "jpg", "gif", "webp"];
+/// The picture types that all providers support.
+const TYPES: [&str; 4] = ["png", "jpeg", "gif", "webp"];
 
 /// The levels of detail at which a model can view a picture.
 const DETAILS: [&str; 3] = ["auto", "low", "high"];
@@ -64,8 +64,10 @@ impl Picture {
     pub fn parse(url: String, detail: Option<&str>) -> Result<Self, Invalid> {
         let known = |detail: &str| DETAILS.into_iter().find(|known| *known == detail);
         let detail = detail.map(|detail| known(detail).ok_or(NO_DETAIL)).transpose()?;
-        let picture = Self { url: plain(&url).unwrap_or(url), detail };
-        let wrong = match (picture.data(), picture.host()) {
+        // Providers may be strict.
+        let plain = data_url(&url).map(|(kind, data)| format!("data:{kind};base64,{data}"));
+        let picture = Self { url: plain.unwrap_or(url), detail };
+        let wrong = match (picture.encoded(), picture.host()) {
             (Some((kind, _)), _) if !TYPES.contains(&kind) => Some(NO_PICTURE),
             (Some((_, data)), _) => (!is_base64(data)).then_some(NO_DATA),
             (None, None) => Some(NO_PICTURE),
@@ -92,21 +94,15 @@ impl Picture {
 
     /// Returns true if the provider has to fetch the picture.
     pub(crate) fn is_linked(&self) -> bool {
-        self.data().is_none()
+        self.encoded().is_none()
     }
 
-    /// Returns the type, as the client wrote it, and the Base64 data of a `data` URL.
-    fn data(&self) -> Option<(&str, &str)> {
+    /// Returns the type and the Base64 data of a `data` URL. `None` for an `https` URL.
+    pub(crate) fn encoded(&self) -> Option<(&str, &str)> {
         self.url.strip_prefix("data:image/")?.split_once(";base64,")
     }
 
-    /// Returns the registered type and the Base64 data of a `data` URL. `None` for an `https` URL.
-    pub(crate) fn encoded(&self) -> Option<(&str, &str)> {
-        let (kind, data) = self.data()?;
-        Some((if kind == "jpg" { "jpeg" } else { kind }, data))
-    }
-
-    /// Returns the registered type and the bytes of a `data` URL. `None` for an `https` URL.
+    /// Returns the type and the bytes of a `data` URL. `None` for an `https` URL.
     pub(crate) fn bytes(&self) -> Option<(&str, Vec<u8>)> {
         let (kind, data) = self.encoded()?;
         Some((kind, BASE64_STANDARD.decode(data).ok()?))
@@ -135,7 +131,7 @@ const NO_DETAIL: &str = "The detail of a picture must be auto, low or high.";
 /// Writes the note that is stored in place of the picture, because the URL may contain a secret.
 impl fmt::Display for Picture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.data(), self.host()) {
+        match (self.encoded(), self.host()) {
             (Some((kind, data)), _) => {
                 let kilobytes = (data.len() / 4 * 3).div_ceil(1024);
                 write!(f, "[a picture: {kind}, {kilobytes} KB]")
@@ -149,18 +145,6 @@ impl fmt::Debug for Picture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// Returns a `data` URL with its type in lower case, and without other parameters. Providers may be
-/// strict, but types are case-insensitive and may have parameters, such as a character set ([RFC
-/// 2397](https://www.rfc-editor.org/rfc/rfc2397)). `None` if the text isn't a `data` URL in Base64.
-fn plain(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once(':')?;
-    let (described, data) = rest.split_once(',').filter(|_| scheme.eq_ignore_ascii_case("data"))?;
-    let mut parts = described.split(';').map(str::trim);
-    let kind = parts.next()?.to_ascii_lowercase();
-    let is_base64 = parts.next_back()?.eq_ignore_ascii_case("base64");
-    is_base64.then(|| format!("data:{kind};base64,{data}"))
 }
 
 /// Returns true if a strict Base64 decoder accepts `text`. Providers' decoders may be strict.
@@ -210,6 +194,8 @@ mod tests {
             let picture = Picture::parse(url.into(), None).unwrap();
             assert_eq!(picture.url(), "data:image/png;base64,aGVsbG8=", "{url}");
         }
+        let jpg = Picture::parse("data:image/jpg;base64,aGVsbG8=".into(), None).unwrap();
+        assert_eq!(jpg.encoded(), Some(("jpeg", "aGVsbG8=")));
         let long = format!("https://example.com/{}", "x".repeat(URL_LENGTH));
         for bad in [
             "",

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::values::Invalid;
+use crate::values::data_url::data_url;
 
 /// The maximum length of a file's name, in characters.
 const NAME_LENGTH: usize = 255;
@@ -30,9 +31,7 @@ impl TextFile {
         if !name.iter().all(is_line) {
             return Err(NO_NAME.into());
         }
-        let data = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
-        let (kind, data) = data.ok_or(NO_TEXT)?;
-        let kind = kind.split(';').next().unwrap_or_default();
+        let (kind, data) = data_url(url).ok_or(NO_TEXT)?;
         if !kind.starts_with("text/") && kind != "application/json" {
             return Err(NO_TEXT.into());
         }
@@ -69,6 +68,8 @@ mod tests {
             (Some("a.json"), "data:application/json;base64,e30=", "a.json:\n{}"),
             (Some(""), "data:text/x-rust;charset=utf-8;base64,w6k=", "é"),
             (None, "data:text/csv;base64,", ""),
+            (None, "DATA:Text/Plain; charset=UTF-8 ;BASE64,aGVsbG8=", "hello"),
+            (None, "data:text/plain;name=\"a,b\";base64,aGVsbG8=", "hello"),
         ] {
             let file = TextFile::parse(name.map(str::to_owned), url).unwrap();
             assert_eq!(file.to_string(), text);
