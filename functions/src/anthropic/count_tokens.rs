@@ -81,6 +81,6 @@ impl ToSchema for CountedBody {
 #[schema(as = AnthropicTokenCount)]
 struct TokenCount {
     /// An estimate of the number of model tokens.
-    #[schema(examples(9))]
+    #[schema(examples(10))]
     input_tokens: u64,
 }

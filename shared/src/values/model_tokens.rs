@@ -195,82 +195,82 @@ const fn letters(word: Cost, included: u32, letter: Cost) -> Letters {
 ///
 /// `scripts/dev/estimates` fits the high costs and `PAIRS`. The tokenizers of Gemma 3 and `DeepSeek`
 /// V3 also count. A linear program finds the lowest costs for which the estimate of every natural
-/// text is at least its highest count, and the estimate of every hostile text is at least 45 % of
+/// text is at least its highest count, and the estimate of every hostile text is at least 47 % of
 /// it. A cost of zero means that other costs, such as those of pairs of letters, are sufficient.
 ///
 /// `scripts/check/estimates` compares both estimates with the tokenizers' counts.
 const TABLE: Table = Table {
-    latin: letters(cost(890, 890), 7, cost(80, 30)),
-    hump: cost(700, 920),
-    long: cost(150, 350),
-    pair: cost(0, 180),
-    upper: cost(0, 50),
-    vowel: cost(270, 820),
+    latin: letters(cost(890, 910), 7, cost(80, 90)),
+    hump: cost(700, 960),
+    long: cost(150, 280),
+    pair: cost(0, 170),
+    upper: cost(0, 60),
+    vowel: cost(270, 580),
     nordic: cost(1000, 0),
     central: cost(1380, 0),
     turkish: cost(450, 0),
     random: cost(580, 720),
     accent: cost(0, 0),
     styled: cost(0, 0),
-    mark: cost(0, 910),
-    greek: letters(cost(1000, 3420), 1, cost(190, 850)),
-    polytonic: cost(1200, 1190),
+    mark: cost(0, 960),
+    greek: letters(cost(1000, 1380), 1, cost(190, 1380)),
+    polytonic: cost(1200, 1180),
     cyrillic: letters(cost(1000, 990), 1, cost(70, 990)),
-    cyrillic_other: cost(400, 650),
+    cyrillic_other: cost(400, 640),
     armenian: letters(cost(1000, 2160), 1, cost(130, 2160)),
     hebrew: letters(cost(730, 1770), 2, cost(440, 1770)),
     arabic: letters(cost(950, 4000), 3, cost(260, 1540)),
-    devanagari: letters(cost(500, 1680), 1, cost(210, 1360)),
+    devanagari: letters(cost(500, 1450), 1, cost(210, 1430)),
     bengali: letters(cost(710, 2510), 2, cost(300, 2510)),
     gurmukhi: letters(cost(890, 3310), 1, cost(470, 3310)),
     gujarati: letters(cost(1000, 3210), 1, cost(160, 3210)),
     tamil: letters(cost(500, 4000), 3, cost(350, 2400)),
     telugu: letters(cost(500, 2690), 2, cost(460, 2690)),
     kannada: letters(cost(700, 2680), 2, cost(390, 2680)),
-    malayalam: letters(cost(1000, 2410), 1, cost(260, 2410)),
+    malayalam: letters(cost(1000, 2400), 1, cost(260, 2400)),
     sinhala: letters(cost(1000, 2180), 1, cost(480, 2180)),
     thai: letters(cost(0, 0), 0, cost(380, 1850)),
-    lao: letters(cost(0, 0), 0, cost(1190, 3100)),
+    lao: letters(cost(0, 0), 0, cost(1190, 3090)),
     tibetan: letters(cost(0, 1120), 0, cost(1240, 3010)),
     burmese: letters(cost(0, 0), 0, cost(490, 2440)),
     georgian: letters(cost(1000, 2140), 1, cost(140, 2140)),
     ethiopic: letters(cost(0, 930), 0, cost(1020, 3010)),
     khmer: letters(cost(0, 0), 0, cost(570, 3080)),
-    kana: letters(cost(0, 20), 0, cost(500, 910)),
-    han: letters(cost(0, 0), 0, cost(550, 1370)),
+    kana: letters(cost(0, 0), 0, cost(500, 960)),
+    han: letters(cost(0, 0), 0, cost(550, 1430)),
     hangul: letters(cost(0, 0), 0, cost(630, 1550)),
-    rare_han: cost(0, 2310),
-    wide: cost(0, 460),
-    syriac: letters(cost(0, 1480), 0, cost(1150, 1920)),
-    other: letters(cost(0, 790), 0, cost(1390, 3080)),
+    rare_han: cost(0, 1880),
+    wide: cost(0, 480),
+    syriac: letters(cost(0, 1450), 0, cost(1150, 1920)),
+    other: letters(cost(0, 800), 0, cost(1390, 3080)),
     rare: cost(0, 1270),
-    digits: cost(900, 1750),
-    digit: cost(0, 680),
+    digits: cost(900, 2830),
+    digit: cost(0, 170),
     before_digit: cost(0, 0),
-    symbols: cost(890, 690),
+    symbols: cost(890, 630),
     symbol: cost(0, 0),
-    control: cost(0, 220),
-    further_symbol: cost(60, 1330),
-    joint: cost(100, 740),
+    control: cost(0, 230),
+    further_symbol: cost(60, 1080),
+    joint: cost(100, 760),
     line: cost(870, 0),
-    line_after_symbols: cost(0, 680),
-    indent: cost(600, 1250),
-    gap: cost(900, 370),
-    mixed: cost(0, 470),
+    line_after_symbols: cost(0, 860),
+    indent: cost(600, 1200),
+    gap: cost(900, 1280),
+    mixed: cost(0, 490),
     before_emoji: cost(600, 430),
     emoji: cost(950, 2740),
-    pictures: cost(700, 1480),
-    punctuation: cost(500, 1370),
-    cjk_punctuation: cost(900, 1370),
-    invisible: cost(0, 1370),
-    rest: cost(500, 2070),
-    repeated_space: cost(4, 20),
-    repeated_blank: cost(4, 480),
-    repeated_letter: cost(0, 1300),
-    repeated: cost(4, 240),
-    repeated_sign: cost(60, 1810),
-    repeated_zero: cost(25, 420),
-    repeated_digit: cost(200, 430),
+    pictures: cost(700, 1430),
+    punctuation: cost(500, 1430),
+    cjk_punctuation: cost(900, 1430),
+    invisible: cost(0, 1430),
+    rest: cost(500, 2080),
+    repeated_space: cost(4, 10),
+    repeated_blank: cost(4, 650),
+    repeated_letter: cost(0, 1310),
+    repeated: cost(4, 250),
+    repeated_sign: cost(60, 1900),
+    repeated_zero: cost(25, 450),
+    repeated_digit: cost(200, 460),
 };
 
 /// How many identical characters in a row cost as much as different characters.
@@ -289,31 +289,31 @@ const RANDOM_CHANGES: u64 = 45;
 #[rustfmt::skip]
 const PAIRS: [&[u8; 28]; 28] = [
     b"5000000000100000020000002019",
-    b"0920271071850117290102351149",
-    b"0353009444050571770024586159",
+    b"0921271071850117290102351139",
+    b"0353209454050271670024586059",
     b"0350304422900690870003595299",
-    b"0338205081074092052006091199",
-    b"0080040296993223000029010589",
-    b"0175730790580020960900898199",
-    b"0699909814991815990185799989",
-    b"0309908632989551980006899429",
-    b"2751221098882200193108096929",
+    b"0347205081175082052006091199",
+    b"0090040396993223000029010589",
+    b"0175720690580020560800898199",
+    b"0699909704991115990195799989",
+    b"0309908632989551980106899429",
+    b"2751221097882200193108096929",
     b"0460915376777843367074664649",
-    b"0688503084665816949097886249",
-    b"0378000981990971240004498099",
-    b"0242309591964041089084696779",
-    b"0490126063843852499003089489",
-    b"1520030283930102090220104389",
+    b"0678503084665816949097886249",
+    b"0378000981990971240004488099",
+    b"0242309591963041189095696779",
+    b"0490027163843852499003079489",
+    b"1520030293931102090230104389",
     b"0379009993950270050001692189",
-    b"0869475276960979550890503647",
-    b"0250000091901001580004357059",
-    b"0690203544944531043004718269",
-    b"0480209900995090080224922099",
-    b"1420216180871023280008687589",
-    b"1496905392759894499989698399",
+    b"0869475276960979550880503647",
+    b"0250000091901001580003457059",
+    b"0690203544944531043004718279",
+    b"0470208900994090080224912099",
+    b"1430116280871023280008787589",
+    b"1396904392759795499989698399",
     b"0398424400435901930037405859",
-    b"0290926681885187034416789099",
-    b"0659979996695044078039837789",
+    b"0290926691885087034406789199",
+    b"0659979996695054078038837789",
     b"1555825866797786954956995989",
     b"2997999977699979988679595989",
 ];
@@ -868,7 +868,7 @@ mod tests {
     }
 
     #[test]
-    fn the_high_estimate_is_between_the_low_one_and_the_number_of_bytes() {
+    fn the_high_estimate_is_between_the_low_one_and_the_bytes() {
         let check = |text: &str| {
             let (low, high) = both_of(text);
             assert!(low <= high && high <= text.len(), "{low}, {high}: {text:?}");
@@ -903,15 +903,15 @@ mod tests {
         // The comments give the counts of o200k_base, Claude, Llama 3, Qwen 3, Gemma 3 and
         // DeepSeek V3.
         for (text, low, high) in [
-            ("Hello, world!", 3, 6),                                 // 4, 4, 4, 4, 4, 4
+            ("Hello, world!", 3, 5),                                 // 4, 4, 4, 4, 4, 4
             ("The quick brown fox jumps over the lazy dog.", 8, 15), // 10, 10, 10, 10, 10, 10
             ("Съешь ещё этих мягких французских булок", 7, 34),      // 11, 28, 11, 16, 10, 13
-            ("Η γρήγορη καφέ αλεπού", 6, 26),                        // 10, 24, 10, 18, 10, 12
+            ("Η γρήγορη καφέ αλεπού", 6, 25),                        // 10, 24, 10, 18, 10, 12
             ("مرحبا بالعالم", 3, 18),                                // 4, 10, 6, 5, 4, 6
-            ("नमस्ते दुनिया", 3, 17),                                   // 5, 15, 9, 13, 2, 7
+            ("नमस्ते दुनिया", 3, 18),                                   // 5, 15, 9, 13, 2, 7
             ("人人生而自由", 3, 9),                                  // 4, 6, 4, 4, 4, 4
             ("すべての人間は", 3, 8),                                // 7, 8, 4, 4, 3, 4
-            ("for (let i = 0; i < n; i++) {\n    sum += values[i];\n}\n", 18, 26), // 22, 24, 22, 22, 26, 22
+            ("for (let i = 0; i < n; i++) {\n    sum += values[i];\n}\n", 18, 27), // 22, 24, 22, 22, 26, 22
             ("3141592653589793", 5, 16), // 6, 7, 6, 16, 16, 6
             ("🎉🎉🎉🎉🎉🎉", 5, 17),     // 12, 18, 18, 6, 6, 12
         ] {

@@ -10,7 +10,7 @@ use crate::endpoints::chats::fares::{
 };
 use crate::endpoints::openai::completions::{Program, architecture, asking, data, offering};
 use crate::endpoints::openai::responses::{input, tool};
-use crate::support::client::{Api, GRANT, PRICE, Person};
+use crate::support::client::{Api, GRANT, PRICE};
 
 /// The price list from [`list`], with a million credits priced at 20 dollars.
 fn sold(via: &str) -> Value {

@@ -9,7 +9,7 @@ import { TOKENIZERS } from "./tokenizers.mjs";
 const { SEED = "1", SOURCE, TOOLS } = process.env;
 
 /** How many hostile texts there are. */
-const PROMPTS = 4000;
+const PROMPTS = 10_000;
 
 const highest = (text) => Math.max(...Object.values(TOKENIZERS).map(({ count }) => count(text)));
 

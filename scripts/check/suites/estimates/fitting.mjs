@@ -13,7 +13,7 @@ const WEIGHTS = { English: 4, code: 4, schemas: 2, languages: 8, data: 0.3 };
 /** A natural text's estimate is at least this multiple of its highest count. */
 const MARGIN = 1.005;
 /** A hostile text's highest count is at most this multiple of its estimate. */
-const HOSTILE = 2.2;
+const HOSTILE = 2.1;
 
 /** A cost is at most this number of tokens: a character has at most four bytes. */
 const MOST = 4;
