@@ -95,5 +95,5 @@ test_against() {
   echo " $url"
   export MAIL_FOLDER=$data/mail
   [ $# -gt 0 ] || set -- portable::
-  API_URL=$url timeout --foreground 2400 cargo test --quiet -p local --test api -- "$@" || { tail -50 "$data/log"; return 1; }
+  API_URL=$url timeout --foreground 2400 cargo test --quiet --workspace --test api -- "$@" || { tail -50 "$data/log"; return 1; }
 }
