@@ -21,7 +21,7 @@ function shown(nodes) {
   const box = document.createElement("div");
   box.append(...nodes);
   for (const figure of box.querySelectorAll("figure")) figure.replaceWith(figure.querySelector("pre"));
-  for (const code of box.querySelectorAll("pre code")) code.textContent = code.textContent;
+  for (const code of box.querySelectorAll("pre code")) code.replaceChildren(code.textContent);
   for (const table of box.querySelectorAll(".table-box")) table.replaceWith(table.firstChild);
   return written(box);
 }

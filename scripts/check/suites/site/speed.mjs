@@ -32,8 +32,6 @@ const LIST = {
   ],
 };
 
-const median = (times) => times.toSorted((one, other) => one - other)[Math.floor(times.length / 2)];
-
 /**
  * Makes a page's line slow and its cache empty. Returns the page's requests from then on, each
  * `{name, began, ended, bytes}`, with times in seconds.
