@@ -1,5 +1,10 @@
 """Builds the functions as deployed, and the bare programs that they are compared with."""
-import json, os, pathlib, shutil, subprocess, tomllib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BARE = ROOT / "bench/bare"

@@ -1,5 +1,7 @@
 """Counts the instructions of a warm call with valgrind's callgrind, as the difference between two runs of one function."""
-import re, subprocess, tempfile
+import re
+import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 
@@ -84,8 +86,8 @@ def profile(world, function, top=30):
     for title, cost in (("by crate", crates), ("by function, without callees", own), ("by function, with callees", with_callees)):
         yield f"  {title}"
         # Only a recursive function can cost more than the total, because its calls are counted twice.
-        cost = {name: count for name, count in cost.items() if count < total}
-        for name, count in sorted(cost.items(), key=lambda item: -item[1])[:top]:
+        parts = {name: count for name, count in cost.items() if count < total}
+        for name, count in sorted(parts.items(), key=lambda item: -item[1])[:top]:
             yield f"  {count / total:7.2%} {count:12,.0f}  {name[:200]}"
 
 

@@ -1,5 +1,9 @@
 """Compares the instruction counts of the hottest calls with recorded counts."""
-import json, pathlib, platform, re, subprocess
+import json
+import pathlib
+import platform
+import re
+import subprocess
 
 import callgrind
 

@@ -1,5 +1,13 @@
 """Measures the CPU time, start-up time, memory, traffic and latency of functions."""
-import contextlib, json, os, pathlib, socket, statistics, subprocess, threading, time
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import statistics
+import subprocess
+import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from runtime_api import cpu_seconds
@@ -86,7 +94,7 @@ def starts(world, functions, times):
                 accounts[function].call(instance, function, turn)
                 if turn:
                     taken[function].append((instance.start_seconds, time.perf_counter() - began))
-    return {function: tuple(map(statistics.median, zip(*pairs))) for function, pairs in taken.items()}
+    return {function: tuple(map(statistics.median, zip(*pairs, strict=True))) for function, pairs in taken.items()}
 
 
 def peak_memory(world, function, calls):
@@ -161,7 +169,7 @@ class Ai:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = "http://127.0.0.1:%d/v1" % self.server.server_port
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
 
     def close(self):
         self.server.shutdown()
@@ -181,7 +189,7 @@ def stream_delays(world, calls):
                 assert "event: done" in reply.text, reply.text
                 arrived = [time_ for time_, piece in reply.pieces if "event: delta" in piece]
                 assert len(arrived) == PIECES, reply.pieces
-                delays = [time_ - sent for time_, sent in zip(arrived, ai.sent)]
+                delays = [time_ - sent for time_, sent in zip(arrived, ai.sent, strict=True)]
                 if call:
                     first.append(delays[0])
                     further += delays[1:]

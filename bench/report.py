@@ -1,7 +1,9 @@
 """Runs all measurements of all functions, and renders the table of docs/internals/performance.md."""
-import os, sys
+import os
+import sys
 
-import callgrind, measures
+import callgrind
+import measures
 
 HEADINGS = [
     "function", "CPU", "ratio", "instructions", "ratio", "round trips", "bytes to the store", "bytes from the store", "memory", "binary",
@@ -64,7 +66,7 @@ def ratio(value, base):
 def markdown(rows):
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for number, row in enumerate(rows):
-        cells = [text.ljust(width) if column == 0 else text.rjust(width) for column, (text, width) in enumerate(zip(row, widths))]
+        cells = [text.ljust(width) if column == 0 else text.rjust(width) for column, (text, width) in enumerate(zip(row, widths, strict=True))]
         yield f"| {' | '.join(cells)} |"
         if number == 0:
             yield "|" + "|".join("-" * (width + 2) if column == 0 else "-" * (width + 1) + ":" for column, width in enumerate(widths)) + "|"

@@ -1,5 +1,11 @@
 """A stub of the Lambda Runtime API. It passes events to a function one at a time, as Lambda does."""
-import json, select, signal, socket, subprocess, tempfile, time
+import json
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import time
 
 ZEROS = b"\0" * 8
 TIMEOUT_SECONDS = 120
@@ -85,7 +91,7 @@ class Instance:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.connections, self.calls = [], 0
         environment = environment | {
-            "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:%d" % self.listener.getsockname()[1],
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.listener.getsockname()[1]}",
             "AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_FUNCTION_VERSION": "1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
             "AWS_LAMBDA_LOG_GROUP_NAME": "f", "AWS_LAMBDA_LOG_STREAM_NAME": "f",
         }

@@ -1,5 +1,10 @@
 """Measures the local server (`cargo run`) with parallel clients."""
-import json, pathlib, socket, tempfile, threading, time
+import json
+import pathlib
+import socket
+import tempfile
+import threading
+import time
 
 from measures import memory_mib, peak_mib
 from runtime_api import cpu_seconds
@@ -80,7 +85,7 @@ def lines(rounds, calls, registrations):
             for round_ in range(rounds + 1):
                 for name, ask in (("chat", chat), ("balance", balance)):
                     before, began = cpu_seconds(process.pid), time.perf_counter()
-                    in_parallel(lambda client: [ask(client) for _ in range(calls)], clients)
+                    in_parallel(lambda client, ask=ask: [ask(client) for _ in range(calls)], clients)
                     requests = CLIENTS * calls
                     took = ((cpu_seconds(process.pid) - before) / requests, (time.perf_counter() - began) / requests)
                     if round_:

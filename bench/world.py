@@ -1,5 +1,14 @@
 """The environment of the measured functions: the embedded store, accounts in it, and API Gateway events."""
-import json, os, pathlib, select, shutil, socket, subprocess, tempfile, threading, time
+import json
+import os
+import pathlib
+import select
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
 
 from runtime_api import Instance
 

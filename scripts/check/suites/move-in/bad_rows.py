@@ -145,7 +145,7 @@ rest, bad = iter([row for row in good if row != users[0]]), list(bad_rows())
 rows, expected = [], {}
 # The two rows of a pair must not be neighbours.
 queue = [made for group in bad for made in group[:1]] + [made for group in bad for made in group[1:]]
-for number, (made, reason) in enumerate(queue):
+for made, reason in queue:
     rows += itertools.islice(rest, 2)
     expected[len(rows)] = reason
     rows.append(made)
@@ -172,8 +172,8 @@ for report in [dry, refused(store, folder / "bad.json", "--apply")]:
         elif at in reported:
             wrong.append(f"Reported twice: {told}")
         reported.add(at)
-    for at in sorted(expected.keys() - reported):
-        wrong.append(f"Not reported, at line {lines[at].start}: {json.dumps(rows[at])[:300]}")
+    unreported = sorted(expected.keys() - reported)
+    wrong += [f"Not reported, at line {lines[at].start}: {json.dumps(rows[at])[:300]}" for at in unreported]
     if wrong:
         print(*wrong, sep="\n")
         sys.exit(f"{len(wrong)} of {len(expected)} bad rows aren't reported as they should be")

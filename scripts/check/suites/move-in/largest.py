@@ -158,7 +158,7 @@ for kind, prefix in [(Embedded, ""), (Tables, "tables-")]:
     took = import_at_once(once)
     import_with_kills(killed, once.progress(), took)
     files = [folder / f"{prefix}{which}.items" for which in ("once", "killed")]
-    for store, file in zip((once, killed), files):
+    for store, file in zip((once, killed), files, strict=True):
         store.write_items(file)
         audit = [os.environ["FAREBOX"], "manage", "audit", *store.arguments]
         audit = subprocess.run(audit, env=os.environ | store.environment, capture_output=True, text=True)

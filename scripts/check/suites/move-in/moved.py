@@ -50,7 +50,10 @@ def same_store(users, items, superusers):
     equal(sorted(user["name"] for user in users), sorted(accounts), "usernames")
     for user in users:
         account, name = accounts[user["name"]], user["name"]
-        get = lambda field, default: value(account[field]) if field in account else default  # noqa: E731
+
+        def get(field, default, account=account):
+            return value(account[field]) if field in account else default
+
         equal(user["tokens"], get("tokens", None), f"tokens of {name}")
         equal(user["joined"], get("created", None), f"the registration of {name}")
         equal(user["email"], get("email", ""), f"the address of {name}")

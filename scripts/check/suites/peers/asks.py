@@ -21,7 +21,7 @@ def openai_responses(stream):
     from openai import OpenAI
 
     reply = OpenAI(base_url=BASE_URL, api_key=KEY).responses.create(model="farebox", input=QUESTION, stream=stream)
-    return [event for event in reply][-1].response.output_text if stream else reply.output_text
+    return list(reply)[-1].response.output_text if stream else reply.output_text
 
 
 def anthropic_sdk(stream):

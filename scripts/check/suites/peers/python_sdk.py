@@ -109,7 +109,7 @@ def lost_responses_are_replayed_and_paid_once():
         person, client = a_caller()
         wire.cut("before")
         reply = client.responses.create(model="gpt-4o", input="Hello!", stream=streams)
-        response = [event for event in reply][-1].response if streams else reply
+        response = list(reply)[-1].response if streams else reply
         equal(response.output_text, recital(HELLO))
         attempts(None, 200)
         person.has_paid_for(1)

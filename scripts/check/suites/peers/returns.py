@@ -11,9 +11,9 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 from coding_agents import AGENTS, PEERS
 from libraries import library

@@ -19,7 +19,7 @@ def tests_of(agent):
         play(agent.edit, says("Done."))
         answer, text = agent.run(key)
         equal((answer.endswith("Done."), text), (True, AFTER))
-        first, last = played()
+        _, last = played()
         equal(last["messages"][-1]["role"], "tool")
         # A long prompt costs the fare several times.
         equal((len(person.charges()), {call["status"] for call in wire.calls()}), (2, {200}))

@@ -30,7 +30,7 @@ def functions_are_called_whole_and_in_pieces():
         person, key = a_caller()
         play(CALL, says("Sunny everywhere."))
 
-        def message(messages):
+        def message(messages, key=key, stream=stream):
             reply = completion(key, messages, tools=TOOLS, stream=stream)
             return (litellm.stream_chunk_builder(list(reply)) if stream else reply).choices[0].message
 

@@ -69,7 +69,7 @@ def with_all_lines(site, person):
     def a_lost_embedding_fails_the_upload():
         for cut in ["before", "middle"]:
             wire.cut(cut)
-            file, amounts = charged(person, lambda: site.upload(f"{cut}.txt", LATE + cut))
+            file, amounts = charged(person, lambda cut=cut: site.upload(f"{cut}.txt", LATE + cut))
             equal((file["status"], len(statuses()), amounts), ("failed", 1, [FARE]))
 
     def an_empty_balance_is_shown_after_one_request():

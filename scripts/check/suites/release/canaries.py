@@ -12,8 +12,8 @@ import time
 from suites.stacks.templates import ROOT, source
 
 sys.path.insert(0, str(ROOT / "scripts/lib"))
-import canary  # noqa: E402
-from template import routes_of  # noqa: E402
+import canary
+from template import routes_of
 
 # The share of an alias's requests that go to the new version, and how long this lasts, in seconds.
 SHARE, SECONDS = 0.1, 300
@@ -84,8 +84,8 @@ def check_functions(template):
     assert functions.keys() == canary.REQUESTS.keys(), f"scripts/lib/canary.py lacks {functions.keys() ^ canary.REQUESTS.keys()}"
     for name, (method, path, _, _) in canary.REQUESTS.items():
         routes = {(method, path) for method, path, function in routes_of(template) if function == name}
-        path = path.split("?")[0].rstrip("/")
-        assert {(method, path), ("ANY", path)} & routes, f"{name} has no route {method} {path}: {routes}"
+        route = path.split("?")[0].rstrip("/")
+        assert {(method, route), ("ANY", route)} & routes, f"{name} has no route {method} {route}: {routes}"
 
 
 class Api(http.server.BaseHTTPRequestHandler):

@@ -19,7 +19,7 @@ import os
 import pathlib
 import threading
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import boto3
@@ -110,7 +110,7 @@ def rehearse():
         settled = ok(busy[0].call("GET", "/api/tokens/"))["tokens"]
         while ok(busy[0].call("GET", "/api/tokens/"))["tokens"] == settled:
             pass
-    second = datetime.now(timezone.utc).replace(microsecond=0)
+    second = datetime.now(UTC).replace(microsecond=0)
     over.set()
     for thread in threads:
         thread.join()

@@ -9,10 +9,10 @@ import warnings
 
 os.environ |= {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "us-east-1",
                "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
-from moto import mock_aws  # noqa: E402
-from moto.cloudformation import models, parsing  # noqa: E402
+from moto import mock_aws
+from moto.cloudformation import models, parsing
 
-from suites.stacks.resources import arn, client, given  # noqa: E402
+from suites.stacks.resources import arn, client, given
 
 BUCKET = "artefacts"
 # The keys of each table, and the attribute with its TTL. An update may add indexes, but it must not
@@ -75,7 +75,7 @@ class Stack:
         self.name = over or f"farebox-{of['name']}"
         resources = self.template["Resources"]
         s3 = client("s3")
-        for name, resource in resources.items():
+        for resource in resources.values():
             if resource["Type"] == "AWS::Lambda::Function":
                 s3.put_object(Bucket=BUCKET, Key=resource["Properties"]["Code"]["S3Key"], Body=b"code")
         # Upload the templates as `sam deploy` does.

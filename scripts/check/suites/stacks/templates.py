@@ -12,7 +12,6 @@ import logging
 import os
 import pathlib
 import re
-import sys
 from functools import cache
 
 # The translator copies the whole API for each route. Without garbage collection, the translation
@@ -20,8 +19,8 @@ from functools import cache
 gc.disable()
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 logging.disable(logging.WARNING)
-from samtranslator.translator.transform import transform  # noqa: E402
-from samtranslator.yaml_helper import yaml_parse  # noqa: E402
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 POLICIES = ["service-role/AWSLambdaBasicExecutionRole", "service-role/AWSLambdaDynamoDBExecutionRole", "AWSXRayDaemonWriteAccess",

@@ -1,9 +1,9 @@
 """Settings for projects with an admin interface."""
 
-from .settings import *  # noqa: F403
+from .settings import *
 
-INSTALLED_APPS += ["django.contrib.admin", "django.contrib.sessions", "django.contrib.messages"]  # noqa: F405
-MIDDLEWARE += [  # noqa: F405
+INSTALLED_APPS += ["django.contrib.admin", "django.contrib.sessions", "django.contrib.messages"]
+MIDDLEWARE += [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

@@ -1,6 +1,6 @@
-from common.admin_settings import *  # noqa: F403
+from common.admin_settings import *
 
-INSTALLED_APPS += ["rest_framework.authtoken", "email_login"]  # noqa: F405
+INSTALLED_APPS += ["rest_framework.authtoken", "email_login"]
 ROOT_URLCONF = "email_login.urls"
 AUTH_USER_MODEL = "email_login.User"
 REST_FRAMEWORK = {

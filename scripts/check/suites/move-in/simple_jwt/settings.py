@@ -1,8 +1,8 @@
 from datetime import timedelta
 
-from common.admin_settings import *  # noqa: F403
+from common.admin_settings import *
 
-INSTALLED_APPS += ["rest_framework_simplejwt.token_blacklist", "simple_jwt"]  # noqa: F405
+INSTALLED_APPS += ["rest_framework_simplejwt.token_blacklist", "simple_jwt"]
 ROOT_URLCONF = "simple_jwt.urls"
 AUTH_USER_MODEL = "simple_jwt.CustomUser"
 REST_FRAMEWORK = {

@@ -1,5 +1,5 @@
-from common.settings import *  # noqa: F403
+from common.settings import *
 
-INSTALLED_APPS += ["token_body"]  # noqa: F405
+INSTALLED_APPS += ["token_body"]
 ROOT_URLCONF = "token_body.urls"
 AUTH_USER_MODEL = "token_body.ChatUser"

@@ -1,5 +1,5 @@
-from common.settings import *  # noqa: F403
+from common.settings import *
 
-INSTALLED_APPS += ["token_header"]  # noqa: F405
+INSTALLED_APPS += ["token_header"]
 ROOT_URLCONF = "token_header.urls"
 AUTH_USER_MODEL = "token_header.User"

@@ -28,7 +28,7 @@ TEXTS = [
     "Сколько стоит билет до Ёлкино? ",
     "运费是多少？電車はどこですか。요금이 얼마예요? ",
     "कितना किराया है? ราคาเท่าไร อัตรา ",
-    "كم الأجرة؟ ‏כמה עולה‎ ",
+    "كم الأجرة؟ \u200fכמה עולה\u200e ",
     "👩‍👩‍👧‍👦 🇩🇪 👍🏽 🏴󠁧󠁢󠁳󠁣󠁴󠁿 ☠️ ",
     "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢L̠ͨͧͩ͘G̴̻͈͍͔̹̑͗̎̅͛́Ǫ̵̹̻̝̳͂̌̌͘! ",
     "𝕱𝖗𝖆𝖐𝖙𝖚𝖗 𐍈 𠜎 \U0010fffd ﷺ ① ﬁ ½ ",
@@ -111,7 +111,7 @@ class Command(BaseCommand):
             made.append(User(date_joined=joined, **{name: value for name, value in values.items() if name in fields}))
         User.objects.bulk_create(made, batch_size=1000)
         if Profile:
-            Profile.objects.bulk_create([Profile(user=user, tokens=left) for user, left in zip(made, tokens)], batch_size=1000)
+            Profile.objects.bulk_create([Profile(user=user, tokens=left) for user, left in zip(made, tokens, strict=True)], batch_size=1000)
 
         # The people who log in have the same number of chats each. Of the other users, some have no
         # chats, and a few have many.
