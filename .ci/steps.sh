@@ -1,6 +1,6 @@
 # Sourced by `run` and `nightly`: runs their steps, which are functions.
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 # Turn off caches that CI wouldn't use: CI never recompiles a crate after a small change, and never
 # imports most of the Python tools' modules.
 export CARGO_INCREMENTAL=0 SAM_CLI_TELEMETRY=0 PIP_NO_COMPILE=1
@@ -22,14 +22,17 @@ steps() {
 # lanes "STEP.." "STEP..": runs two lists of steps in parallel. Prints the output of the second list
 # after that of the first.
 lanes() {
+  local first second
+  read -ra first <<<"$1"
+  read -ra second <<<"$2"
   log=$(mktemp)
   # A process group of its own, so that `end_lane` can end all of it.
   set -m
-  (steps $2) >"$log" 2>&1 </dev/null &
+  (steps "${second[@]}") >"$log" 2>&1 </dev/null &
   lane=$!
   set +m
   trap end_lane EXIT
-  steps $1
+  steps "${first[@]}"
   local result=0
   wait "$lane" || result=$?
   trap - EXIT

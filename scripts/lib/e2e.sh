@@ -76,11 +76,12 @@ start_api() {
 start_dynamodb() {
   AI_PROVIDER=scripted AI_TIMEOUT_SECONDS=2 run "$FAREBOX" dynamodb --host "$1" --port "$(free_port)" --data "$data"
   for _ in $(seq 600); do
-    [ ! -s "$data/sam.json" ] && alive || break
+    if [ -s "$data/sam.json" ] || ! alive; then break; fi
     sleep 0.2
   done
   [ -s "$data/sam.json" ] || { cat "$data/log" >&2; return 1; }
   set -a
+  # shellcheck source=/dev/null
   source "$data/lambda.env"
   set +a
 }

@@ -13,4 +13,5 @@ keep() { "$PYTHON" -IS "$suite/keep.py" "$FOLDER/$1.json" "${@:2}"; }
 # kept REPLY FIELD: prints a field of a reply.
 kept() { "$PYTHON" -IS -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$FOLDER/$1.json" "$2"; }
 
+# shellcheck source=simple_jwt/session.sh
 source "$suite/$SESSION/session.sh"
