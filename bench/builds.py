@@ -1,4 +1,5 @@
 """Builds the functions as deployed, and the bare programs that they are compared with."""
+
 import json
 import os
 import pathlib
@@ -46,8 +47,11 @@ def bare(names):
         level = {"opt_level": 3} if name == "argon2id" else {}
         features = ["--features", name] if name == "get_item" else []
         subprocess.run(
-            ["cargo", "lambda", "build", "--quiet", "--release", *levels, *features, "--bin", name], cwd=BARE, check=True,
-            env=variables(profile) | os.environ | {"CARGO_TARGET_DIR": str(folder)} | variables(level))
+            ["cargo", "lambda", "build", "--quiet", "--release", *levels, *features, "--bin", name],
+            cwd=BARE,
+            check=True,
+            env=variables(profile) | os.environ | {"CARGO_TARGET_DIR": str(folder)} | variables(level),
+        )
         built[name] = folder / "lambda" / name / "bootstrap"
     return built
 

@@ -1,4 +1,5 @@
 """Counts the instructions of a warm call with valgrind's callgrind, as the difference between two runs of one function."""
+
 import re
 import subprocess
 import tempfile
@@ -76,8 +77,8 @@ def profile(world, function, top=30):
             for inclusive in ("no", "yes"):
                 costs[calls, inclusive] = annotated_costs(f"{folder}/{calls}", inclusive)
     own, with_callees = (
-        {name: (count - costs[few, inclusive].get(name, 0)) / (many - few) for name, count in costs[many, inclusive].items()}
-        for inclusive in ("no", "yes"))
+        {name: (count - costs[few, inclusive].get(name, 0)) / (many - few) for name, count in costs[many, inclusive].items()} for inclusive in ("no", "yes")
+    )
     total = sum(own.values())
     crates = {}
     for name, count in own.items():
@@ -95,8 +96,11 @@ def crate(name):
     """Returns a function's crate, which is the first crate in the function's name. For a method, this is the crate of the method's type."""
     if found := re.search(r"([a-z_][a-z0-9_]*)::", name):
         return found[1]
-    return "malloc and free" if re.match(r"(_int_)?(malloc|free|realloc|calloc)|malloc|unlink_chunk", name) else (
-        "aws_lc" if re.search(r"25519|aws_lc|sha512|bignum|pkey", name) else "C")
+    return (
+        "malloc and free"
+        if re.match(r"(_int_)?(malloc|free|realloc|calloc)|malloc|unlink_chunk", name)
+        else ("aws_lc" if re.search(r"25519|aws_lc|sha512|bignum|pkey", name) else "C")
+    )
 
 
 def annotated_costs(file, inclusive):

@@ -1,4 +1,5 @@
 """Compares the instruction counts of the hottest calls with recorded counts."""
+
 import json
 import pathlib
 import platform
@@ -16,6 +17,7 @@ LIMIT_OTHER_TOOLS = 0.10
 
 def tools():
     """Returns the tools that the counts depend on, in addition to the sources, the profile and the lock file."""
+
     def version(*command):
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return re.search(r"\d+\.\d+(\.\d+)?", output)[0]

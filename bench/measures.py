@@ -1,4 +1,5 @@
 """Measures the CPU time, start-up time, memory, traffic and latency of functions."""
+
 import contextlib
 import json
 import os

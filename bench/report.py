@@ -1,4 +1,5 @@
 """Runs all measurements of all functions, and renders the table of docs/internals/performance.md."""
+
 import os
 import sys
 
@@ -6,8 +7,19 @@ import callgrind
 import measures
 
 HEADINGS = [
-    "function", "CPU", "ratio", "instructions", "ratio", "round trips", "bytes to the store", "bytes from the store", "memory", "binary",
-    "start", "ratio", "first call",
+    "function",
+    "CPU",
+    "ratio",
+    "instructions",
+    "ratio",
+    "round trips",
+    "bytes to the store",
+    "bytes from the store",
+    "memory",
+    "binary",
+    "start",
+    "ratio",
+    "first call",
 ]
 
 
@@ -47,16 +59,20 @@ def lines(world, functions, rounds, calls, starts, log_ins):
         step("a token's first call")
         many = callgrind.CALLS_OF_OTHERS[1]
         new = callgrind.per_call(world, ["balance"], tokens=many)["balance"]
-        yield (f"- balance, for an access token that the instance has not seen: {new / 1e6:,.2f} M instructions, "
-               f"{ratio(new, counts['hello'])} times those of hello")
+        yield (
+            f"- balance, for an access token that the instance has not seen: {new / 1e6:,.2f} M instructions, "
+            f"{ratio(new, counts['hello'])} times those of hello"
+        )
     if "login" in functions and log_ins:
         step(f"{log_ins} log-ins")
         yield f"- login: {measures.peak_memory(world, 'login', log_ins):.0f} MiB at most in {log_ins:,} calls of one instance"
     if "chat_stream" in functions:
         step("streams")
         first, further = measures.stream_delays(world, 30)
-        yield (f"- chat_stream: the first piece of an answer reaches the Runtime API {first * 1e3:.2f} ms after the AI sent it; "
-               f"each further piece, sent {measures.PAUSE * 1e3:.0f} ms after the one before, {further * 1e3:.2f} ms (medians of 30 calls)")
+        yield (
+            f"- chat_stream: the first piece of an answer reaches the Runtime API {first * 1e3:.2f} ms after the AI sent it; "
+            f"each further piece, sent {measures.PAUSE * 1e3:.0f} ms after the one before, {further * 1e3:.2f} ms (medians of 30 calls)"
+        )
 
 
 def ratio(value, base):

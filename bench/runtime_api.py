@@ -1,4 +1,5 @@
 """A stub of the Lambda Runtime API. It passes events to a function one at a time, as Lambda does."""
+
 import json
 import select
 import signal
@@ -69,7 +70,7 @@ class Reply:
             passed = 0
             for at, piece in pieces:
                 # The bytes up to the end of the zeros are the head of the reply. Its text follows.
-                rest = piece[max(0, len(head) + len(ZEROS) - passed):]
+                rest = piece[max(0, len(head) + len(ZEROS) - passed) :]
                 passed += len(piece)
                 if rest:
                     self.pieces.append((at, rest.decode(errors="replace")))
@@ -92,13 +93,15 @@ class Instance:
         self.connections, self.calls = [], 0
         environment = environment | {
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.listener.getsockname()[1]}",
-            "AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_FUNCTION_VERSION": "1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
-            "AWS_LAMBDA_LOG_GROUP_NAME": "f", "AWS_LAMBDA_LOG_STREAM_NAME": "f",
+            "AWS_LAMBDA_FUNCTION_NAME": "f",
+            "AWS_LAMBDA_FUNCTION_VERSION": "1",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+            "AWS_LAMBDA_LOG_GROUP_NAME": "f",
+            "AWS_LAMBDA_LOG_STREAM_NAME": "f",
         }
         self.log = tempfile.TemporaryFile()
         began = time.perf_counter()
-        self.process = subprocess.Popen(
-            [*under, str(binary)], env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen([*under, str(binary)], env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         try:
             self._wait_for_next()
         except BaseException:

@@ -1,4 +1,5 @@
 """Measures the local server (`cargo run`) with parallel clients."""
+
 import json
 import pathlib
 import socket
@@ -26,8 +27,9 @@ class Client:
         text = b"" if body is None else json.dumps(body).encode()
         authorization = f"authorization: Bearer {self.token}\r\n" if self.token else ""
         self.socket.sendall(
-            f"{method} {path} HTTP/1.1\r\nhost: {self.host}\r\ncontent-type: application/json\r\n{authorization}"
-            f"content-length: {len(text)}\r\n\r\n".encode() + text)
+            f"{method} {path} HTTP/1.1\r\nhost: {self.host}\r\ncontent-type: application/json\r\n{authorization}content-length: {len(text)}\r\n\r\n".encode()
+            + text
+        )
         while b"\r\n\r\n" not in self.buffer:
             self._more()
         head, _, rest = self.buffer.partition(b"\r\n\r\n")
@@ -98,8 +100,10 @@ def lines(rounds, calls, registrations):
             numbers = {client: number for number, client in enumerate(clients)}
             in_parallel(lambda client: [client.register(f"many{numbers[client]}x{turn}") for turn in range(each)], clients)
             time.sleep(2)
-            yield (f"local server, {each * PARALLEL_REGISTRATIONS:,} registrations, {PARALLEL_REGISTRATIONS} at a time: {before:.0f} MiB before, "
-                   f"{memory_mib(process.pid, 'VmRSS'):.0f} MiB after, {peak_mib(process.pid):.0f} MiB at most")
+            yield (
+                f"local server, {each * PARALLEL_REGISTRATIONS:,} registrations, {PARALLEL_REGISTRATIONS} at a time: {before:.0f} MiB before, "
+                f"{memory_mib(process.pid, 'VmRSS'):.0f} MiB after, {peak_mib(process.pid):.0f} MiB at most"
+            )
         finally:
             process.terminate()
             process.wait()

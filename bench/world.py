@@ -1,4 +1,5 @@
 """The environment of the measured functions: the embedded store, accounts in it, and API Gateway events."""
+
 import json
 import os
 import pathlib
@@ -79,8 +80,8 @@ def start_local(folder, *command):
         raise SystemExit(f"{program[0]} is missing or is not a program: install Rust, or set FAREBOX to the program farebox")
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(
-            [*program, *command, "--port", str(port), "--data", str(folder / "data")], cwd=ROOT, env=os.environ | SETTINGS,
-            stdout=log, stderr=log)
+            [*program, *command, "--port", str(port), "--data", str(folder / "data")], cwd=ROOT, env=os.environ | SETTINGS, stdout=log, stderr=log
+        )
     while process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port)).close()

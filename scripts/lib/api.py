@@ -1,4 +1,5 @@
 """Requests to a deployment's API, for the operators' scripts."""
+
 import http.client
 import json
 import time

@@ -1,5 +1,6 @@
 """Code for the operators' scripts that use AWS: the stack that a command changes, and messages for
 calls that AWS refuses. boto3 comes with aws-sam-cli."""
+
 import contextlib
 import os
 import sys

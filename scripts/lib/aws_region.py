@@ -4,6 +4,7 @@ boto3 and SAM CLI read AWS_DEFAULT_REGION; the AWS CLI and `manage` read AWS_REG
 one of them were set, parts of a deployment could use a different region, such as the one in
 ~/.aws/config.
 """
+
 import os
 import sys
 

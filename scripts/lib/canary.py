@@ -12,6 +12,7 @@ would fail, which is only about 1 % of all requests.
 The requests don't change any data and don't call the AI. Requests with a token use an account that
 is created before the update and deleted after it.
 """
+
 import collections
 import itertools
 import secrets

@@ -1,5 +1,6 @@
 """Reads template.yaml and samconfig.toml for the operators' scripts. PyYAML comes with
 aws-sam-cli."""
+
 import functools
 import pathlib
 import re
@@ -39,7 +40,7 @@ def routes_of(template):
     uppercase or `ANY`."""
     for path, methods in template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"].items():
         for method, operation in methods.items():
-            (_, uri), = operation["x-amazon-apigateway-integration"]["uri"].items()
+            ((_, uri),) = operation["x-amazon-apigateway-integration"]["uri"].items()
             yield "ANY" if method.startswith("x-") else method.upper(), path, re.search(r"/functions/\$\{(\w+)\.Arn\}", uri)[1]
 
 

@@ -1,5 +1,6 @@
 """For the Python scripts: answers --help, rejects wrong calls, and prints errors without a
 traceback."""
+
 import argparse
 import atexit
 import os
@@ -46,8 +47,10 @@ def sentence(error):
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, ModuleNotFoundError):
-        return (f"the package {error.name} is missing: run this script with the Python that has aws-sam-cli "
-                "(python3 -m pip install --requirement .ci/requirements.txt)")
+        return (
+            f"the package {error.name} is missing: run this script with the Python that has aws-sam-cli "
+            "(python3 -m pip install --requirement .ci/requirements.txt)"
+        )
     if isinstance(error, FileNotFoundError) and error.filename and not os.path.dirname(error.filename):
         return f"the program {error.filename} is missing: install it"
     if isinstance(error, subprocess.CalledProcessError):

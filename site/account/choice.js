@@ -1,13 +1,7 @@
 // The choice of a model: its button, and a model as users see it where they choose one, with its
 // name, its description, and its price in words.
 
-import {
-  chooseModel,
-  chosenModel,
-  isFlat,
-  messageInWords,
-  models,
-} from "../session/models.js";
+import { chooseModel, chosenModel, isFlat, messageInWords, models } from "../session/models.js";
 import { h } from "../ui/dom.js";
 import { formatNumber, formatTokens } from "../ui/format.js";
 import { icon } from "../ui/icons.js";

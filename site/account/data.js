@@ -122,7 +122,9 @@ function deleteAccount(goodbye) {
         "“",
         profile().username,
         "” and all its chats are deleted for good, with ",
-        balance() === null ? inCurrency("its tokens.") : `its balance of ${formatTokens(balance())}.`,
+        balance() === null
+          ? inCurrency("its tokens.")
+          : `its balance of ${formatTokens(balance())}.`,
       ),
       form([password], {
         submit: "Delete for good",

@@ -51,11 +51,14 @@ export function differences(before, now) {
   const models = [before, now].map((list) => new Map(list.models.map((one) => [one.name, one])));
   const [old, fresh] = models;
   const both = [...fresh.keys()].filter((name) => old.has(name));
-  const order = ({ models: all }) => all.map(({ name }) => name).filter((name) => both.includes(name));
+  const order = ({ models: all }) =>
+    all.map(({ name }) => name).filter((name) => both.includes(name));
   const rest = (list) => ({ ...list, models: undefined, order: order(list) });
   return [
     ...changed("All models", rest(before), rest(now)),
-    ...[...old.keys()].filter((name) => !fresh.has(name)).map((name) => [name, "", "offered", "removed"]),
+    ...[...old.keys()]
+      .filter((name) => !fresh.has(name))
+      .map((name) => [name, "", "offered", "removed"]),
     ...[...fresh.keys()].filter((name) => !old.has(name)).map((name) => [name, "", "", "added"]),
     ...both.flatMap((name) => changed(name, old.get(name), fresh.get(name))),
   ];

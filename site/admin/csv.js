@@ -25,7 +25,7 @@ export function csvButton({ path, query = () => ({}), list, name, signal }) {
     const count = h("span", {}, `Reading the ${list}…`);
     fill(state, h("progress", { "aria-label": `Reading the ${list}` }), count, stop);
     try {
-      for (let next = path; next; ) {
+      for (let next = path; next;) {
         const part = await file(next, {
           query: parts.length === 0 ? { ...query(), limit: 100 } : {},
           accept: "text/csv",

@@ -33,9 +33,7 @@ export function filters({ place, label, fields, more = [], kept = {}, query, sig
 
   const values = () =>
     Object.fromEntries(
-      all
-        .map(({ input }) => [input.name, input.value.trim()])
-        .filter(([, value]) => value !== ""),
+      all.map(({ input }) => [input.name, input.value.trim()]).filter(([, value]) => value !== ""),
     );
   const addressed = () => new URLSearchParams({ ...kept, ...values() }).toString();
   const list = () => {

@@ -55,7 +55,13 @@ export async function pricesView({ query, signal, title }, me, reload) {
     asked && !isOld && note("info", "This version is in force."),
     unsaved(),
     read.list
-      ? [about(read, me), pricesTable(read.list), explanation(read.list), changed, prompts(read.list)]
+      ? [
+          about(read, me),
+          pricesTable(read.list),
+          explanation(read.list),
+          changed,
+          prompts(read.list),
+        ]
       : await noList(signal),
   );
   return { title: name, content };

@@ -159,8 +159,19 @@ function list(chosen, signal) {
     if (signal.aborted || id === null) return;
     sums.append(purchaseSums((next) => load(next, 100), signal));
     const query = () => ({ ...asked, user_id: id });
-    const name = () => ["purchases", user, attention && "attention", states, from && `from-${from}`, to && `to-${to}`];
-    const file = () => name().filter(Boolean).join("-").replace(/[^\w-]+/g, "-");
+    const name = () => [
+      "purchases",
+      user,
+      attention && "attention",
+      states,
+      from && `from-${from}`,
+      to && `to-${to}`,
+    ];
+    const file = () =>
+      name()
+        .filter(Boolean)
+        .join("-")
+        .replace(/[^\w-]+/g, "-");
     saving.append(csvButton({ path: PATH, query, list: "list", name: file, signal }));
   });
   return Object.assign(h("div", {}, sums, shown, saving), { ready: shown.ready });

@@ -160,10 +160,7 @@ function refunding({ chat_id: chat, amount: charged, timestamp, excerpt }, user,
         {
           submit: "Refund",
           extra: [button("Cancel", { onclick: () => close() })],
-          words: (error) =>
-            error.code === "idempotency_key_reused"
-              ? ALREADY
-              : explain(error),
+          words: (error) => (error.code === "idempotency_key_reused" ? ALREADY : explain(error)),
           onsubmit: async ({ reason }) => {
             const body = { chat_id: chat, reason: reason.trim() };
             const options = { body, key: `refund-${chat}` };

@@ -223,7 +223,8 @@ export class Composer {
       this.later = null;
       if (!this.box.isConnected) return;
       if (module) this.submit();
-      else this.refuseText("The message can't be sent without a connection. Try again in a minute.");
+      else
+        this.refuseText("The message can't be sent without a connection. Try again in a minute.");
     });
   }
 

@@ -79,7 +79,11 @@ export function label({ conversation, heading, head }) {
 
 /** The choices in a conversation's menu. `done` gets the moved conversation. */
 export const choices = (conversation, done) => [
-  { text: "Move to a folder", icon: "folder", run: () => attempt(() => choose(conversation, done)) },
+  {
+    text: "Move to a folder",
+    icon: "folder",
+    run: () => attempt(() => choose(conversation, done)),
+  },
 ];
 
 /** The element that contains the rows of a folder's chats, or undefined. */
@@ -356,7 +360,11 @@ async function choose({ id, folder_id: now }, done) {
         done(await patch(`api/conversations/${id}/`, { folder_id: to }));
         close(to);
         const name = folder(to)?.name;
-        toast(name ? `The chat is in the folder “${name}” now.` : "The chat isn't in a folder any more.");
+        toast(
+          name
+            ? `The chat is in the folder “${name}” now.`
+            : "The chat isn't in a folder any more.",
+        );
       },
     });
   });

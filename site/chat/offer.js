@@ -1,7 +1,14 @@
 // The price of a message before it is sent. An offer contains the model, and the most that the
 // message may cost. The request contains both, so a user never pays more than the page showed.
 
-import { areModelsKnown, chosenModel, context, isFlat, models, reprice } from "../session/models.js";
+import {
+  areModelsKnown,
+  chosenModel,
+  context,
+  isFlat,
+  models,
+  reprice,
+} from "../session/models.js";
 import { answerPrice } from "../session/user.js";
 import { formatNumber, formatTokens } from "../ui/format.js";
 import { lazy } from "../ui/lazy.js";

@@ -30,7 +30,15 @@ export const info = () => api.info;
 export const messagePrice = () => api["x-price"];
 
 function operationOf(path, method, item) {
-  const { tags, operationId: id, summary, description, requestBody, responses, ...rest } = item[method];
+  const {
+    tags,
+    operationId: id,
+    summary,
+    description,
+    requestBody,
+    responses,
+    ...rest
+  } = item[method];
   const { parameters = [], security = [] } = rest;
   const body = requestBody && resolved(requestBody).content["application/json"];
   const inputs = [...(item.parameters ?? []), ...parameters].map(resolved);
@@ -127,8 +135,7 @@ export function exampleOf(part, inRequest = false, depth = 0) {
 }
 
 /** The example of a parameter, as text. */
-export const exampleParameter = ({ example, schema }) =>
-  String(example ?? exampleOf(schema) ?? "");
+export const exampleParameter = ({ example, schema }) => String(example ?? exampleOf(schema) ?? "");
 
 /** The URL of an operation, with `values` in place of its parameters. Without a value, `{id}`. */
 export function urlOf({ path, parameters }, values = {}) {

@@ -56,7 +56,9 @@ function operationView(section, operation) {
   const { id, summary, path, parameters, body, responses, others, isOpen, schemes } = operation;
   const isGood = ({ status }) => status.startsWith("2");
   const values = Object.fromEntries(
-    parameters.filter((one) => one.required && one.in === "query").map((one) => [one.name, exampleParameter(one)]),
+    parameters
+      .filter((one) => one.required && one.in === "query")
+      .map((one) => [one.name, exampleParameter(one)]),
   );
   const example = body && exampleOf(body, true);
   const good = responses.find(isGood);
@@ -66,18 +68,36 @@ function operationView(section, operation) {
     { id: `operation-${id}`, tabIndex: -1 },
     summary,
     " ",
-    h("a", { class: "docs-anchor", href: place(section, operation), "aria-label": `Link to: ${summary}` }, "#"),
+    h(
+      "a",
+      {
+        class: "docs-anchor",
+        href: place(section, operation),
+        "aria-label": `Link to: ${summary}`,
+      },
+      "#",
+    ),
   );
   const texts = [
     heading,
     h("p", { class: "docs-route" }, method(operation.method), " ", h("code", {}, path)),
-    others.length > 0 && h("p", { class: "muted" }, "Also at ", others.map((one, index) => [index > 0 && ", ", h("code", {}, one)]), "."),
+    others.length > 0 &&
+      h(
+        "p",
+        { class: "muted" },
+        "Also at ",
+        others.map((one, index) => [index > 0 && ", ", h("code", {}, one)]),
+        ".",
+      ),
     described(operation.description),
     h("p", { class: "docs-access" }, access(schemes, isOpen)),
     parametersView("Path", parameters, "path"),
     parametersView("Query", parameters, "query"),
     parametersView("Headers", parameters, "header"),
-    body && [h("h3", {}, "Request body"), hasFields(body) ? fieldsOf(body) : h("p", {}, typeIn(body))],
+    body && [
+      h("h3", {}, "Request body"),
+      hasFields(body) ? fieldsOf(body) : h("p", {}, typeIn(body)),
+    ],
     h("h3", {}, "Reply"),
     responses.filter(isGood).map((one) => replyView(one)),
     h(
@@ -89,13 +109,26 @@ function operationView(section, operation) {
         {},
         responses
           .filter((one) => !isGood(one))
-          .map(({ status, description }) => [h("dt", {}, h("code", {}, status)), h("dd", {}, described(description))]),
+          .map(({ status, description }) => [
+            h("dt", {}, h("code", {}, status)),
+            h("dd", {}, described(description)),
+          ]),
       ),
     ),
   ];
   const shown = [
     sample(samplesOf(operation, urlOf(operation, values), example), summary),
-    reply && h("details", { class: "docs-example", open: true }, h("summary", {}, `Reply ${good.status}`), code(JSON.stringify(exampleOf(reply), null, 2), "json", `Example of the reply to: ${summary}`)),
+    reply &&
+      h(
+        "details",
+        { class: "docs-example", open: true },
+        h("summary", {}, `Reply ${good.status}`),
+        code(
+          JSON.stringify(exampleOf(reply), null, 2),
+          "json",
+          `Example of the reply to: ${summary}`,
+        ),
+      ),
     tryIt(operation, hasPrices()),
   ];
   return h(
@@ -107,7 +140,11 @@ function operationView(section, operation) {
 }
 
 function access(schemes, isOpen) {
-  const names = { access_token: "an access token", api_key: "an API key", x_api_key: "an API key in x-api-key" };
+  const names = {
+    access_token: "an access token",
+    api_key: "an API key",
+    x_api_key: "an API key in x-api-key",
+  };
   const known = [...new Set(schemes)].map((one) => names[one] ?? one);
   if (known.length === 0) return "Needs no credential.";
   return `${isOpen ? "Accepts" : "Needs"} ${known.join(" or ")}.`;
@@ -120,7 +157,14 @@ function parametersView(title, parameters, where) {
     h(
       "li",
       {},
-      h("p", { class: "docs-field" }, h("code", { class: "docs-field-name" }, name), " ", h("span", { class: "docs-type" }, typeIn(schema ?? {})), required && h("span", { class: "badge badge-accent" }, "required")),
+      h(
+        "p",
+        { class: "docs-field" },
+        h("code", { class: "docs-field-name" }, name),
+        " ",
+        h("span", { class: "docs-type" }, typeIn(schema ?? {})),
+        required && h("span", { class: "badge badge-accent" }, "required"),
+      ),
       described(description),
     ),
   );
@@ -148,7 +192,10 @@ function sectionView({ params }) {
   if (!section) return { instead: "#/quickstart" };
   if (!made.has(section)) {
     const operations = section.operations.map((one) => operationView(section, one));
-    made.set(section, h("div", {}, h("h1", {}, section.name), described(section.description, "lead"), operations));
+    made.set(
+      section,
+      h("div", {}, h("h1", {}, section.name), described(section.description, "lead"), operations),
+    );
   }
   const content = made.get(section);
   const operation = section.operations.find(({ id }) => id === params.operation);
@@ -194,7 +241,12 @@ function navigation() {
       ),
     ),
   );
-  const lists = h("ul", { class: "docs-sections" }, h("li", {}, link("#/quickstart", "Quickstart")), groups);
+  const lists = h(
+    "ul",
+    { class: "docs-sections" },
+    h("li", {}, link("#/quickstart", "Quickstart")),
+    groups,
+  );
   // On a narrow window the navigation is collapsed.
   const wide = matchMedia("(min-width: 60rem)");
   const fold = h("details", { open: wide.matches }, h("summary", {}, "Contents"), lists);
@@ -202,7 +254,17 @@ function navigation() {
   fold.addEventListener("click", ({ target }) => {
     if (!wide.matches && target.closest("a")) fold.open = false;
   });
-  fill(nav, search(sections, place), fold, h("p", { class: "docs-version muted" }, `Version ${info().version} · `, h("a", { href: new URL("api/openapi.json", base).href }, "OpenAPI")));
+  fill(
+    nav,
+    search(sections, place),
+    fold,
+    h(
+      "p",
+      { class: "docs-version muted" },
+      `Version ${info().version} · `,
+      h("a", { href: new URL("api/openapi.json", base).href }, "OpenAPI"),
+    ),
+  );
 }
 
 /** Marks the section of the view, and the endpoint that is in the address. */

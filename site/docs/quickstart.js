@@ -41,13 +41,21 @@ export function quickstart(model) {
       "p",
       {},
       h("a", { href: keys }, "Create a key"),
-      inCurrency(" in your account. Its requests are paid with your tokens. Keep it secret, and give it to your program in an environment variable:"),
+      inCurrency(
+        " in your account. Its requests are paid with your tokens. Keep it secret, and give it to your program in an environment variable:",
+      ),
     ),
     code("export API_KEY=sk-...", "bash", "Set the API key"),
     h("h2", {}, "2. Send a message"),
     first,
     h("h2", {}, "3. See what it costs"),
-    h("p", {}, inCurrency("These requests list the models with their prices, and the tokens that the key may still spend:")),
+    h(
+      "p",
+      {},
+      inCurrency(
+        "These requests list the models with their prices, and the tokens that the key may still spend:",
+      ),
+    ),
     code(
       `curl ${base.href}api/models\ncurl ${base.href}v1/key -H "Authorization: Bearer $API_KEY"`,
       "bash",
@@ -57,7 +65,9 @@ export function quickstart(model) {
     h(
       "p",
       {},
-      inCurrency("A failed request costs nothing. Each failure has a status, a code for programs, and a sentence for people. If a reply was lost, repeat the request with the same "),
+      inCurrency(
+        "A failed request costs nothing. Each failure has a status, a code for programs, and a sentence for people. If a reply was lost, repeat the request with the same ",
+      ),
       h("code", {}, "Idempotency-Key"),
       ": you get the same answer, and pay once.",
     ),

@@ -50,7 +50,12 @@ export function code(text, named, label) {
   show();
   // A wide block scrolls, so the keyboard must reach it.
   const block = h("pre", { tabIndex: 0, role: "region", "aria-label": label }, inside);
-  return h("div", { class: "docs-code" }, block, copyButton(text, { class: "button button-secondary button-small copy" }));
+  return h(
+    "div",
+    { class: "docs-code" },
+    block,
+    copyButton(text, { class: "button button-secondary button-small copy" }),
+  );
 }
 
 /**
@@ -81,7 +86,11 @@ export function sample(texts, label) {
         text,
       ),
     );
-    const group = h("div", { class: "docs-languages", role: "group", "aria-label": "Language" }, buttons);
+    const group = h(
+      "div",
+      { class: "docs-languages", role: "group", "aria-label": "Language" },
+      buttons,
+    );
     fill(box, group, code(texts[id], named, `${label}, ${name}`));
   };
   watchers.set(box, show);
@@ -94,8 +103,9 @@ const pretty = (value) => JSON.stringify(value, null, 2);
 
 /** JSON as Python writes it. */
 const python = (value) =>
-  pretty(value).replaceAll(/("(?:[^"\\]|\\.)*")|\b(true|false|null)\b/g, (whole, string, word) =>
-    string ?? { true: "True", false: "False", null: "None" }[word],
+  pretty(value).replaceAll(
+    /("(?:[^"\\]|\\.)*")|\b(true|false|null)\b/g,
+    (whole, string, word) => string ?? { true: "True", false: "False", null: "None" }[word],
   );
 
 /** The variable that contains the credential of an operation. Empty if none is needed. */

@@ -88,7 +88,12 @@ function row(name, part, isRequired, depth, above) {
 /** `text`, `list of Model`, `whole number or text` */
 export function typeIn(part) {
   const schema = resolved(part);
-  const words = { integer: "whole number", string: "text", boolean: "true or false", array: "list" };
+  const words = {
+    integer: "whole number",
+    string: "text",
+    boolean: "true or false",
+    array: "list",
+  };
   if (schema.type === "array" || typesOf(schema)[0] === "array")
     return schema.items ? `list of ${typeIn(schema.items)}` : "list";
   const several = choices(schema);
@@ -109,8 +114,16 @@ function limitsOf(schema) {
           .join(", ") + unit;
   const values = schema.enum?.filter((one) => one !== null);
   return [
-    values?.length > 0 && ["One of ", values.flatMap((one, index) => [index > 0 && ", ", h("code", {}, JSON.stringify(one))]), ". "],
-    schema.default !== undefined && ["Default: ", h("code", {}, JSON.stringify(schema.default)), ". "],
+    values?.length > 0 && [
+      "One of ",
+      values.flatMap((one, index) => [index > 0 && ", ", h("code", {}, JSON.stringify(one))]),
+      ". ",
+    ],
+    schema.default !== undefined && [
+      "Default: ",
+      h("code", {}, JSON.stringify(schema.default)),
+      ". ",
+    ],
     format && `Format: ${format}. `,
     range(minimum, maximum, ". "),
     range(minLength, maxLength, " characters. "),

@@ -33,7 +33,13 @@ export function search(sections, place) {
     section.operations.map((operation) => ({ section, operation, texts: textsOf(operation) })),
   );
   const id = newId("search");
-  const input = h("input", { id, type: "search", class: "input", autocomplete: "off", placeholder: "Search the API" });
+  const input = h("input", {
+    id,
+    type: "search",
+    class: "input",
+    autocomplete: "off",
+    placeholder: "Search the API",
+  });
   const found = h("ul", { class: "docs-found" });
   const told = h("p", { class: "muted", role: "status" });
   const show = () => {
@@ -50,21 +56,27 @@ export function search(sections, place) {
       .sort((one, other) => one.rank - other.rank);
     fill(
       found,
-      hits.slice(0, MOST).map(({ section, operation }) =>
-        h(
-          "li",
-          {},
+      hits
+        .slice(0, MOST)
+        .map(({ section, operation }) =>
           h(
-            "a",
-            { href: place(section, operation) },
-            h("strong", {}, operation.summary),
-            h("span", {}, `${operation.method} ${operation.path}`),
+            "li",
+            {},
+            h(
+              "a",
+              { href: place(section, operation) },
+              h("strong", {}, operation.summary),
+              h("span", {}, `${operation.method} ${operation.path}`),
+            ),
           ),
         ),
-      ),
     );
     told.textContent =
-      words.length === 0 ? "" : hits.length === 0 ? "Nothing contains these words." : plural(hits.length, "endpoint");
+      words.length === 0
+        ? ""
+        : hits.length === 0
+          ? "Nothing contains these words."
+          : plural(hits.length, "endpoint");
   };
   input.addEventListener("input", show);
   input.addEventListener("keydown", ({ key }) => {
@@ -84,5 +96,12 @@ export function search(sections, place) {
     event.preventDefault();
     input.focus();
   });
-  return h("search", { class: "docs-search" }, h("label", { class: "sr-only", for: id }, "Search the API"), input, told, found);
+  return h(
+    "search",
+    { class: "docs-search" },
+    h("label", { class: "sr-only", for: id }, "Search the API"),
+    input,
+    told,
+    found,
+  );
 }

@@ -22,7 +22,8 @@ function consequence({ isPaid, method }, hasPrices) {
     const words = hasPrices ? "the price of its model" : least;
     return `This sends a real message from your account. It costs ${words}, taken from your balance.`;
   }
-  if (method === "GET") return "This reads from your account. It costs nothing and changes nothing.";
+  if (method === "GET")
+    return "This reads from your account. It costs nothing and changes nothing.";
   if (method === "DELETE") return "This request really deletes, and can't be undone.";
   return "This is a real request: it changes your account or this service.";
 }
@@ -46,7 +47,8 @@ export function tryIt(operation, hasPrices) {
   });
   const show = () => fill(box, requestForm(operation, hasPrices));
   onSessionEnded(() => {
-    if (!opener.isConnected && box.isConnected) fill(box, note("info", "Your session has ended. "), loggedOut());
+    if (!opener.isConnected && box.isConnected)
+      fill(box, note("info", "Your session has ended. "), loggedOut());
   });
   return fill(box, opener);
 }
@@ -62,12 +64,17 @@ const loggedOut = () =>
 
 function requestForm(operation, hasPrices) {
   const text = { autocomplete: "off", autocapitalize: "none", spellcheck: "false" };
-  const taken = operation.parameters.filter(({ in: place }) => place === "path" || place === "query");
+  const taken = operation.parameters.filter(
+    ({ in: place }) => place === "path" || place === "query",
+  );
   const fields = taken.map((parameter) =>
     field(parameter.name, parameter.name, {
       ...text,
       optional: !parameter.required,
-      value: parameter.required && parameter.schema?.format !== "uuid" ? exampleParameter(parameter) : "",
+      value:
+        parameter.required && parameter.schema?.format !== "uuid"
+          ? exampleParameter(parameter)
+          : "",
     }),
   );
   const body =
@@ -82,7 +89,11 @@ function requestForm(operation, hasPrices) {
   // The request whose outcome is unknown. Under its key, the API charges for it only once.
   let sent = null;
   const reply = h("div", { class: "docs-reply", "aria-live": "polite" });
-  const go = h("button", { type: "submit", class: "button button-primary button-small" }, "Send the request");
+  const go = h(
+    "button",
+    { type: "submit", class: "button button-primary button-small" },
+    "Send the request",
+  );
   const element = h(
     "form",
     { novalidate: true },
@@ -95,8 +106,12 @@ function requestForm(operation, hasPrices) {
   element.addEventListener("submit", (event) => {
     event.preventDefault();
     busy(go, async () => {
-      const values = Object.fromEntries(fields.map(({ input }) => [input.name, input.value.trim()]));
-      const missing = fields.find(({ input }) => input.dataset.optional === "false" && !input.value.trim());
+      const values = Object.fromEntries(
+        fields.map(({ input }) => [input.name, input.value.trim()]),
+      );
+      const missing = fields.find(
+        ({ input }) => input.dataset.optional === "false" && !input.value.trim(),
+      );
       if (missing) {
         missing.fail("Please fill this in.");
         missing.input.focus();
@@ -113,10 +128,14 @@ function requestForm(operation, hasPrices) {
         }
       }
       if (operation.method === "DELETE") {
-        const isSure = await confirm(`${operation.summary}?`, "This request really deletes, and can't be undone.", {
-          action: "Send the request",
-          danger: true,
-        });
+        const isSure = await confirm(
+          `${operation.summary}?`,
+          "This request really deletes, and can't be undone.",
+          {
+            action: "Send the request",
+            danger: true,
+          },
+        );
         if (!isSure) return;
       }
       const url = urlOf(operation, values);
@@ -141,11 +160,21 @@ async function send({ method, hasKey, responses }, url, { content, key }, place)
     if (token) headers.Authorization = `Bearer ${token}`;
     if (content) headers["Content-Type"] = "application/json";
     if (hasKey) headers["Idempotency-Key"] = key;
-    const response = await fetch(url, { method, headers, body: content || undefined, cache: "no-store", credentials: "omit" });
+    const response = await fetch(url, {
+      method,
+      headers,
+      body: content || undefined,
+      cache: "no-store",
+      credentials: "omit",
+    });
     const status = h(
       "p",
       { class: "docs-status" },
-      h("span", { class: `badge ${response.ok ? "badge-accent" : "badge-bad"}` }, String(response.status)),
+      h(
+        "span",
+        { class: `badge ${response.ok ? "badge-accent" : "badge-bad"}` },
+        String(response.status),
+      ),
       ` ${Math.round(performance.now() - began)} ms`,
     );
     const grown = h("code", {});
@@ -159,11 +188,25 @@ async function send({ method, hasKey, responses }, url, { content, key }, place)
       grown.textContent = text;
     }
     decoder?.cancel().catch(() => {});
-    fill(place, status, text ? code(pretty(text.slice(0, LONGEST)), "json", "Reply") : h("p", { class: "muted" }, "The reply has no body."));
+    fill(
+      place,
+      status,
+      text
+        ? code(pretty(text.slice(0, LONGEST)), "json", "Reply")
+        : h("p", { class: "muted" }, "The reply has no body."),
+    );
     return response.ok;
   } catch (error) {
     const isLost = error instanceof TypeError;
-    fill(place, note("bad", isLost ? "The server can't be reached. Check your connection and try again." : explain(error)));
+    fill(
+      place,
+      note(
+        "bad",
+        isLost
+          ? "The server can't be reached. Check your connection and try again."
+          : explain(error),
+      ),
+    );
     return false;
   }
 }

@@ -40,7 +40,10 @@ function wordsOf(token, words, end) {
 /** The text of an answer for screen readers, which pause after each block and each cell. */
 export function spokenText(text) {
   const parts = plainText(text, "\n").split(/\s*\n\s*/);
-  return parts.map((part) => part.replace(/[\p{L}\p{N}\p{S})”"]$/u, "$&.")).join(" ").trim();
+  return parts
+    .map((part) => part.replace(/[\p{L}\p{N}\p{S})”"]$/u, "$&."))
+    .join(" ")
+    .trim();
 }
 
 /** The drawing of an answer in an element. */

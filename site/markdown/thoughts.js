@@ -73,13 +73,17 @@ export function partsOf(text, grows = false) {
   }
   let answer = text.slice(from);
   const whole = answer.trimEnd();
-  const [begins, ends] = MARKS.find(([, mark]) => lower(whole.slice(-mark.length)) === lower(mark)) ?? [];
+  const [begins, ends] =
+    MARKS.find(([, mark]) => lower(whole.slice(-mark.length)) === lower(mark)) ?? [];
   const start = begins ? lower(whole).lastIndexOf(`\n${lower(begins)}`) : -1;
   if (start >= 0 && isOutside(whole.slice(0, start))) {
     thoughts.push(whole.slice(start + 1 + begins.length, -ends.length));
     answer = whole.slice(0, start).trimEnd();
   }
-  const reasoning = thoughts.map((thought) => thought.trim()).filter(Boolean).join("\n\n");
+  const reasoning = thoughts
+    .map((thought) => thought.trim())
+    .filter(Boolean)
+    .join("\n\n");
   return { reasoning, answer };
 }
 

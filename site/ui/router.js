@@ -142,9 +142,7 @@ function broken(error, start, again) {
     { class: "page" },
     h("h1", {}, title),
     note("bad", explain(error)),
-    isMissing
-      ? linkButton(start, "#/")
-      : button("Try again", { icon: "repeat", onclick: again }),
+    isMissing ? linkButton(start, "#/") : button("Try again", { icon: "repeat", onclick: again }),
   );
   return { title, content };
 }

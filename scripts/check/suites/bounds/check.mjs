@@ -69,7 +69,10 @@ function accepted({ status, text }, place, sent) {
 
 /** Returns the data in an event stream, without the last `[DONE]`. */
 function events(stream) {
-  const data = stream.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice("data: ".length));
+  const data = stream
+    .split("\n")
+    .filter((line) => line.startsWith("data: "))
+    .map((line) => line.slice("data: ".length));
   return data.filter((text) => text !== "[DONE]").map((text) => JSON.parse(text));
 }
 
@@ -184,16 +187,23 @@ async function lane() {
 console.log(`Seed ${SEED}`);
 await Promise.all(Array.from({ length: ONLY ? 1 : USERS }, lane));
 
-const table = (counts) => [...counts].sort(([, one], [, other]) => other - one).map(([key, count]) => `    ${count} ${key}`).join("\n");
+const table = (counts) =>
+  [...counts]
+    .sort(([, one], [, other]) => other - one)
+    .map(([key, count]) => `    ${count} ${key}`)
+    .join("\n");
 const refused = [...refusals.values()].reduce((sum, count) => sum + count, 0);
 console.log(`${answered} prompts in ${seconds()} s. Prompts by the tokenizer and template with the largest count:\n${table(largest)}`);
 console.log(`${refused} refused as invalid${refused > 0 ? `:\n${table(refusals)}` : ""}`);
-if (answered > 0) console.log(`closest to its bound: ${closest.place} with ${closest.count} of ${closest.bound} tokens (${closest.tokenizer}, ${closest.template})`);
+if (answered > 0)
+  console.log(`closest to its bound: ${closest.place} with ${closest.count} of ${closest.bound} tokens (${closest.tokenizer}, ${closest.template})`);
 if (failures.length > 0) {
   const isOfCount = ({ count }) => count !== undefined;
   const [shortest] = failures.sort((one, other) => isOfCount(other) - isOfCount(one) || one.sent.length - other.sent.length);
   writeFileSync(FAILED, JSON.stringify(shortest, null, 2));
-  console.log(`${failures.length} prompts failed, ${failures.filter(isOfCount).length} of them by their counts. The shortest, ${shortest.index} of seed ${SEED}, is in ${FAILED}: ${shortest.what}`);
+  console.log(
+    `${failures.length} prompts failed, ${failures.filter(isOfCount).length} of them by their counts. The shortest, ${shortest.index} of seed ${SEED}, is in ${FAILED}: ${shortest.what}`,
+  );
   process.exit(1);
 }
 if (refused > (answered + refused) / 3) {

@@ -60,7 +60,10 @@ const TEMPLATES = {
   harmony: {
     begin: () => [4, "system", HARMONY_SYSTEM, 4, "developer", "# Instructions\n\n"],
     tools: (functions) => [namespace(functions)],
-    schema: ({ name, description, schema }) => [`# Response Formats\n\n## ${name}\n\n${description === undefined ? "" : `// ${description}\n`}`, schema === undefined ? "" : compact(schema)],
+    schema: ({ name, description, schema }) => [
+      `# Response Formats\n\n## ${name}\n\n${description === undefined ? "" : `// ${description}\n`}`,
+      schema === undefined ? "" : compact(schema),
+    ],
     turn: (role, text) => [role === "assistant" ? 5 : 3, role, text],
     thought: (text) => [5, "assistant", "analysis", text],
     call: ({ name, text }) => [6, `assistant to=functions.${name}`, "commentary json", text],
@@ -104,7 +107,11 @@ const TEMPLATES = {
   },
 };
 
-const ofType = (each) => new Map([["type", "function"], ["function", each]]);
+const ofType = (each) =>
+  new Map([
+    ["type", "function"],
+    ["function", each],
+  ]);
 
 function parsed(text) {
   try {
@@ -133,12 +140,16 @@ function ofAnthropic(body) {
     const blocks = message.get("content");
     const of = (...kinds) => blocks.filter((block) => kinds.includes(block.get("type")));
     for (const result of of("tool_result")) messages.push(map({ role: "tool", tool_call_id: result.get("tool_use_id"), content: result.get("content") }));
-    const thoughts = of("thinking", "redacted_thinking").map((block) => [block.get("thinking"), block.get("signature"), block.get("data")].filter(Boolean).join("\n"));
+    const thoughts = of("thinking", "redacted_thinking").map((block) =>
+      [block.get("thinking"), block.get("signature"), block.get("data")].filter(Boolean).join("\n"),
+    );
     const tool_calls = of("tool_use").map((block) => map({ id: block.get("id"), function: map({ name: block.get("name"), value: block.get("input") }) }));
     const content = of("text", "image");
     if (content.length + thoughts.length + tool_calls.length > 0) messages.push(map({ role: message.get("role"), content, thoughts, tool_calls }));
   }
-  const tools = body.get("tools")?.map((tool) => map({ function: new Map([...tool].map(([key, value]) => [key === "input_schema" ? "parameters" : key, value])) }));
+  const tools = body
+    .get("tools")
+    ?.map((tool) => map({ function: new Map([...tool].map(([key, value]) => [key === "input_schema" ? "parameters" : key, value])) }));
   const schema = body.get("output_config")?.get("format")?.get("schema");
   return map({ messages, tools, response_format: schema && map({ json_schema: map({ name: "answer", schema }) }) });
 }

@@ -2,9 +2,49 @@
 
 import { ESCAPED, longText, name, text } from "./texts.mjs";
 
-const NUMBERS = ["0", "-0", "-0.0", "1", "1.0", "1e9", "1e15", "1E22", "1e-5", "9e15", "1e20", "123456789012345678901234567890", "0.1", "1e300", "-1e-300", "3.141592653589793"];
+const NUMBERS = [
+  "0",
+  "-0",
+  "-0.0",
+  "1",
+  "1.0",
+  "1e9",
+  "1e15",
+  "1E22",
+  "1e-5",
+  "9e15",
+  "1e20",
+  "123456789012345678901234567890",
+  "0.1",
+  "1e300",
+  "-1e-300",
+  "3.141592653589793",
+];
 const SHORT = ["0", "7", "[]", "{}", '""', "null", "true", '"a"', "[0]", '{"":0}', "1e9", "1e15", "1e20", "9e15", "1.0"];
-const CHARACTERS = ["<", "&", ">&<", "é", "߿", "\\u00e9", "\\u003c", "\\n", "\\u0001", "\\u007f", "\x7f", "👨", "\\ud83d\\udc68", "漢", "\ufdfa", "\u{1d160}", "\\\\", "\\/", '\\"', "\u2028", "'", " "];
+const CHARACTERS = [
+  "<",
+  "&",
+  ">&<",
+  "é",
+  "߿",
+  "\\u00e9",
+  "\\u003c",
+  "\\n",
+  "\\u0001",
+  "\\u007f",
+  "\x7f",
+  "👨",
+  "\\ud83d\\udc68",
+  "漢",
+  "\ufdfa",
+  "\u{1d160}",
+  "\\\\",
+  "\\/",
+  '\\"',
+  "\u2028",
+  "'",
+  " ",
+];
 
 /** A string in which some characters are escaped unnecessarily. */
 function string(random, content) {
@@ -72,5 +112,12 @@ export function schema(random, size) {
 
 /** The arguments of a call. A model may write any string, so they may be invalid. */
 export function callArguments(random, size) {
-  return random.pick([() => "{}", () => "", () => text(random, size), () => value(random, size, 60), () => `{"a": ${value(random, size, 60)}}`, () => schema(random, size)])();
+  return random.pick([
+    () => "{}",
+    () => "",
+    () => text(random, size),
+    () => value(random, size, 60),
+    () => `{"a": ${value(random, size, 60)}}`,
+    () => schema(random, size),
+  ])();
 }

@@ -22,7 +22,8 @@ export function message(random) {
   const count = long === "schemas" ? random.from(1, 4) : random.pick([0, 0, 1, 2, 3, 20]);
   const functions = random.times(count, () => marked(random, named(random, "input_schema", long === "schemas", nameLength)));
   if (count > 0) fields.push(`"tools":[${functions.join()}]`);
-  if (random.chance(0.15)) fields.push(`"output_config":{"format":{"type":"json_schema","schema":${schema(random, long === "schemas" ? random.length(2000) : random.length(40))}}}`);
+  if (random.chance(0.15))
+    fields.push(`"output_config":{"format":{"type":"json_schema","schema":${schema(random, long === "schemas" ? random.length(2000) : random.length(40))}}}`);
   if (random.chance(0.3)) fields.push(`"thinking":${random.pick(['{"type":"adaptive"}', '{"type":"disabled"}', '{"type":"enabled","budget_tokens":1024}'])}`);
   if (random.chance(0.2)) fields.push(`"stop_sequences":${json(random.times(random.from(1, 4), () => `${text(random, 100)}.`))}`);
   if (random.chance(0.25)) fields.push('"stream":true');
@@ -43,7 +44,15 @@ function picture(random) {
 
 function document(random, most) {
   const written = some(random, most);
-  const source = random.chance(0.6) ? { type: "text", media_type: "text/plain", data: written } : { type: "content", content: [{ type: "text", text: written }, { type: "text", text: text(random, 30) }] };
+  const source = random.chance(0.6)
+    ? { type: "text", media_type: "text/plain", data: written }
+    : {
+        type: "content",
+        content: [
+          { type: "text", text: written },
+          { type: "text", text: text(random, 30) },
+        ],
+      };
   return json({ type: "document", source, ...(random.chance(0.5) && { title: text(random, 60) }), ...(random.chance(0.3) && { context: text(random, 60) }) });
 }
 
@@ -70,7 +79,8 @@ function messages(random, long, nameLength) {
     const short = () => json(random.pick(["a", "1", "é", "?"]));
     list.push(...random.times(random.from(100, 700), () => said(random.pick(["user", "assistant"]), short())));
   }
-  if (long === "reasoning") list.push(said("assistant", `[${[...reasoning(random, random.from(100, 1000), random.from(1, 20)), textBlock(random, 20)].join()}]`));
+  if (long === "reasoning")
+    list.push(said("assistant", `[${[...reasoning(random, random.from(100, 1000), random.from(1, 20)), textBlock(random, 20)].join()}]`));
   if (long === "calls") list.push(...calls(random, random.from(30, 100), random.pick([1, 5, 30]), undefined, nameLength));
   if (long === "results") list.push(...calls(random, 1, random.from(300, 2000), 0.5, nameLength));
   // The history shows the user's last text, which must not be blank.
@@ -90,7 +100,8 @@ function reasoning(random, most, count = random.pick([0, 0, 1, 1, 2, 5])) {
       () => json({ type: "thinking", thinking: random.chance(0.3) ? "" : text(random, most), signature: opaque() }),
       () => json({ type: "thinking", thinking: text(random, most), signature: "" }),
       () => json({ type: "redacted_thinking", data: opaque() }),
-    ])());
+    ])(),
+  );
 }
 
 /** Returns calls by the assistant, and their results. A `share` of the results is long. */
@@ -103,5 +114,8 @@ function calls(random, count, most, share, nameLength) {
   const result = () => (random.chance(0.6) ? json(some(random, most, share, ESCAPED)) : content(random, most, OF_USER));
   const results = ids.map((id) => marked(random, `{"type":"tool_result","tool_use_id":${json(id)},"is_error":${random.chance(0.1)},"content":${result()}}`));
   const before = [...reasoning(random, most), ...(random.chance(0.3) ? [textBlock(random, most)] : [])];
-  return [said("assistant", `[${[...before, ...called].join()}]`), said("user", `[${[...results, ...(random.chance(0.1) ? [textBlock(random, most)] : [])].join()}]`)];
+  return [
+    said("assistant", `[${[...before, ...called].join()}]`),
+    said("user", `[${[...results, ...(random.chance(0.1) ? [textBlock(random, most)] : [])].join()}]`),
+  ];
 }

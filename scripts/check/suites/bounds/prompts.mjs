@@ -23,7 +23,12 @@ export function scriptOf(seed, number) {
 function textCompletion(random) {
   const prompt = `${some(random, random.pick([300, 1000]), 0.3)}?`;
   const stop = random.times(random.pick([0, 0, 1, 4]), () => `${text(random, 100)}.`);
-  return JSON.stringify({ model: model(random), prompt, ...(stop.length > 0 && { stop }), ...(random.chance(0.25) && { stream: true, stream_options: { include_usage: true } }) });
+  return JSON.stringify({
+    model: model(random),
+    prompt,
+    ...(stop.length > 0 && { stop }),
+    ...(random.chance(0.25) && { stream: true, stream_options: { include_usage: true } }),
+  });
 }
 
 /** Returns a model: `bounded` is called through OpenAI's API, and `claude` through Anthropic's. */
@@ -52,7 +57,11 @@ function conversation(random) {
   const steps = [{ kind: "own instructions", text: random.chance(0.6) ? instructions(random) : "" }];
   const count = random.chance(0.4) ? random.from(1, 3) : random.from(4, 22);
   // The context has space for several messages of hundreds of characters.
-  const [most, share] = random.pick([[1200, 0.04], [1200, 0.04], [150, 0.5]]);
+  const [most, share] = random.pick([
+    [1200, 0.04],
+    [1200, 0.04],
+    [150, 0.5],
+  ]);
   for (const index of Array(count).keys()) {
     if (index > 0 && random.chance(0.15)) steps.push({ kind: "instructions", text: instructions(random) });
     const message = [...some(random, most, share)].slice(0, MESSAGE).join("");
@@ -105,7 +114,12 @@ function messages(random, long) {
   }
   if (long === "turns") {
     const short = () => random.pick(["a", "1", "é", "?"]);
-    list.push(...random.times(random.pick([random.length(300), random.from(300, 700)]), () => ({ role: random.pick(["user", "assistant", "system"]), content: short() })));
+    list.push(
+      ...random.times(random.pick([random.length(300), random.from(300, 700)]), () => ({
+        role: random.pick(["user", "assistant", "system"]),
+        content: short(),
+      })),
+    );
   }
   if (long === "calls") list.push(...calls(random, random.pick([random.length(100), random.from(30, 100)]), random.pick([1, 5, 30])));
   if (long === "results") list.push(...calls(random, 1, random.from(300, 2000), 0.5));
@@ -134,7 +148,11 @@ function calls(random, count, most, share) {
   const hasLongIds = random.chance(0.4);
   const ids = random.times(count, (index) => (hasLongIds ? `${longText(random, 60)}${index}` : String(index)));
   const names = random.chance(0.5) ? [name(random)] : random.times(count, () => name(random));
-  const tool_calls = ids.map((id, index) => ({ id, type: "function", function: { name: names[index % names.length], arguments: callArguments(random, most) } }));
+  const tool_calls = ids.map((id, index) => ({
+    id,
+    type: "function",
+    function: { name: names[index % names.length], arguments: callArguments(random, most) },
+  }));
   const results = ids.map((tool_call_id) => ({ role: "tool", tool_call_id, content: result() }));
   return [{ role: "assistant", content: random.chance(0.7) ? null : some(random, most), tool_calls }, ...results];
 }

@@ -105,7 +105,12 @@ export function typeOf(schema, indent = "") {
     return [
       title === undefined ? "" : `${indent}// ${title}\n${indent}//\n`,
       about === undefined ? "" : `${indent}// ${about}\n`,
-      Array.isArray(examples) && examples.length > 0 ? `${indent}// Examples:\n${examples.filter((one) => words(one) !== undefined).map((one) => `${indent}// - "${one}"\n`).join("")}` : "",
+      Array.isArray(examples) && examples.length > 0
+        ? `${indent}// Examples:\n${examples
+            .filter((one) => words(one) !== undefined)
+            .map((one) => `${indent}// - "${one}"\n`)
+            .join("")}`
+        : "",
       `${indent}${key}${required.includes(key) ? "" : "?"}: ${typeOf(property, `${indent}    `)}${part("nullable") === true ? " | null" : ""},`,
       part("default") === undefined ? "\n" : ` // default: ${compact(part("default"))}\n`,
     ].join("");

@@ -55,7 +55,17 @@ const OTHERS = "others";
 // or at OTHERS. If a link passes a value to the body of such a request, the request is in the
 // folder of the reply that has the link.
 const ORDER = [
-  ["Service", ["health", "openapi", { operation: "stripe_webhook", body: {}, headers: { "Stripe-Signature": "{{stripeSignature}}" }, without: ["stripeSignature", 404] }, "jwks", "discovery", "discovery_well_known_oauth_authorization_server"]],
+  [
+    "Service",
+    [
+      "health",
+      "openapi",
+      { operation: "stripe_webhook", body: {}, headers: { "Stripe-Signature": "{{stripeSignature}}" }, without: ["stripeSignature", 404] },
+      "jwks",
+      "discovery",
+      "discovery_well_known_oauth_authorization_server",
+    ],
+  ],
   [
     "Accounts",
     [
@@ -131,10 +141,7 @@ const ORDER = [
       { operation: "file_read", path: { id: "{{fileId}}" }, without: ["fileId", 404] },
     ],
   ],
-  [
-    "Models",
-    ["model_list"],
-  ],
+  ["Models", ["model_list"]],
   ["Shared chats", ["share_create", "share_report"]],
   ["Conversations", []],
   ["Folders", []],
@@ -151,12 +158,7 @@ const ORDER = [
       { operation: "ledger", name: "Read the statement as a file", headers: { Accept: "text/csv" }, type: "text/csv" },
     ],
   ],
-  [
-    "API keys",
-    [
-      { operation: "api_key_create", body: { name: "Postman", limit: { tokens: 20_000, per: "month" } }, keep: { apiKey: "key" } },
-    ],
-  ],
+  ["API keys", [{ operation: "api_key_create", body: { name: "Postman", limit: { tokens: 20_000, per: "month" } }, keep: { apiKey: "key" } }]],
   [
     "OpenAI",
     [
@@ -297,8 +299,7 @@ function collection(document) {
   // The body of a request that isn't named is the document's example. The ids in its path come from
   // earlier replies, and it has an `Idempotency-Key` if the operation accepts one.
   const isOther = ({ operationId, path, parameters = [] }) =>
-    !named.has(operationId) &&
-    parameters.map((parameter) => resolved(document, parameter)).every((one) => one.in !== "path" || ids.has(idOf(path, one.name)));
+    !named.has(operationId) && parameters.map((parameter) => resolved(document, parameter)).every((one) => one.in !== "path" || ids.has(idOf(path, one.name)));
   const unsent = new Set(operations.keys());
   const folders = ORDER.map(([name, steps, token, needed]) => {
     const others = [...operations.values()].filter((operation) => operation.folder === name && isOther(operation));
@@ -312,19 +313,28 @@ function collection(document) {
       ...(operation.parameters?.some((parameter) => parameter.name === "Idempotency-Key") && { headers: { "Idempotency-Key": "{{$guid}}" } }),
     });
     const all = steps.includes(OTHERS) ? steps : [...steps, OTHERS];
-    const items = all.flatMap((step) => (step === OTHERS ? others.map(stepOf) : [step])).map((step) => {
-      const asked = typeof step === "string" ? { operation: step } : step;
-      const operation = operations.get(asked.operation);
-      if (!operation) throw new Error(`postman.mjs sends ${asked.operation}, which the document doesn't have`);
-      unsent.delete(asked.operation);
-      return item(document, operation, { token, ...asked });
-    });
+    const items = all
+      .flatMap((step) => (step === OTHERS ? others.map(stepOf) : [step]))
+      .map((step) => {
+        const asked = typeof step === "string" ? { operation: step } : step;
+        const operation = operations.get(asked.operation);
+        if (!operation) throw new Error(`postman.mjs sends ${asked.operation}, which the document doesn't have`);
+        unsent.delete(asked.operation);
+        return item(document, operation, { token, ...asked });
+      });
     const about = document.tags.find((tag) => tag.name === name)?.description;
     return {
       name,
       ...(about && { description: about }),
       item: items,
-      ...(needed && { event: [script("prerequest", needed.map((name) => `if (!pm.variables.get("${name}")) pm.execution.skipRequest();`))] }),
+      ...(needed && {
+        event: [
+          script(
+            "prerequest",
+            needed.map((name) => `if (!pm.variables.get("${name}")) pm.execution.skipRequest();`),
+          ),
+        ],
+      }),
     };
   });
   if (unsent.size) throw new Error(`postman.mjs has no place for ${[...unsent].join(", ")}`);
@@ -367,7 +377,10 @@ function item(document, operation, step) {
   const [status, reply] = success(operation);
   const parameters = (operation.parameters ?? []).map((parameter) => resolved(document, parameter));
   const of = (place) => parameters.filter((parameter) => parameter.in === place);
-  for (const [place, sent] of [["path", step.path], ["query", step.query]]) {
+  for (const [place, sent] of [
+    ["path", step.path],
+    ["query", step.query],
+  ]) {
     for (const name of Object.keys(sent ?? {})) {
       if (!of(place).some((parameter) => parameter.name === name)) throw new Error(`${step.operation} has no ${name} in its ${place}`);
     }
@@ -383,7 +396,10 @@ function item(document, operation, step) {
   if (!reply.content[type]) throw new Error(`${step.operation} doesn't answer with ${type}`);
   const events = [
     ...(step.before ? [script("prerequest", step.before)] : []),
-    script("test", tests(document, { ...step, keep: { ...operation.keep, ...step.keep } }, { status: Number(status), type, schema: reply.content[type].schema })),
+    script(
+      "test",
+      tests(document, { ...step, keep: { ...operation.keep, ...step.keep } }, { status: Number(status), type, schema: reply.content[type].schema }),
+    ),
   ];
   return {
     name: step.name ?? operation.summary,
@@ -395,7 +411,9 @@ function item(document, operation, step) {
       header: [
         ...(content ? [{ key: "Content-Type", value: "application/json" }] : []),
         ...Object.entries(step.headers ?? {}).map(([key, value]) => ({ key, value })),
-        ...of("header").filter(({ name }) => !step.headers?.[name]).map(optional),
+        ...of("header")
+          .filter(({ name }) => !step.headers?.[name])
+          .map(optional),
       ],
       ...(content && { body: { mode: "raw", raw: JSON.stringify(step.body, null, 2), options: { raw: { language: "json" } } } }),
       url: url(operation.path, step, of("path"), of("query")),
@@ -405,12 +423,18 @@ function item(document, operation, step) {
 }
 
 function url(path, step, inPath, inQuery) {
-  const segments = path.slice(1).split("/").map((segment) => segment.replace(/^\{(.*)\}$/, ":$1"));
+  const segments = path
+    .slice(1)
+    .split("/")
+    .map((segment) => segment.replace(/^\{(.*)\}$/, ":$1"));
   const query = inQuery.map((parameter) => {
     const value = step.query?.[parameter.name];
     return value === undefined ? optional(parameter) : { key: parameter.name, value, description: parameter.description };
   });
-  const sent = query.filter(({ disabled }) => !disabled).map(({ key, value }) => `${key}=${value}`).join("&");
+  const sent = query
+    .filter(({ disabled }) => !disabled)
+    .map(({ key, value }) => `${key}=${value}`)
+    .join("&");
   return {
     raw: `{{baseUrl}}/${segments.join("/")}${sent && `?${sent}`}`,
     host: ["{{baseUrl}}"],
@@ -484,7 +508,10 @@ function tests(document, step, { status, type, schema }) {
 
 function resolved(document, part) {
   if (!part?.$ref) return part;
-  return part.$ref.slice(2).split("/").reduce((at, name) => at[name.replaceAll("~1", "/").replaceAll("~0", "~")], document);
+  return part.$ref
+    .slice(2)
+    .split("/")
+    .reduce((at, name) => at[name.replaceAll("~1", "/").replaceAll("~0", "~")], document);
 }
 
 /**

@@ -30,7 +30,10 @@ const failures = [];
 /** Adds to texts their estimates, the counts of these tokenizers, and the lowest and highest count. */
 function measured(texts, tokenizers) {
   const input = texts.map(({ text }) => `${text}\0`).join("");
-  const estimates = execFileSync(ESTIMATE, { input, maxBuffer: 2 ** 26 }).toString().trim().split("\n");
+  const estimates = execFileSync(ESTIMATE, { input, maxBuffer: 2 ** 26 })
+    .toString()
+    .trim()
+    .split("\n");
   return texts.map((text, index) => {
     const [low, high] = estimates[index].split(" ").map(Number);
     const counts = tokenizers.map((name) => TOKENIZERS[name].count(text.text));
@@ -40,25 +43,40 @@ function measured(texts, tokenizers) {
 
 function table(title, head, rows, named) {
   console.log(`\n${title}\n`);
-  for (const row of [head, head.map((_, index) => (index < named ? "---" : "--:")), ...rows]) console.log(`| ${row.map((cell) => String(cell).replaceAll("|", "\\|")).join(" | ")} |`);
+  for (const row of [head, head.map((_, index) => (index < named ? "---" : "--:")), ...rows])
+    console.log(`| ${row.map((cell) => String(cell).replaceAll("|", "\\|")).join(" | ")} |`);
 }
 
 function checkLow() {
   const rows = samples(SEED).map(({ group, kind, floor, texts }) => {
     if (texts.length === 0) throw new Error(`${kind}: no text has 500 characters`);
-    const counted = measured(texts.map((text) => ({ text, characters: [...text].length })), CHEAP);
+    const counted = measured(
+      texts.map((text) => ({ text, characters: [...text].length })),
+      CHEAP,
+    );
     const total = (key) => sum(counted.map((text) => text[key]));
     const share = total("low") / total("lowest");
     const closest = Math.max(...counted.map(({ low, lowest }) => low / lowest));
     const perThousand = (tokens) => Math.round((tokens / total("characters")) * 1000);
     const above = counted.filter(({ low, lowest }) => low > lowest);
-    if (above.length > 0) failures.push(`${group}, ${kind}: ${above.length} of ${texts.length} low estimates are above the lowest count, up to ${percent(closest)} of it`);
+    if (above.length > 0)
+      failures.push(`${group}, ${kind}: ${above.length} of ${texts.length} low estimates are above the lowest count, up to ${percent(closest)} of it`);
     if (floor && share < FLOOR) failures.push(`${group}, ${kind}: the low estimates are ${percent(share)} of the lowest counts`);
-    return [group, kind, ...CHEAP.map((_, index) => perThousand(sum(counted.map(({ counts }) => counts[index])))), perThousand(total("lowest")), perThousand(total("low")), percent(share), percent(closest)];
+    return [
+      group,
+      kind,
+      ...CHEAP.map((_, index) => perThousand(sum(counted.map(({ counts }) => counts[index])))),
+      perThousand(total("lowest")),
+      perThousand(total("low")),
+      percent(share),
+      percent(closest),
+    ];
   });
   table(
     `Tokens per 1000 characters; the low estimate's ratio to the lowest count, and its highest in one text; seed ${SEED}`,
-    ["Script", "Kind", ...CHEAP, "lowest", "low", "to the lowest", "at most"], rows, 2,
+    ["Script", "Kind", ...CHEAP, "lowest", "low", "to the lowest", "at most"],
+    rows,
+    2,
   );
 }
 
@@ -71,16 +89,20 @@ function checkHigh() {
     const limited = group === "languages" ? [["all tokenizers", ratios.flat()]] : ALL.map((name, index) => [name, ratios[index]]);
     for (const [name, list] of limited) {
       const [median, most] = [0.5, 0.95].map((share) => quantile(list, share));
-      if (median > ceilings[0] || most > ceilings[1]) failures.push(`${group}: the high estimates are ${median.toFixed(2)} of the counts of ${name}, ${most.toFixed(2)} in 5 % of the texts`);
+      if (median > ceilings[0] || most > ceilings[1])
+        failures.push(`${group}: the high estimates are ${median.toFixed(2)} of the counts of ${name}, ${most.toFixed(2)} in 5 % of the texts`);
     }
     const worst = Math.max(...own.map(({ high, highest }) => highest / high));
-    for (const { kind, high, highest } of own) if (highest > NATURAL * high) failures.push(`${group}, ${kind}: the highest count is ${(highest / high).toFixed(2)} of the high estimate`);
+    for (const { kind, high, highest } of own)
+      if (highest > NATURAL * high) failures.push(`${group}, ${kind}: the highest count is ${(highest / high).toFixed(2)} of the high estimate`);
     const cells = [...ratios, ratios.flat()].map((list) => [0.5, 0.95].map((share) => quantile(list, share).toFixed(2)).join(" "));
     return [group, own.length, ...cells, worst.toFixed(3)];
   });
   table(
     `The high estimate's ratio to the counts: the median, and the 95th percentile; the highest count's ratio to it`,
-    ["Group", "Texts", ...ALL, "all", "at most"], rows, 1,
+    ["Group", "Texts", ...ALL, "all", "at most"],
+    rows,
+    1,
   );
 }
 

@@ -38,7 +38,8 @@ const letter = (character) => (/[a-z]/i.test(character) ? character.toLowerCase(
 export function pairs(texts, count) {
   const often = new Map();
   for (const { group, text } of texts) {
-    for (const [word] of text.matchAll(/(?<!\p{L})\p{Script=Latin}[\p{Script=Latin}&&\p{Ll}]*(?!\p{L})/gv)) often.set(word, (often.get(word) ?? 0) + (group === "languages" ? 1 : COMMON));
+    for (const [word] of text.matchAll(/(?<!\p{L})\p{Script=Latin}[\p{Script=Latin}&&\p{Ll}]*(?!\p{L})/gv))
+      often.set(word, (often.get(word) ?? 0) + (group === "languages" ? 1 : COMMON));
   }
   const words = [...often].map(([word, weight]) => {
     const letters = [EDGE, ...[...word].map(letter), EDGE];
@@ -61,7 +62,12 @@ export function pairs(texts, count) {
       values[step] = value;
     });
   }
-  return Array.from({ length: SIZE }, (_, row) => values.slice(row * SIZE, (row + 1) * SIZE).map((value) => Math.min(Math.round(value), 9)).join(""));
+  return Array.from({ length: SIZE }, (_, row) =>
+    values
+      .slice(row * SIZE, (row + 1) * SIZE)
+      .map((value) => Math.min(Math.round(value), 9))
+      .join(""),
+  );
 }
 
 const TABLE = /(?<=const TABLE: Table = Table \{\n)[^]*?(?=\n\};)/;
@@ -71,10 +77,12 @@ export const withPairs = (source, rows) => source.replace(PAIRS, rows.map((row) 
 
 /** Changes each high cost in the table. */
 function withCosts(source, change) {
-  return source.replace(TABLE, (table) => table.replace(/^ {4}(\w+): .*/gm, (line, name) => {
-    const parts = line.includes("letters(") ? ["word", "letter"] : ["cost"];
-    return line.replace(/cost\((\w+), (\w+)\)/g, (_, low, high) => `cost(${change(`${name}_${parts.shift()}`, low, high)})`);
-  }));
+  return source.replace(TABLE, (table) =>
+    table.replace(/^ {4}(\w+): .*/gm, (line, name) => {
+      const parts = line.includes("letters(") ? ["word", "letter"] : ["cost"];
+      return line.replace(/cost\((\w+), (\w+)\)/g, (_, low, high) => `cost(${change(`${name}_${parts.shift()}`, low, high)})`);
+    }),
+  );
 }
 
 /**
@@ -95,7 +103,13 @@ export function features(source, texts, folder) {
   writeFileSync(join(folder, "meter.rs"), readFileSync(join(here, "estimate.rs"), "utf8").replace(/"[^"]*model_tokens.rs"/, '"model_tokens.rs"'));
   execFileSync("rustc", ["--edition", "2024", "-O", "-A", "warnings", "-o", join(folder, "meter"), join(folder, "meter.rs")]);
   const input = texts.map(({ text }) => `${text}\0`).join("");
-  const columns = names.map((name) => execFileSync(join(folder, "meter"), { input, env: { UNIT: name }, maxBuffer: 2 ** 28 }).toString().trim().split("\n").map((line) => Number(line.split(" ")[1])));
+  const columns = names.map((name) =>
+    execFileSync(join(folder, "meter"), { input, env: { UNIT: name }, maxBuffer: 2 ** 28 })
+      .toString()
+      .trim()
+      .split("\n")
+      .map((line) => Number(line.split(" ")[1])),
+  );
   const words = [...source.matchAll(/^ {4}(\w+): letters\(cost\(\w+, \w+\), [1-9]/gm)].map(([, name]) => name);
   return { names, words, rows: texts.map((_, index) => columns.map((column) => column[index])) };
 }
@@ -110,7 +124,9 @@ export async function solve(texts, { names, words, rows }) {
   texts.forEach(({ group, highest }, index) => {
     const terms = rows[index].flatMap((count, column) => (count > 0 ? [`+ ${count / highest} ${names[column]}`] : []));
     const weight = (WEIGHTS[group] ?? 0) / sizes.get(group);
-    rows[index].forEach((count, column) => { objective[column] += (weight * count) / highest; });
+    rows[index].forEach((count, column) => {
+      objective[column] += (weight * count) / highest;
+    });
     // A text whose limit can't be met makes the sum much higher.
     conditions.push(`${terms.join(" ")} + missing${index} >= ${group === "hostile" ? 1 / HOSTILE : MARGIN}`);
   });

@@ -21,8 +21,25 @@ for (const letter of letters) {
 
 /** The kinds of texts that the bounds are checked with, except for those that NFKC makes longer. */
 const LONG = [
-  "anyPlane", "oneCharacter", "emoji", "digits", "otherDigits", "spaces", "lineBreaks", "base64", "hexadecimal", "code", "cjk", "rightToLeft", "marks",
-  "controls", "punctuation", "escapes", "words", "mixedCase", "longName",
+  "anyPlane",
+  "oneCharacter",
+  "emoji",
+  "digits",
+  "otherDigits",
+  "spaces",
+  "lineBreaks",
+  "base64",
+  "hexadecimal",
+  "code",
+  "cjk",
+  "rightToLeft",
+  "marks",
+  "controls",
+  "punctuation",
+  "escapes",
+  "words",
+  "mixedCase",
+  "longName",
 ];
 
 /** Strings of about `count` characters. */
@@ -61,23 +78,36 @@ const KINDS = {
  * ones without spaces between them.
  */
 function glued(random, tokenizers) {
-  return Object.fromEntries(Object.entries(tokenizers).flatMap(([name, { tokens }]) => {
-    const words = tokens().filter((token) => /\p{L}{2}/u.test(token) && !/[\0<]/.test(token));
-    const longest = words.toSorted((one, other) => other.length - one.length).slice(0, 1000);
-    const others = Object.entries(tokenizers).filter(([other]) => other !== name).map(([, other]) => other);
-    const parts = (token) => Math.max(...others.map(({ count }) => count(token))) / [...token].length;
-    const worst = random.times(500, () => random.pick(words)).filter((token) => token.length > 3).map((token) => [parts(token), token]).sort(([one], [other]) => other - one).slice(0, 100).map(([, token]) => token);
-    const short = words.filter((token) => /^[a-z]{2,5}$/i.test(token));
-    const glue = (list) => (random, count) => random.times(Math.ceil(count / list[0].length), () => random.pick(list));
-    return [
-      [`the longest tokens of ${name}`, glue(longest)],
-      [`the worst tokens of ${name}`, glue(worst)],
-      [`a repeated token of ${name}`, (random, count) => {
-        const token = random.pick(short);
-        return random.times(Math.ceil(count / token.length), () => token);
-      }],
-    ];
-  }));
+  return Object.fromEntries(
+    Object.entries(tokenizers).flatMap(([name, { tokens }]) => {
+      const words = tokens().filter((token) => /\p{L}{2}/u.test(token) && !/[\0<]/.test(token));
+      const longest = words.toSorted((one, other) => other.length - one.length).slice(0, 1000);
+      const others = Object.entries(tokenizers)
+        .filter(([other]) => other !== name)
+        .map(([, other]) => other);
+      const parts = (token) => Math.max(...others.map(({ count }) => count(token))) / [...token].length;
+      const worst = random
+        .times(500, () => random.pick(words))
+        .filter((token) => token.length > 3)
+        .map((token) => [parts(token), token])
+        .sort(([one], [other]) => other - one)
+        .slice(0, 100)
+        .map(([, token]) => token);
+      const short = words.filter((token) => /^[a-z]{2,5}$/i.test(token));
+      const glue = (list) => (random, count) => random.times(Math.ceil(count / list[0].length), () => random.pick(list));
+      return [
+        [`the longest tokens of ${name}`, glue(longest)],
+        [`the worst tokens of ${name}`, glue(worst)],
+        [
+          `a repeated token of ${name}`,
+          (random, count) => {
+            const token = random.pick(short);
+            return random.times(Math.ceil(count / token.length), () => token);
+          },
+        ],
+      ];
+    }),
+  );
 }
 
 /**

@@ -16,8 +16,15 @@ const LENGTH = 1000;
 
 /** How many files of each kind there are: the project's, and those of the packages. */
 const FILES = {
-  Rust: [[".rs"], 45], JavaScript: [[".mjs", ".js"], 45], TypeScript: [[".d.ts"], 20], Python: [[".py"], 30], Markdown: [[".md"], 25],
-  JSON: [[".json"], 15], CSS: [[".css"], 10], HTML: [[".html"], 5], YAML: [[".yaml"], 5],
+  Rust: [[".rs"], 45],
+  JavaScript: [[".mjs", ".js"], 45],
+  TypeScript: [[".d.ts"], 20],
+  Python: [[".py"], 30],
+  Markdown: [[".md"], 25],
+  JSON: [[".json"], 15],
+  CSS: [[".css"], 10],
+  HTML: [[".html"], 5],
+  YAML: [[".yaml"], 5],
 };
 
 function excerpt(random, text) {
@@ -33,7 +40,10 @@ function some(random, list, count) {
 }
 
 function english(random) {
-  const prose = files("docs", [".md"]).flatMap((file) => readFileSync(file, "utf8").split("\n\n")).filter((paragraph) => /^[A-Z][^`|{]*$/.test(paragraph)).join("\n\n");
+  const prose = files("docs", [".md"])
+    .flatMap((file) => readFileSync(file, "utf8").split("\n\n"))
+    .filter((paragraph) => /^[A-Z][^`|{]*$/.test(paragraph))
+    .join("\n\n");
   const answer = readFileSync(join(here, "answers/en.md"), "utf8");
   const texts = [answer, ...[prose, declaration("eng"), answer].flatMap((text) => random.times(25, () => excerpt(random, text)))];
   return texts.map((text) => ({ group: "English", kind: "prose", text }));
@@ -59,7 +69,10 @@ function schemas(random) {
 }
 
 function languages(random) {
-  const codes = readdirSync(declarations).filter((file) => file.endsWith(".html")).map((file) => file.slice(0, -".html".length)).sort();
+  const codes = readdirSync(declarations)
+    .filter((file) => file.endsWith(".html"))
+    .map((file) => file.slice(0, -".html".length))
+    .sort();
   return codes.map((kind) => ({ group: "languages", kind, text: excerpt(random, declaration(kind)) })).filter(({ text }) => text.length >= 1000);
 }
 

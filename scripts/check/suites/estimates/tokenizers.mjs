@@ -29,7 +29,11 @@ export const TOKENIZERS = {
   },
   Claude: {
     count: (text) => claude.encode(text.normalize("NFKC"), [], []).length,
-    tokens: () => claude.token_byte_values().map((bytes) => utf8.decode(Uint8Array.from(bytes))).filter((token) => !token.includes("\ufffd")),
+    tokens: () =>
+      claude
+        .token_byte_values()
+        .map((bytes) => utf8.decode(Uint8Array.from(bytes)))
+        .filter((token) => !token.includes("\ufffd")),
   },
   "Llama 3": {
     count: (text) => llama.encode(text, { bos: false, eos: false }).length,

@@ -1,11 +1,11 @@
 """usage: moved.py store FACTS ITEMS [--superusers]: compares Django's data (the output of its
-           command `facts`) with the items in Farebox's store.
-       moved.py sessions FACTS FOLDER: compares the sessions of old clients at Django and at
-           Farebox, in the folders django, first and second.
-       moved.py api FACTS FOLDER API: reads each history at Farebox's API, tries passwords that
-           must be refused, and deletes an account.
-       moved.py hashes FACTS ITEMS: checks that the people who have logged in since the migration,
-           and no others, have lost their Django hashes."""
+    command `facts`) with the items in Farebox's store.
+moved.py sessions FACTS FOLDER: compares the sessions of old clients at Django and at
+    Farebox, in the folders django, first and second.
+moved.py api FACTS FOLDER API: reads each history at Farebox's API, tries passwords that
+    must be refused, and deletes an account.
+moved.py hashes FACTS ITEMS: checks that the people who have logged in since the migration,
+    and no others, have lost their Django hashes."""
 
 import json
 import pathlib

@@ -1,8 +1,8 @@
 """usage: stores.py items FOLDER FILE: writes the items in a data folder's store to a file, one per
-           line.
-       stores.py same FILE FILE: compares two such files, and fails with the differences.
-       stores.py nothing-new: prints the expression that matches the output of an import that finds
-           nothing new."""
+    line.
+stores.py same FILE FILE: compares two such files, and fails with the differences.
+stores.py nothing-new: prints the expression that matches the output of an import that finds
+    nothing new."""
 
 import base64
 import collections

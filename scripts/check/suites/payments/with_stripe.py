@@ -91,7 +91,14 @@ session = {
     "id": "cs_test_1", "object": "checkout.session", "client_reference_id": order["id"], "metadata": of_order, "status": "complete",
     "payment_status": "paid", "amount_total": 299, "amount_subtotal": 299, "currency": "eur", "payment_intent": "pi_1",
 }  # fmt: skip
-event = {"id": "evt_1", "object": "event", "api_version": stripe.api_version, "type": "checkout.session.completed", "created": int(time.time()), "data": {"object": session}}
+event = {
+    "id": "evt_1",
+    "object": "event",
+    "api_version": stripe.api_version,
+    "type": "checkout.session.completed",
+    "created": int(time.time()),
+    "data": {"object": session},
+}
 payload = json.dumps(event, ensure_ascii=False, indent=1)
 now = int(time.time())
 by_python = f"t={now},v1={stripe.WebhookSignature._compute_signature(f'{now}.{payload}', SECRET)}"

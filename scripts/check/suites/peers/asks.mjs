@@ -46,8 +46,10 @@ const programs = {
   },
 
   langchain: (stream) => langchain(stream, new (require("@langchain/openai").ChatOpenAI)({ model: "farebox", apiKey, configuration: { baseURL } })),
-  langchain_responses: (stream) => langchain(stream, new (require("@langchain/openai").ChatOpenAI)({ model: "farebox", apiKey, configuration: { baseURL }, useResponsesApi: true })),
-  langchain_anthropic: (stream) => langchain(stream, new (require("@langchain/anthropic").ChatAnthropic)({ model: "farebox", apiKey, anthropicApiUrl: ANTHROPIC_URL })),
+  langchain_responses: (stream) =>
+    langchain(stream, new (require("@langchain/openai").ChatOpenAI)({ model: "farebox", apiKey, configuration: { baseURL }, useResponsesApi: true })),
+  langchain_anthropic: (stream) =>
+    langchain(stream, new (require("@langchain/anthropic").ChatAnthropic)({ model: "farebox", apiKey, anthropicApiUrl: ANTHROPIC_URL })),
 
   ai: (stream) => aiSdk(stream, require("@ai-sdk/openai-compatible").createOpenAICompatible({ name: "farebox", baseURL, apiKey })("farebox")),
   ai_responses: (stream) => aiSdk(stream, require("@ai-sdk/openai").createOpenAI({ baseURL, apiKey })("farebox")),

@@ -338,7 +338,9 @@ def lightrag(_stream):
 def mini_swe_agent(_stream):
     from minisweagent.models.litellm_textbased_model import LitellmTextbasedModel
 
-    model = LitellmTextbasedModel(model_name="openai/farebox", model_kwargs={"api_base": BASE_URL, "api_key": KEY}, cost_tracking="ignore_errors", action_regex="({.*})")
+    model = LitellmTextbasedModel(
+        model_name="openai/farebox", model_kwargs={"api_base": BASE_URL, "api_key": KEY}, cost_tracking="ignore_errors", action_regex="({.*})"
+    )
     return str(model.query(MESSAGES))
 
 

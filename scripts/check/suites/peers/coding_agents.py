@@ -138,7 +138,11 @@ def opencode(home, key, model):
 
 
 def qwen_code(home, key, model):
-    written(home, ".qwen/settings.json", {"memory": {"enableManagedAutoMemory": False}, "tools": {"exclude": ["agent", "skill", "todo_write"]}, "privacy": {"usageStatisticsEnabled": False}})
+    written(
+        home,
+        ".qwen/settings.json",
+        {"memory": {"enableManagedAutoMemory": False}, "tools": {"exclude": ["agent", "skill", "todo_write"]}, "privacy": {"usageStatisticsEnabled": False}},
+    )
     return ["qwen", "--auth-type", "openai", "--yolo", "-p", PROMPT], {"OPENAI_BASE_URL": BASE_URL, "OPENAI_API_KEY": key, "OPENAI_MODEL": model}
 
 

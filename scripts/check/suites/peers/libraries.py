@@ -9,7 +9,9 @@ from scripted import API_WIRE, BASE_URL
 
 def printed(command, home, **settings):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
-    done = subprocess.run(command, cwd=home, env=kept | {"HOME": home, "PWD": home} | settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=home, env=kept | {"HOME": home, "PWD": home} | settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
+    )
     return done.stdout if done.returncode == 0 else done.stdout + done.stderr
 
 

@@ -103,11 +103,18 @@ def router(key):
     """Claude Code, whose requests claude-code-router turns into chat completions."""
     port = free_port()
     provider = {"name": "farebox", "api_base_url": f"{BASE_URL}/chat/completions", "api_key": key, "models": ["farebox"]}
-    access = {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}", "ANTHROPIC_API_KEY": "any", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
+    access = {
+        "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}",
+        "ANTHROPIC_API_KEY": "any",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+    }
     with tempfile.TemporaryDirectory() as home:
         written(Path(home), ".claude-code-router/config.json", {"PORT": port, "LOG": False, "Providers": [provider], "Router": {"default": "farebox,farebox"}})
         with open(Path(home, "log"), "wb") as log:
-            started = subprocess.Popen([PEERS / "router/node_modules/.bin/ccr", "start"], cwd=home, env=os.environ | {"HOME": home}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            started = subprocess.Popen(
+                [PEERS / "router/node_modules/.bin/ccr", "start"], cwd=home, env=os.environ | {"HOME": home}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         try:
             for _ in range(100):
                 with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
@@ -172,11 +179,28 @@ PROGRAMS = dict(
         ("ShellGPT", command("shell-gpt", "bin/sgpt", "--no-cache", QUESTION, OPENAI_API_KEY="KEY", API_BASE_URL="URL", DEFAULT_MODEL="farebox")),
         ("grok-cli", command("grok", "node_modules/.bin/grok", "-p", QUESTION, GROK_API_KEY="KEY", GROK_BASE_URL="URL", GROK_MODEL="farebox")),
         ("gptme", command("gptme", "bin/gptme-util", "llm", "generate", "-m", "local/farebox", QUESTION, OPENAI_API_KEY="KEY", OPENAI_BASE_URL="URL")),
-        ("aicommits", command("aicommits", "node_modules/.bin/aicommits", "--yes", staged=True, config=".aicommits", OPENAI_API_KEY="KEY", OPENAI_BASE_URL="URL", OPENAI_MODEL="farebox")),
+        (
+            "aicommits",
+            command(
+                "aicommits",
+                "node_modules/.bin/aicommits",
+                "--yes",
+                staged=True,
+                config=".aicommits",
+                OPENAI_API_KEY="KEY",
+                OPENAI_BASE_URL="URL",
+                OPENAI_MODEL="farebox",
+            ),
+        ),
         ("promptfoo", promptfoo),
         ("Open WebUI", open_webui),
         ("Claude Code by claude-code-router", router),
-        ("opencommit", command("opencommit", "node_modules/.bin/oco", "--yes", staged=True, OCO_API_KEY="KEY", OCO_API_URL="URL", OCO_MODEL="farebox", OCO_AI_PROVIDER="openai")),
+        (
+            "opencommit",
+            command(
+                "opencommit", "node_modules/.bin/oco", "--yes", staged=True, OCO_API_KEY="KEY", OCO_API_URL="URL", OCO_MODEL="farebox", OCO_AI_PROVIDER="openai"
+            ),
+        ),
     ]
 )
 for agent in AGENTS:

@@ -188,8 +188,14 @@ async function aCaller() {
  */
 async function attempts(...statuses) {
   const calls = await attempted();
-  assert.deepEqual(calls.map((call) => call.status), statuses);
-  assert.deepEqual(calls.map((call) => call.retry), statuses.map((_, number) => String(number)));
+  assert.deepEqual(
+    calls.map((call) => call.status),
+    statuses,
+  );
+  assert.deepEqual(
+    calls.map((call) => call.retry),
+    statuses.map((_, number) => String(number)),
+  );
   assert.equal(new Set(calls.map((call) => call.body)).size, 1);
   return calls;
 }

@@ -101,7 +101,12 @@ class Provider(BaseHTTPRequestHandler):
 
     def answer_as_openai(self, answer, body):
         if answer.get("too_long"):
-            error = {"message": "This model's maximum context length is 128000 tokens.", "type": "invalid_request_error", "param": "messages", "code": "context_length_exceeded"}
+            error = {
+                "message": "This model's maximum context length is 128000 tokens.",
+                "type": "invalid_request_error",
+                "param": "messages",
+                "code": "context_length_exceeded",
+            }
             self.reply(400, {"error": error})
             return
         text, calls = answer.get("text"), [called(call) for call in answer.get("calls", [])]

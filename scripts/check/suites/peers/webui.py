@@ -74,7 +74,15 @@ class Site:
     def ask(self, question, files=(), after=None):
         """Sends a message, in a new chat or after an answer. Waits until Open WebUI has sent all requests
         that follow from the message. Returns the stored answer."""
-        message = {"id": str(uuid4()), "parentId": after and after["id"], "childrenIds": [], "role": "user", "content": question, "files": list(files), "models": [MODEL]}
+        message = {
+            "id": str(uuid4()),
+            "parentId": after and after["id"],
+            "childrenIds": [],
+            "role": "user",
+            "content": question,
+            "files": list(files),
+            "models": [MODEL],
+        }
         new = {} if after else {"title_generation": True, "tags_generation": True}
         form = {"stream": True, "model": MODEL, "files": list(files), "session_id": str(uuid4()), "id": str(uuid4()), "user_message": message}
         form |= {"chat_id": after and after["chat"], "parent_id": message["parentId"], "background_tasks": new | {"follow_up_generation": True}}

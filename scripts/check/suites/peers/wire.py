@@ -74,7 +74,13 @@ class Wire:
         if path.startswith("/wire/"):
             await self.obey(path, body, writer)
             return
-        call = {"began": time.monotonic(), "path": path, "retry": headers.get("x-stainless-retry-count"), "body": hashlib.sha256(body).hexdigest(), "status": None}
+        call = {
+            "began": time.monotonic(),
+            "path": path,
+            "retry": headers.get("x-stainless-retry-count"),
+            "body": hashlib.sha256(body).hexdigest(),
+            "status": None,
+        }
         call["marks"] = {name: headers[name] for name in MARKS if name in headers}
         plan = self.plan_of(headers)
         if path.partition("?")[0].endswith("/count_tokens"):

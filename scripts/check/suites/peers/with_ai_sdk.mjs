@@ -105,7 +105,9 @@ const proofs = {
     for (const ask of [generateText, streamText]) {
       const run = crypto.randomUUID();
       const keyed = (url, init) => {
-        const key = createHash("sha256").update(run + init.body).digest("hex");
+        const key = createHash("sha256")
+          .update(run + init.body)
+          .digest("hex");
         return fetch(url, { ...init, headers: { ...init.headers, "Idempotency-Key": key } });
       };
       const { person, model } = await aCaller({ fetch: keyed });

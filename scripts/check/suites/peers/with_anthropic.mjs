@@ -92,7 +92,10 @@ const proofs = {
     const { person, client } = await aCaller();
     await play(says("It is red."));
     const source = { type: "base64", media_type: "image/png", data: PICTURE };
-    const content = [{ type: "image", source }, { type: "text", text: "Which colour?" }];
+    const content = [
+      { type: "image", source },
+      { type: "text", text: "Which colour?" },
+    ];
     assert.equal(text(await asked(client, [{ role: "user", content }])), "It is red.");
     assert(JSON.stringify(await played()).includes(`data:image/png;base64,${PICTURE}`));
     await person.hasPaidFor(1);
@@ -104,7 +107,10 @@ const proofs = {
       await play({ ...says("Sunny."), reasoning: "Paris is sunny." }, says("Yes."));
       const thinking = { type: "adaptive" };
       const first = await ask(client, [ASKED], { thinking });
-      assert.deepEqual(first.content.map((block) => block.thinking ?? block.text), ["Paris is sunny.", "Sunny."]);
+      assert.deepEqual(
+        first.content.map((block) => block.thinking ?? block.text),
+        ["Paris is sunny.", "Sunny."],
+      );
       const messages = [ASKED, { role: "assistant", content: first.content }, { role: "user", content: "Really?" }];
       assert.equal(text(await ask(client, messages, { thinking })), "Yes.");
       await played();
@@ -121,7 +127,10 @@ const proofs = {
 
   async "a wrong key is an authentication error"() {
     await plan(null, 0);
-    await assert.rejects(asked(clientOf("sk-another"), [ASKED]), (error) => error instanceof Anthropic.AuthenticationError && error.error.error.type === "authentication_error");
+    await assert.rejects(
+      asked(clientOf("sk-another"), [ASKED]),
+      (error) => error instanceof Anthropic.AuthenticationError && error.error.error.type === "authentication_error",
+    );
     assert.deepEqual(await statuses(), [401]);
   },
 
@@ -166,10 +175,16 @@ function proofsOf(model) {
         const { person, client } = await aCaller();
         await play(answer, says("Sunny everywhere."));
         const first = await ask(client, [ASKED], thinking);
-        assert.deepEqual(first.content.map((block) => block.type), order);
+        assert.deepEqual(
+          first.content.map((block) => block.type),
+          order,
+        );
         const [thought, told, ...uses] = first.content;
         assert.deepEqual([thought.thinking, thought.signature, told.text], [answer.reasoning, "signed", "I look it up."]);
-        assert.deepEqual(uses.map((use) => use.input.city), ["Paris", "Oslo"]);
+        assert.deepEqual(
+          uses.map((use) => use.input.city),
+          ["Paris", "Oslo"],
+        );
         const last = await ask(client, [ASKED, { role: "assistant", content: first.content }, weather(first)], thinking);
         assert.equal(text(last), "Sunny everywhere.");
         const [, assistant, user] = (await played())[1].messages;

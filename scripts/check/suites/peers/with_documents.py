@@ -14,7 +14,11 @@ from scripted import API_WIRE, a_caller, calls, equal, play, says
 
 QUESTION = {"role": "user", "content": "How is the weather in Paris and Oslo?"}
 OBJECT = {"type": "object", "additionalProperties": False}
-WEATHER = {"name": "get_weather", "description": "The weather of a city.", "parameters": OBJECT | {"properties": {"city": {"type": "string"}}, "required": ["city"]}}
+WEATHER = {
+    "name": "get_weather",
+    "description": "The weather of a city.",
+    "parameters": OBJECT | {"properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
 REPORT = OBJECT | {"properties": {"city": {"type": "string"}, "degrees": {"type": "integer"}}, "required": ["city", "degrees"]}
 PARIS, OSLO, SUM = ("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Oslo"}), ("calculate", {"input": "add 7"})
 GRAMMARS = [{"syntax": "lark", "definition": 'start: "add" NUMBER'}, {"syntax": "regex", "definition": "add [0-9]+"}]

@@ -27,7 +27,8 @@ async function byAiSdk(model) {
 
 const searches = {
   "ai, OpenAI's provider": ({ key }) => byAiSdk(require("@ai-sdk/openai").createOpenAI({ baseURL, apiKey: key }).embedding("vectors")),
-  "ai, the compatible provider": ({ key }) => byAiSdk(require("@ai-sdk/openai-compatible").createOpenAICompatible({ name: "farebox", baseURL, apiKey: key }).embeddingModel("vectors")),
+  "ai, the compatible provider": ({ key }) =>
+    byAiSdk(require("@ai-sdk/openai-compatible").createOpenAICompatible({ name: "farebox", baseURL, apiKey: key }).embeddingModel("vectors")),
   "@langchain/openai": async ({ key }) => {
     const { OpenAIEmbeddings } = require("@langchain/openai");
     const embeddings = new OpenAIEmbeddings({ model: "vectors", apiKey: key, configuration: { baseURL } });

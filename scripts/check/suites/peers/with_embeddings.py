@@ -104,6 +104,8 @@ PROGRAMS = {
     chroma: "chromadb",
     mem0: "mem0ai",
 }
+
+
 def tests_of(search):
     def the_nearest_text_is_found_and_each_request_is_charged():
         person = Person()

@@ -18,7 +18,11 @@ const MODELS = {
   responses: (apiKey) => new ChatOpenAI({ model: "farebox", apiKey, configuration: { baseURL }, useResponsesApi: true }),
   messages: (apiKey) => new ChatAnthropic({ model: "farebox", apiKey, anthropicApiUrl: API_WIRE }),
 };
-const getWeather = tool(({ city }) => `Sunny in ${city}.`, { name: "get_weather", description: "The weather of a city.", schema: z.object({ city: z.string() }) });
+const getWeather = tool(({ city }) => `Sunny in ${city}.`, {
+  name: "get_weather",
+  description: "The weather of a city.",
+  schema: z.object({ city: z.string() }),
+});
 
 const proofs = {
   async "a question is answered whole and in pieces"() {

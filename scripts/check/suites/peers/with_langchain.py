@@ -6,7 +6,23 @@ from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_anthropic import ChatAnthropic
 from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel
-from scripted import API_WIRE, BASE_URL, DOOR, a_caller, calls, each_model_is_charged_its_fare, equal, functions, play, played, prove_client, results, says, statuses, wire
+from scripted import (
+    API_WIRE,
+    BASE_URL,
+    DOOR,
+    a_caller,
+    calls,
+    each_model_is_charged_its_fare,
+    equal,
+    functions,
+    play,
+    played,
+    prove_client,
+    results,
+    says,
+    statuses,
+    wire,
+)
 
 ASKED = {"messages": [{"role": "user", "content": "How is the weather in Paris?"}]}
 CALL = calls(("get_weather", {"city": "Paris"}))

@@ -4,7 +4,26 @@ import json
 
 import litellm
 import openai
-from scripted import API_WIRE, BASE_URL, DOOR, FIRST_GRANT, PRICE, a_caller, calls, each_model_is_charged_its_fare, equal, functions, play, played, prove_client, raised, results, says, statuses, wire
+from scripted import (
+    API_WIRE,
+    BASE_URL,
+    DOOR,
+    FIRST_GRANT,
+    PRICE,
+    a_caller,
+    calls,
+    each_model_is_charged_its_fare,
+    equal,
+    functions,
+    play,
+    played,
+    prove_client,
+    raised,
+    results,
+    says,
+    statuses,
+    wire,
+)
 
 litellm.telemetry = False
 litellm.suppress_debug_info = True
@@ -12,7 +31,12 @@ litellm.suppress_debug_info = True
 ASKED = {"role": "user", "content": "How is the weather in Paris?"}
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": "The weather of a city.", "parameters": PARAMETERS}}]
-REPORT = {"type": "object", "properties": {"city": {"type": "string"}, "degrees": {"type": "integer"}}, "required": ["city", "degrees"], "additionalProperties": False}
+REPORT = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "degrees": {"type": "integer"}},
+    "required": ["city", "degrees"],
+    "additionalProperties": False,
+}
 CALL = calls(("get_weather", {"city": "Paris"}))
 
 

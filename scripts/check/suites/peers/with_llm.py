@@ -18,11 +18,11 @@ MODELS = f"""
   supports_tools: true
   supports_schema: true
 """
-GET_WEATHER = '''
+GET_WEATHER = """
 def get_weather(city: str) -> str:
     "The weather of a city."
     return f"Sunny in {city}."
-'''
+"""
 
 
 def asked(key, *arguments):

@@ -16,7 +16,10 @@ const CITIES = calls(["get_weather", { city: "Paris" }], ["get_weather", { city:
 const REPORT = { city: "Paris", degrees: 21 };
 const REFUSAL = "I can't help with that.";
 const GRAMMAR = 'start: "add" NUMBER';
-const TEXTS = [[null, { type: "text" }], [GRAMMAR, { type: "grammar", grammar: { syntax: "lark", definition: GRAMMAR } }]];
+const TEXTS = [
+  [null, { type: "text" }],
+  [GRAMMAR, { type: "grammar", grammar: { syntax: "lark", definition: GRAMMAR } }],
+];
 const Weather = z.object({ city: z.string(), degrees: z.number().int() });
 
 async function aCaller() {

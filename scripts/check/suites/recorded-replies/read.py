@@ -31,8 +31,15 @@ FAILED = {"error", "abort", "aborted", "cancelled", "insufficient_system_resourc
 
 # The path suffixes of the endpoints that are not read.
 OTHER = {
-    "/completions": "completions without chat", "/responses": "Responses API", "/messages": "Anthropic messages", "/embeddings": "embeddings",
-    "Content": "Gemini", "/converse": "Bedrock", "/converse-stream": "Bedrock", "/invoke": "Bedrock", "/chat": "Cohere or Ollama",
+    "/completions": "completions without chat",
+    "/responses": "Responses API",
+    "/messages": "Anthropic messages",
+    "/embeddings": "embeddings",
+    "Content": "Gemini",
+    "/converse": "Bedrock",
+    "/converse-stream": "Bedrock",
+    "/invoke": "Bedrock",
+    "/chat": "Cohere or Ollama",
 }
 
 # A TypeScript string that begins with an event, and the strings that are concatenated to it.
@@ -148,7 +155,9 @@ class Answer:
         each chunk, and end with zeros."""
         prompt, completion = of_type(dict, usage, "prompt_tokens_details"), of_type(dict, usage, "completion_tokens_details")
         found = {
-            "prompt": usage.get("prompt_tokens"), "completion": usage.get("completion_tokens"), "total": usage.get("total_tokens"),
+            "prompt": usage.get("prompt_tokens"),
+            "completion": usage.get("completion_tokens"),
+            "total": usage.get("total_tokens"),
             "cached": prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or usage.get("cached_tokens") or usage.get("num_cached_tokens"),
             "reasoning": completion.get("reasoning_tokens") or usage.get("reasoning_tokens"),
         }
@@ -162,8 +171,10 @@ class Answer:
         if prompt and completion:
             completion = max(completion, total - prompt)
         return {
-            "prompt": prompt or None, "completion": completion or None,
-            "cached": min(cached, prompt), "reasoning": min(reasoning, completion),
+            "prompt": prompt or None,
+            "completion": completion or None,
+            "cached": min(cached, prompt),
+            "reasoning": min(reasoning, completion),
         }
 
     def end(self):

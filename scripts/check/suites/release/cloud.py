@@ -33,8 +33,19 @@ class Cloud:
     """One stack, its tables, and the calls that change them. Each read returns the next status;
     after the last one, the status no longer changes."""
 
-    def __init__(self, statuses=("UPDATE_COMPLETE",), protection="on", tables=(), after_cancel=(), after_continue=(), refusals=(), triggers=(),
-                 is_protected=False, is_foreign=False, kept=()):
+    def __init__(
+        self,
+        statuses=("UPDATE_COMPLETE",),
+        protection="on",
+        tables=(),
+        after_cancel=(),
+        after_continue=(),
+        refusals=(),
+        triggers=(),
+        is_protected=False,
+        is_foreign=False,
+        kept=(),
+    ):
         self.statuses, self.tables, self.triggers, self.is_protected = list(statuses), tables, triggers, is_protected
         self.after = {"CancelUpdateStack": after_cancel, "ContinueUpdateRollback": after_continue}
         self.parameters = {"Owner": "ann"} if is_foreign else {"Protection": protection, "ChatPrice": "100"} | dict(kept)
@@ -69,11 +80,18 @@ class Cloud:
         if len(self.statuses) > 1:
             self.statuses.pop(0)
         outputs = {"Commit": self.commit} | ({"Url": self.url} if self.url else {}) | {"UsersTable": f"{StackName}-users", "LedgerTable": f"{StackName}-ledger"}
-        return {"Stacks": [{
-            "StackName": StackName, "StackStatus": status, "EnableTerminationProtection": self.is_protected,
-            "RollbackConfiguration": {"RollbackTriggers": [{"Arn": each, "Type": "AWS::CloudWatch::Alarm"} for each in self.triggers]},
-            "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in self.parameters.items()],
-            "Outputs": [{"OutputKey": name, "OutputValue": value} for name, value in outputs.items()]}]}
+        return {
+            "Stacks": [
+                {
+                    "StackName": StackName,
+                    "StackStatus": status,
+                    "EnableTerminationProtection": self.is_protected,
+                    "RollbackConfiguration": {"RollbackTriggers": [{"Arn": each, "Type": "AWS::CloudWatch::Alarm"} for each in self.triggers]},
+                    "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in self.parameters.items()],
+                    "Outputs": [{"OutputKey": name, "OutputValue": value} for name, value in outputs.items()],
+                }
+            ]
+        }
 
     def DescribeTable(self, TableName):
         return {"Table": {"TableName": TableName, "DeletionProtectionEnabled": TableName in self.tables}}

@@ -57,7 +57,7 @@ class Tree:
 def printed(*arguments):
     """Returns the parameters in the `sam deploy` command that scripts/deploy prints."""
     command = json.loads(subprocess.check_output([ROOT / "scripts/deploy", *arguments, "--print"], text=True))
-    return dict(each.split("=", 1) for each in command[command.index("--parameter-overrides") + 1:] if "=" in each)
+    return dict(each.split("=", 1) for each in command[command.index("--parameter-overrides") + 1 :] if "=" in each)
 
 
 # Each case has a name, a stack, the build's commit, the arguments, the changes in order (or
@@ -70,47 +70,124 @@ CASES = [
     ("a release after a failed rollback", Cloud(["UPDATE_ROLLBACK_FAILED"]), "0abc", ["prod"], REFUSED, "with --at-once or --earlier"),
     ("a stack whose first deployment failed", Cloud(["ROLLBACK_COMPLETE"]), "0abc", ["prod"], REFUSED, "delete it first"),
     ("a build of another commit", Cloud(), "0def", ["prod"], REFUSED, "pass --earlier"),
-
     ("a rollback", Cloud(), "0def", ["prod", "--earlier"], ["sam", "protect"], "deploying 0def all at once, without alarms"),
-    ("a rollback during a canary", Cloud([UPDATING], after_cancel=CANCELLED), "0def", ["prod", "--earlier"], ["cancel", "sam", "protect"],
-     "cancelling the update"),
-    ("a canary that is cancelled to the same release", Cloud([UPDATING], after_cancel=CANCELLED), "0abc", ["prod", "--earlier"], ["cancel"],
-     "farebox-prod runs the commit 0abc again, which is this build: nothing else is needed"),
-    ("a cancelled canary that is rolled back at once", Cloud([UPDATING], after_cancel=[ROLLED_BACK]), "0abc", ["prod", "--earlier"], ["cancel"],
-     "nothing else is needed"),
+    (
+        "a rollback during a canary",
+        Cloud([UPDATING], after_cancel=CANCELLED),
+        "0def",
+        ["prod", "--earlier"],
+        ["cancel", "sam", "protect"],
+        "cancelling the update",
+    ),
+    (
+        "a canary that is cancelled to the same release",
+        Cloud([UPDATING], after_cancel=CANCELLED),
+        "0abc",
+        ["prod", "--earlier"],
+        ["cancel"],
+        "farebox-prod runs the commit 0abc again, which is this build: nothing else is needed",
+    ),
+    (
+        "a cancelled canary that is rolled back at once",
+        Cloud([UPDATING], after_cancel=[ROLLED_BACK]),
+        "0abc",
+        ["prod", "--earlier"],
+        ["cancel"],
+        "nothing else is needed",
+    ),
     ("an update that alarms roll back to the same release", Cloud(CANCELLED[1:]), "0abc", ["prod", "--earlier"], [], "nothing else is needed"),
     ("the same, with a parameter", Cloud(CANCELLED[1:]), "0abc", ["prod", "--earlier", "ChatPrice=7"], ["sam", "protect"], "all at once"),
     ("the same release at rest", Cloud([ROLLED_BACK]), "0abc", ["prod", "--earlier"], ["sam", "protect"], "all at once"),
-    ("a correction during a canary", Cloud([UPDATING], after_cancel=CANCELLED), "0abc", ["prod", "--at-once"], ["cancel", "sam", "protect"],
-     "cancelling the update"),
+    (
+        "a correction during a canary",
+        Cloud([UPDATING], after_cancel=CANCELLED),
+        "0abc",
+        ["prod", "--at-once"],
+        ["cancel", "sam", "protect"],
+        "cancelling the update",
+    ),
     ("a correction of a parameter", Cloud(), "0abc", ["prod", "--at-once", "AskConcurrency=200"], ["sam", "protect"], "all at once"),
     ("a correction of another commit", Cloud(), "0def", ["prod", "--at-once"], REFUSED, "pass --earlier"),
-    ("a rollback of a stack with triggers", Cloud(triggers=["arn:aws:cloudwatch:eu-central-1:111122223333:alarm:own"]), "0def",
-     ["prod", "--earlier"], ["sam", "protect"], "alarm:own, which may stop this deployment"),
-    ("a failed rollback", Cloud(["UPDATE_ROLLBACK_FAILED"], after_continue=CANCELLED[1:]), "0def", ["prod", "--earlier"],
-     ["continue", "sam", "protect"], "continuing it"),
-    ("a rollback that fails twice", Cloud(["UPDATE_ROLLBACK_FAILED"], after_continue=["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"]),
-     "0def", ["prod", "--earlier"], ["continue"], "runbooks.md#a-rollback-that-fails"),
-    ("a cancelled canary whose rollback fails", Cloud([UPDATING], after_cancel=["UPDATE_ROLLBACK_FAILED"], after_continue=[ROLLED_BACK]),
-     "0def", ["prod", "--earlier"], ["cancel", "continue", "sam", "protect"], "has failed: continuing it"),
-    ("an update that ends before it is cancelled",
-     Cloud([UPDATING, UPDATING, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE"], refusals={"CancelUpdateStack": ("ValidationError", "ended")}),
-     "0def", ["prod", "--earlier"], ["sam", "protect"], "deploying 0def"),
-    ("a cancellation that AWS refuses", Cloud([UPDATING], refusals={"CancelUpdateStack": DENIED}), "0def", ["prod", "--earlier"], REFUSED,
-     "AWS refuses CancelUpdateStack: AccessDenied"),
+    (
+        "a rollback of a stack with triggers",
+        Cloud(triggers=["arn:aws:cloudwatch:eu-central-1:111122223333:alarm:own"]),
+        "0def",
+        ["prod", "--earlier"],
+        ["sam", "protect"],
+        "alarm:own, which may stop this deployment",
+    ),
+    (
+        "a failed rollback",
+        Cloud(["UPDATE_ROLLBACK_FAILED"], after_continue=CANCELLED[1:]),
+        "0def",
+        ["prod", "--earlier"],
+        ["continue", "sam", "protect"],
+        "continuing it",
+    ),
+    (
+        "a rollback that fails twice",
+        Cloud(["UPDATE_ROLLBACK_FAILED"], after_continue=["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"]),
+        "0def",
+        ["prod", "--earlier"],
+        ["continue"],
+        "runbooks.md#a-rollback-that-fails",
+    ),
+    (
+        "a cancelled canary whose rollback fails",
+        Cloud([UPDATING], after_cancel=["UPDATE_ROLLBACK_FAILED"], after_continue=[ROLLED_BACK]),
+        "0def",
+        ["prod", "--earlier"],
+        ["cancel", "continue", "sam", "protect"],
+        "has failed: continuing it",
+    ),
+    (
+        "an update that ends before it is cancelled",
+        Cloud([UPDATING, UPDATING, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE"], refusals={"CancelUpdateStack": ("ValidationError", "ended")}),
+        "0def",
+        ["prod", "--earlier"],
+        ["sam", "protect"],
+        "deploying 0def",
+    ),
+    (
+        "a cancellation that AWS refuses",
+        Cloud([UPDATING], refusals={"CancelUpdateStack": DENIED}),
+        "0def",
+        ["prod", "--earlier"],
+        REFUSED,
+        "AWS refuses CancelUpdateStack: AccessDenied",
+    ),
     ("a rollback of no stack", Cloud([]), "0def", ["prod", "--earlier"], REFUSED, "there is no stack farebox-prod in eu-central-1"),
     ("a rollback of a new stack", Cloud(["CREATE_IN_PROGRESS"]), "0def", ["prod", "--earlier"], REFUSED, "no release yet"),
     ("an earlier build with a canary", Cloud([], protection="off"), "0def", ["dev", "--earlier", CANARY], ["sam"], "creates the stack"),
     ("an earlier build with a canary, during another", Cloud([UPDATING]), "0def", ["prod", "--earlier", CANARY], REFUSED, "wait until"),
     ("a correction with a canary", Cloud(), "0abc", ["prod", "--at-once", CANARY], REFUSED, "--at-once deploys with DeploymentPreference=AllAtOnce"),
-
     ("dev over production", Cloud(), "0abc", ["dev", "--stack", "farebox-prod"], REFUSED, "farebox-prod has Protection=on, and this deployment"),
-    ("dev over protected tables", Cloud(protection="off", tables=["farebox-dev-ledger"]), "0abc", ["dev"], REFUSED,
-     "farebox-dev has protected tables (farebox-dev-ledger)"),
+    (
+        "dev over protected tables",
+        Cloud(protection="off", tables=["farebox-dev-ledger"]),
+        "0abc",
+        ["dev"],
+        REFUSED,
+        "farebox-dev has protected tables (farebox-dev-ledger)",
+    ),
     ("dev over its own stack", Cloud(protection="off"), "0abc", ["dev"], ["sam"], "account 111122223333, stack farebox-dev, UPDATE_COMPLETE"),
     ("a parameter that removes protection", Cloud(), "0abc", ["prod", "Protection=off"], REFUSED, "Nothing was changed"),
-    ("a parameter that the stack keeps", Cloud(kept={"AiSystemPrompt": "x" * 481}), "0abc", ["prod"], REFUSED, "farebox-prod keeps AiSystemPrompt, which must be"),
-    ("a kept parameter that is replaced", Cloud(kept={"AiSystemPrompt": "x" * 481}), "0abc", ["prod", "AiSystemPrompt="], ["sam", "protect"], "now refuses to delete"),
+    (
+        "a parameter that the stack keeps",
+        Cloud(kept={"AiSystemPrompt": "x" * 481}),
+        "0abc",
+        ["prod"],
+        REFUSED,
+        "farebox-prod keeps AiSystemPrompt, which must be",
+    ),
+    (
+        "a kept parameter that is replaced",
+        Cloud(kept={"AiSystemPrompt": "x" * 481}),
+        "0abc",
+        ["prod", "AiSystemPrompt="],
+        ["sam", "protect"],
+        "now refuses to delete",
+    ),
     ("a rollback that removes protection", Cloud([UPDATING]), "0abc", ["dev", "--earlier", "--stack", "farebox-prod"], REFUSED, "Nothing was changed"),
     ("the stack of another project", Cloud(is_foreign=True), "0abc", ["dev", "--stack", "shop"], REFUSED, "shop is not a stack of Farebox"),
     ("no permission to protect the stack", Cloud(refusals={"UpdateTerminationProtection": DENIED}), "0abc", ["prod"], ["sam"], "is deployed, but"),
@@ -141,7 +218,10 @@ def check_next():
     with tempfile.TemporaryDirectory() as folder:
         tree = Tree(folder)
         own = {"Protection": "on", "LogRetentionDays": "90"}
-        with patch.object(tree.deploy, "parameters_of", lambda profile: dict(own)), patch.object(tree.deploy, "profile_of", lambda profile: {"stack_name": "shop"}):
+        with (
+            patch.object(tree.deploy, "parameters_of", lambda profile: dict(own)),
+            patch.object(tree.deploy, "profile_of", lambda profile: {"stack_name": "shop"}),
+        ):
             _, _, _, sent = tree.run(Cloud(), "shop")
     assert CANARY in sent, sent
     assert printed("dev")["DeploymentPreference"] == "AllAtOnce"

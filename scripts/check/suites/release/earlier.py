@@ -29,8 +29,15 @@ class GitHub(http.server.BaseHTTPRequestHandler):
 
 
 def run(number, workflow="deploy.yml", event="push", repository="ann/farebox", expired=False, kept=True, tag="v1.0.0"):
-    found = {"id": number, "path": f".github/workflows/{workflow}@refs/tags/{tag}", "event": event, "head_branch": tag,
-             "head_repository": {"full_name": repository}, "head_sha": "0abc", "created_at": "2026-11-20"}
+    found = {
+        "id": number,
+        "path": f".github/workflows/{workflow}@refs/tags/{tag}",
+        "event": event,
+        "head_branch": tag,
+        "head_repository": {"full_name": repository},
+        "head_sha": "0abc",
+        "created_at": "2026-11-20",
+    }
     REPLIES[f"{RUNS}/runs/{number}"] = found
     REPLIES[f"{RUNS}/runs/{number}/artifacts"] = {"artifacts": [{"name": "release", "expired": expired}] if kept else []}
     return found
@@ -48,8 +55,12 @@ def check_published():
         (folder / "gh").write_text(f'#!/bin/sh\nfor last; do :; done\nmkdir -p "$last"\ncp "{folder}/packed" "$last/release.tar.gz"\n')
         (folder / "gh").chmod(0o755)
         for commit, code in (("0abc", 0), ("0def", 1)):
-            done = subprocess.run([ROOT / "scripts/release/published", "v1.0.0", commit, folder / "found"], capture_output=True, text=True,
-                                  env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"})
+            done = subprocess.run(
+                [ROOT / "scripts/release/published", "v1.0.0", commit, folder / "found"],
+                capture_output=True,
+                text=True,
+                env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"},
+            )
             assert done.returncode == code and (folder / "found/release.tar.gz").exists() == (code == 0), done
         assert "is a build of the commit 0abc, not of 0def" in done.stderr, done
 

@@ -20,36 +20,66 @@ from suites.stacks.templates import ROOT, script
 
 # Each script, and arguments that would call AWS.
 SCRIPTS = {
-    "scripts/preflight": ["prod"], "scripts/smoke": ["--stack", "farebox-prod"], "scripts/restore": ["farebox-prod", "--stop"],
+    "scripts/preflight": ["prod"],
+    "scripts/smoke": ["--stack", "farebox-prod"],
+    "scripts/restore": ["farebox-prod", "--stop"],
     "scripts/release/delete-rehearsal": ["farebox-rehearsal-1"],
 }
 # Scripts that pass their arguments to other programs.
 PASSING_ON = {"scripts/check/dynamodb-local", "scripts/check/sam", "scripts/check/schemathesis", "scripts/check/watch"}
 # Invalid calls, each with a part of the error message.
 WRONG = [
-    ("scripts/build mips", "arm64 or x86_64, not for mips"), ("scripts/deploy --print", "required: profile\n"),
-    ("scripts/preflight prod nonsense", "nonsense has not the form PARAMETER=VALUE"), ("scripts/smoke nonsense", "nonsense is not a URL"),
-    ("scripts/smoke", "give a URL, or --stack"), ("scripts/restore farebox-prod yesterday", "'yesterday' is not a time such as"),
+    ("scripts/build mips", "arm64 or x86_64, not for mips"),
+    ("scripts/deploy --print", "required: profile\n"),
+    ("scripts/preflight prod nonsense", "nonsense has not the form PARAMETER=VALUE"),
+    ("scripts/smoke nonsense", "nonsense is not a URL"),
+    ("scripts/smoke", "give a URL, or --stack"),
+    ("scripts/restore farebox-prod yesterday", "'yesterday' is not a time such as"),
     ("scripts/restore farebox-prod 2999-01-01T00:00:00Z", "is in the future"),
     ("scripts/restore farebox-prod 2026-11-21T10:00:00Z --deleted /nonexistent", "/nonexistent can't be read"),
-    ("scripts/release/build", "name the file"), ("scripts/release/program /nonexistent/x", "in a folder that exists"), ("scripts/release/published v1", "a commit"),
-    ("scripts/release/earlier abc", "abc is not a whole number"), ("scripts/check/binaries 0", "0 is not a whole number from 1"),
-    ("scripts/check/move-in nonsense", "no part nonsense"), ("scripts/check/release nonsense", "no part nonsense"),
-    ("scripts/check/site --only", "--only takes parts"), ("scripts/check/workflows /nonexistent.yml", "no workflow /nonexistent.yml"),
-    ("scripts/dev/bench --rounds 0", "0 is not a whole number from 1"), ("scripts/dev/bench nonsense", "no function nonsense"),
-    ("scripts/dev/dynamodb-local x", "give the port"), ("scripts/dev/fuzz x", "a number of seconds"), ("scripts/dev/record-store nonsense", "no commit nonsense"),
+    ("scripts/release/build", "name the file"),
+    ("scripts/release/program /nonexistent/x", "in a folder that exists"),
+    ("scripts/release/published v1", "a commit"),
+    ("scripts/release/earlier abc", "abc is not a whole number"),
+    ("scripts/check/binaries 0", "0 is not a whole number from 1"),
+    ("scripts/check/move-in nonsense", "no part nonsense"),
+    ("scripts/check/release nonsense", "no part nonsense"),
+    ("scripts/check/site --only", "--only takes parts"),
+    ("scripts/check/workflows /nonexistent.yml", "no workflow /nonexistent.yml"),
+    ("scripts/dev/bench --rounds 0", "0 is not a whole number from 1"),
+    ("scripts/dev/bench nonsense", "no function nonsense"),
+    ("scripts/dev/dynamodb-local x", "give the port"),
+    ("scripts/dev/fuzz x", "a number of seconds"),
+    ("scripts/dev/record-store nonsense", "no commit nonsense"),
     ("scripts/dev/site 70000", "one or two ports"),
 ]
 # Calls, each with the program that it needs first.
 NEEDS = {
-    "scripts/build": "cargo", "scripts/release/build release.tar.gz": "cargo", "scripts/release/published v1 0abc .": "gh", "scripts/check/estimates": "rustc",
-    "scripts/check/log-in": "cargo", "scripts/check/openapi": "cargo", "scripts/check/peers": "node", "scripts/check/sam": "cargo",
-    "scripts/check/site": "node", "scripts/check/workflows": "node", "scripts/dev/bench": "valgrind", "scripts/dev/bench --server": "cargo",
-    "scripts/dev/dynamodb-local 8001": "java", "scripts/dev/estimates": "rustc", "scripts/dev/fuzz": "cargo", "scripts/dev/sam-local-setup": "dockerd",
+    "scripts/build": "cargo",
+    "scripts/release/build release.tar.gz": "cargo",
+    "scripts/release/published v1 0abc .": "gh",
+    "scripts/check/estimates": "rustc",
+    "scripts/check/log-in": "cargo",
+    "scripts/check/openapi": "cargo",
+    "scripts/check/peers": "node",
+    "scripts/check/sam": "cargo",
+    "scripts/check/site": "node",
+    "scripts/check/workflows": "node",
+    "scripts/dev/bench": "valgrind",
+    "scripts/dev/bench --server": "cargo",
+    "scripts/dev/dynamodb-local 8001": "java",
+    "scripts/dev/estimates": "rustc",
+    "scripts/dev/fuzz": "cargo",
+    "scripts/dev/sam-local-setup": "dockerd",
 }
 # Use no credentials from files, roles or the machine.
-NOTHING = {"HOME": "/nonexistent", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true",
-           "AWS_REGION": "eu-central-1"}
+NOTHING = {
+    "HOME": "/nonexistent",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_REGION": "eu-central-1",
+}
 EXPIRED = ("ExpiredToken", "The security token included in the request is expired")
 
 
@@ -135,13 +165,22 @@ def mains():
 
 def check_stacks():
     for name, main in mains():
-        for refusal, sentence in ((EXPIRED, "the AWS credentials have expired"), (("InvalidClientTokenId", "x"), "AWS doesn't accept the credentials"),
-                                  (("AccessDenied", "x"), "AWS refuses GetCallerIdentity")):
+        for refusal, sentence in (
+            (EXPIRED, "the AWS credentials have expired"),
+            (("InvalidClientTokenId", "x"), "AWS doesn't accept the credentials"),
+            (("AccessDenied", "x"), "AWS refuses GetCallerIdentity"),
+        ):
             with Cloud(refusals={"GetCallerIdentity": refusal}).replaces_aws():
                 code, text = said(main, "farebox-prod")
             assert code == 1 and sentence in text, f"{name}: exit code {code}\n{text}"
-        for error in (exceptions.NoCredentialsError(), exceptions.SSOTokenLoadError(error_msg="x"), exceptions.TokenRetrievalError(provider="sso", error_msg="x"),
-                      exceptions.EndpointConnectionError(endpoint_url="https://sts"), exceptions.ProfileNotFound(profile="x"), KeyboardInterrupt()):
+        for error in (
+            exceptions.NoCredentialsError(),
+            exceptions.SSOTokenLoadError(error_msg="x"),
+            exceptions.TokenRetrievalError(provider="sso", error_msg="x"),
+            exceptions.EndpointConnectionError(endpoint_url="https://sts"),
+            exceptions.ProfileNotFound(profile="x"),
+            KeyboardInterrupt(),
+        ):
             with Cloud().replaces_aws(), patch.object(Cloud, "GetCallerIdentity", side_effect=error):
                 code, text = said(main, "farebox-prod")
             assert code == 1 and text.strip(), f"{name}: exit code {code}\n{text}"
@@ -191,10 +230,15 @@ def check_archives():
         before = build()
         unzipped = gzip.decompress(whole)
         damaged, missing = "is damaged", "doesn't exist or can't be read"
-        cases = {"a missing archive": (None, missing), "an empty file": (b"", damaged), "half an archive": (whole[:len(whole) // 2], damaged),
-                 "an archive without its end": (whole[:-4], damaged), "a page of an error": (b"<html>not found</html>", damaged),
-                 "an archive of something else": (gzip.compress(bytes(10240)), "other contents"),
-                 "a changed file": (gzip.compress(unzipped.replace(b"Outputs: {}", b"Outputs: []")), "other contents")}
+        cases = {
+            "a missing archive": (None, missing),
+            "an empty file": (b"", damaged),
+            "half an archive": (whole[: len(whole) // 2], damaged),
+            "an archive without its end": (whole[:-4], damaged),
+            "a page of an error": (b"<html>not found</html>", damaged),
+            "an archive of something else": (gzip.compress(bytes(10240)), "other contents"),
+            "a changed file": (gzip.compress(unzipped.replace(b"Outputs: {}", b"Outputs: []")), "other contents"),
+        }
         for what, (content, part) in cases.items():
             if content is not None:
                 given.write_bytes(content)

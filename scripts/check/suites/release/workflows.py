@@ -38,9 +38,9 @@ def check_rollback(deploy):
         command = printed(step)
         assert f"DeploymentPreference={moves}" in command and command[-1] == "--no-confirm-changeset", command
     assert "--earlier" in rollback["run"], "the files of a rollback are of another commit than the one checked out"
-    smoke, = steps(job, "scripts/smoke")
+    (smoke,) = steps(job, "scripts/smoke")
     assert "The release is deployed" in smoke["run"], "a failed check hides that the deployment is done"
-    checkout, = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout")]
+    (checkout,) = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout")]
     assert checkout["with"]["fetch-depth"] == 0, "scripts/smoke can't read the routes of an earlier commit"
 
 
@@ -49,7 +49,7 @@ def check_rehearsal(job):
     for words in (first, second):
         command = json.loads(subprocess.check_output([ROOT / words[0], "--print", *words[1:]], text=True))
         assert "DeploymentPreference=Canary10Percent5Minutes" in command and "Protection=off" in command, command
-    lost, = [step for step in job["steps"] if "::warning::" in step.get("run", "")]
+    (lost,) = [step for step in job["steps"] if "::warning::" in step.get("run", "")]
     assert lost["if"] == "steps.before.outputs.kept == 'nothing'", lost
     for step in job["steps"]:
         if "before" in json.dumps(step.get("with", {})) or "unpack before" in step.get("run", ""):

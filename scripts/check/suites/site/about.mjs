@@ -164,7 +164,8 @@ await journeys({
       await page.waitForFunction((text) => document.getElementById("message")?.value === text, text);
       assert.equal(await choice.isChecked(), true);
     };
-    const replies = (status, json) => page.route("**/api/chat/stream/", (route) => route.fulfill({ status, json: { status, detail: "Nothing was charged.", ...json } }), { times: 1 });
+    const replies = (status, json) =>
+      page.route("**/api/chat/stream/", (route) => route.fulfill({ status, json: { status, detail: "Nothing was charged.", ...json } }), { times: 1 });
     // The user edits a message that failed.
     await replies(502, { code: "ai_failed" });
     await whisper(page, "Psst");

@@ -59,7 +59,10 @@ await journeys({
     await chat.getByText("You said: And again?", { exact: true }).waitFor();
     assert.equal((await ann.api("GET", "api/tokens/", null)).body.tokens, 1000 - PRICE);
     await part(page, "Statement");
-    assert.deepEqual((await rows(page)).map((row) => row[2]), ["−100", "+1,000", "−100", "−3,900", "+4,000"]);
+    assert.deepEqual(
+      (await rows(page)).map((row) => row[2]),
+      ["−100", "+1,000", "−100", "−3,900", "+4,000"],
+    );
     assert.match((await rows(page))[1].join(" "), /Adjustment .* A gift .*you/s);
     await part(page, "Messages");
     await page.locator(".admin-chat").nth(1).waitFor();
@@ -335,7 +338,10 @@ await journeys({
     // Simulate this reply, because the API sends it only if two administrators demote each other at
     // the same moment.
     await page.route("**/api/admin/users/*/", (route) =>
-      route.request().method() === "PATCH" ? route.fulfill({ status: 409, json: { status: 409, code: "last_administrator", detail: "No." } }) : route.continue());
+      route.request().method() === "PATCH"
+        ? route.fulfill({ status: 409, json: { status: 409, code: "last_administrator", detail: "No." } })
+        : route.continue(),
+    );
     await page.getByRole("button", { name: "Deactivate" }).click();
     const dialog = page.getByRole("dialog");
     await dialog.getByRole("button", { name: "Deactivate" }).click();
@@ -510,7 +516,10 @@ await journeys({
     await other.getByText("2 rows were granted before, with the same reason, and aren't granted again.").waitFor();
     assert.match((await rows(other))[1].at(-1), /^Already granted on .* by root$/);
     assert.equal(await other.getByRole("button", { name: /^Grant/ }).count(), 0);
-    for (const [user, tokens] of [[ann, 500], [ben, 50]])
+    for (const [user, tokens] of [
+      [ann, 500],
+      [ben, 50],
+    ])
       assert.equal((await user.api("GET", "api/user/balance/")).body.tokens, FIRST_GRANT + tokens);
     await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Audit log" }).click();
     await page.getByText("For you, Ann").first().waitFor();
@@ -553,7 +562,10 @@ await journeys({
     await page.getByRole("button", { name: "Messages" }).click();
     assert.equal(await table.getByRole("columnheader", { name: "Messages" }).getAttribute("aria-sort"), "descending");
     const chats = (await rows(table)).map((row) => number(row[2]));
-    assert.deepEqual(chats, chats.toSorted((a, b) => b - a));
+    assert.deepEqual(
+      chats,
+      chats.toSorted((a, b) => b - a),
+    );
 
     // The most active users in the selected range.
     const top = page.getByRole("region", { name: "Top users" });
@@ -564,7 +576,10 @@ await journeys({
     await page.waitForFunction(() => !document.querySelector("main [aria-busy='true']"));
     const most = (await rows(top)).map((row) => number(row[1]));
     assert(most.length > 0 && most[0] > 0 && most.length <= 20, most.join(" "));
-    assert.deepEqual(most, most.toSorted((a, b) => b - a));
+    assert.deepEqual(
+      most,
+      most.toSorted((a, b) => b - a),
+    );
     await page.goBack();
     await top.locator('[aria-current="true"]', { hasText: "By tokens" }).waitFor();
 
@@ -572,7 +587,9 @@ await journeys({
     let [refused, told] = [0, false];
     await page.route("**/api/admin/figures/*", (route) => {
       refused += 1;
-      return told && refused > 2 ? route.continue() : route.fulfill({ status: 503, headers: { "Retry-After": "1" }, json: { status: 503, code: "unavailable", detail: "No." } });
+      return told && refused > 2
+        ? route.continue()
+        : route.fulfill({ status: 503, headers: { "Retry-After": "1" }, json: { status: 503, code: "unavailable", detail: "No." } });
     });
     const other = page.getByRole("form", { name: "Other days" });
     await other.getByLabel("From").fill("2026-01-05");
@@ -597,7 +614,10 @@ await journeys({
     await card.getByText("A message causes several calls").waitFor();
     await eventually(() => said(/^Calls by day/), /: [1-9][\d,]* calls, so far$/);
     await eventually(() => said(/^Failed calls by day/), /: [\d.]+% failed, so far$/);
-    await eventually(() => said(/^Time until answers are complete by day/), /: [\d.,]+ sec for half of the answers, [\d.,]+ sec for 95% of the answers, so far$/);
+    await eventually(
+      () => said(/^Time until answers are complete by day/),
+      /: [\d.,]+ sec for half of the answers, [\d.,]+ sec for 95% of the answers, so far$/,
+    );
     await plot(/^Time until answers are complete by day/).focus();
     await page.keyboard.press("Home");
     assert.equal(await plot(/^Time until answers are complete by day/).getAttribute("aria-valuenow"), "0");
@@ -663,14 +683,27 @@ await journeys({
   async "words of a later release are shown as they are"() {
     const lou = await newUser("lou");
     const page = await adminPage();
-    const row = { id: lou.id, timestamp: new Date().toISOString(), user_id: lou.id, username: lou.name, actor: "manage", actor_name: null, amount: null, role: null, reason: "later" };
+    const row = {
+      id: lou.id,
+      timestamp: new Date().toISOString(),
+      user_id: lou.id,
+      username: lou.name,
+      actor: "manage",
+      actor_name: null,
+      amount: null,
+      role: null,
+      reason: "later",
+    };
     const acts = [{ act: "key_limit" }, { act: "goodwill", amount: 50 }, { act: "role", role: "support" }];
     await page.route("**/api/admin/trail/?*", (route) => route.fulfill({ json: acts.map((act) => ({ ...row, ...act })) }));
     await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Audit log" }).click();
     await heading(page, "Audit log");
     await rowsAre(page);
     const sentences = [`Key limit: ${lou.name}`, `Goodwill: ${lou.name}, +50 tokens`, `Gave ${lou.name} the role “Support”`];
-    assert.deepEqual((await rows(page)).map((cells) => cells[1]), sentences);
+    assert.deepEqual(
+      (await rows(page)).map((cells) => cells[1]),
+      sentences,
+    );
 
     await page.route(`**/api/admin/users/${lou.id}/ledger?*`, async (route) => {
       const response = await fetched(route);
@@ -686,7 +719,10 @@ await journeys({
     await page.getByText("The user is not an administrator.").waitFor();
     await part(page, "Statement");
     await rowsAre(page);
-    assert.deepEqual((await rows(page)).map((cells) => cells[1]), ["Gift card", "Grant"]);
+    assert.deepEqual(
+      (await rows(page)).map((cells) => cells[1]),
+      ["Gift card", "Grant"],
+    );
   },
 
   async "the audit log is filtered and downloaded as filtered"() {
@@ -697,7 +733,10 @@ await journeys({
     await page.getByText(`${kim.name} has 4,030 tokens now.`).waitFor();
     await decide(page, "Deactivate", "A test");
     await page.getByText(`${kim.name} has been deactivated.`).waitFor();
-    await page.getByRole("navigation", { name: /^About / }).getByRole("link", { name: "Audit log" }).click();
+    await page
+      .getByRole("navigation", { name: /^About / })
+      .getByRole("link", { name: "Audit log" })
+      .click();
     await page.waitForURL(`**/admin/#/trail?user_id=${kim.id}`);
     await page.getByText("Only actions that affect").waitFor();
     await rowsAre(page);
@@ -766,7 +805,12 @@ await journeys({
     await page.getByLabel("To", { exact: true }).fill("2026-11-01");
     await page.getByText("No message matches.").waitFor();
 
-    await page.route("**/api/admin/chats/?*", (route) => route.fulfill({ status: 403, json: { status: 403, code: "chats_closed", detail: "The operator of this service hasn't allowed administrators to do this with messages." } }));
+    await page.route("**/api/admin/chats/?*", (route) =>
+      route.fulfill({
+        status: 403,
+        json: { status: 403, code: "chats_closed", detail: "The operator of this service hasn't allowed administrators to do this with messages." },
+      }),
+    );
     await search.fill("anything");
     await page.getByText("The operator of this service hasn't allowed administrators to do this with messages.").waitFor();
   },
@@ -776,7 +820,11 @@ await journeys({
     await gil.api("POST", "api/chat/", { message: "For the export" });
     const page = await adminPage("#/export");
     const today = new Date().toISOString().slice(0, 10);
-    for (const [list, holds] of [["users", gil.name], ["chats", "For the export"], ["ledger", `"${gil.name}","chat"`]]) {
+    for (const [list, holds] of [
+      ["users", gil.name],
+      ["chats", "For the export"],
+      ["ledger", `"${gil.name}","chat"`],
+    ]) {
       await page.getByLabel("List", { exact: true }).selectOption(list);
       await page.getByLabel("From").fill(today);
       const coming = page.waitForEvent("download");
@@ -787,7 +835,10 @@ await journeys({
       // A quoted cell may contain line breaks.
       const lines = text.replaceAll(/"[^"]*"/g, "").match(/\n/g).length;
       assert(text.includes(holds) && text.endsWith("\r\n"), text.slice(0, 200));
-      await page.getByRole("region", { name: "Export" }).getByText(new RegExp(`${list}-from-${today}.csv: .* ${(lines - 1).toLocaleString("en")} rows`)).waitFor();
+      await page
+        .getByRole("region", { name: "Export" })
+        .getByText(new RegExp(`${list}-from-${today}.csv: .* ${(lines - 1).toLocaleString("en")} rows`))
+        .waitFor();
     }
     await page.getByLabel("To").fill("2020-01-01");
     await page.getByRole("button", { name: "Download CSV" }).click();
@@ -957,7 +1008,12 @@ await journeys({
 
   async "cards have gaps and filters are not cut off"() {
     const page = await adminPage();
-    for (const [view, sign] of [["users", "tbody tr"], ["figures", ".plot text"], ["trail", "tbody tr, .empty"], ["users/grants", "form"]]) {
+    for (const [view, sign] of [
+      ["users", "tbody tr"],
+      ["figures", ".plot text"],
+      ["trail", "tbody tr, .empty"],
+      ["users/grants", "form"],
+    ]) {
       await page.goto(`${SITE}admin/#/${view}`);
       await page.locator(sign).first().waitFor();
       if (view === "users/grants") {
@@ -970,19 +1026,25 @@ await journeys({
       const touching = await page.evaluate(() => {
         const boxes = [...document.querySelectorAll("main :is(.card, .table-box, .toolbar > .button)")].filter((box) => box.checkVisibility());
         const all = boxes.map((box) => [box, box.getBoundingClientRect()]);
-        const gaps = all.flatMap(([one, above]) => all.map(([other, below]) => [one, other, below.top - above.bottom, below.left < above.right && above.left < below.right]));
-        return gaps.filter(([, , gap, isBelow]) => isBelow && gap > -8 && gap < 8).map(([one, other]) => `${one.className} and ${other.className}: ${other.textContent.slice(0, 40)}`);
+        const gaps = all.flatMap(([one, above]) =>
+          all.map(([other, below]) => [one, other, below.top - above.bottom, below.left < above.right && above.left < below.right]),
+        );
+        return gaps
+          .filter(([, , gap, isBelow]) => isBelow && gap > -8 && gap < 8)
+          .map(([one, other]) => `${one.className} and ${other.className}: ${other.textContent.slice(0, 40)}`);
       });
       assert.deepEqual(touching, [], view);
       const cut = await page.locator(".admin-filters select").evaluateAll((selects) =>
-        selects.filter((select) => {
-          const whole = select.cloneNode(true);
-          Object.assign(whole.style, { position: "absolute", width: "max-content" });
-          select.parentElement.append(whole);
-          const needs = whole.offsetWidth;
-          whole.remove();
-          return needs > select.offsetWidth;
-        }).map(({ name }) => name),
+        selects
+          .filter((select) => {
+            const whole = select.cloneNode(true);
+            Object.assign(whole.style, { position: "absolute", width: "max-content" });
+            select.parentElement.append(whole);
+            const needs = whole.offsetWidth;
+            whole.remove();
+            return needs > select.offsetWidth;
+          })
+          .map(({ name }) => name),
       );
       assert.deepEqual(cut, [], view);
     }
@@ -1026,7 +1088,13 @@ await journeys({
         await page.locator("summary").first().click();
         await page.locator("details[open] .prose > *").first().waitFor();
         await looksRight(page, `admin-user-chats-${width}-${colorScheme}`);
-        for (const [view, title, sign] of [["users/grants", "Bulk grants", "form"], ["chats", "Messages", "summary"], ["trail", "Audit log", "tbody tr, .empty"], ["figures", "Statistics", ".plot text"], ["export", "Export", "select"]]) {
+        for (const [view, title, sign] of [
+          ["users/grants", "Bulk grants", "form"],
+          ["chats", "Messages", "summary"],
+          ["trail", "Audit log", "tbody tr, .empty"],
+          ["figures", "Statistics", ".plot text"],
+          ["export", "Export", "select"],
+        ]) {
           await page.goto(`${SITE}admin/#/${view}`);
           await heading(page, title);
           await page.locator(sign).first().waitFor();
@@ -1070,7 +1138,10 @@ async function openUser(page, { id, name }) {
 async function showsCurrent(page, name) {
   const strip = page.getByRole("navigation", { name });
   const [around, own] = await Promise.all([strip.boundingBox(), strip.locator("[aria-current]").boundingBox()]);
-  assert(own.x >= around.x - 1 && own.x + own.width <= around.x + around.width + 1, `the current link is from ${own.x}, ${own.width} wide, in a strip from ${around.x}, ${around.width} wide`);
+  assert(
+    own.x >= around.x - 1 && own.x + own.width <= around.x + around.width + 1,
+    `the current link is from ${own.x}, ${own.width} wide, in a strip from ${around.x}, ${around.width} wide`,
+  );
 }
 
 /** Opens a part of a user's page. */

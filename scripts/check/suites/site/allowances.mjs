@@ -34,11 +34,15 @@ const row = (page, name) => page.locator("tbody tr").filter({ hasText: name });
  * Makes the page read, once, a profile with this balance and with an allowance that is due today.
  */
 const outdate = (page, tokens) =>
-  page.route("**/api/user/profile/", async (route) => {
-    const response = await fetched(route);
-    const old = { tokens, tokens_left: tokens, remaining_tokens: tokens, tokens_held: 0, allowance: { tokens: 300, per: "day", next: day() } };
-    await route.fulfill({ response, json: { ...(await response.json()), ...old } });
-  }, { times: 1 });
+  page.route(
+    "**/api/user/profile/",
+    async (route) => {
+      const response = await fetched(route);
+      const old = { tokens, tokens_left: tokens, remaining_tokens: tokens, tokens_held: 0, allowance: { tokens: 300, per: "day", next: day() } };
+      await route.fulfill({ response, json: { ...(await response.json()), ...old } });
+    },
+    { times: 1 },
+  );
 
 /** Opens a page for a new user whose next allowance became due while the page was open. */
 async function oldPage(server, tokens) {
@@ -93,7 +97,10 @@ await journeys({
     await filled.getByText("+300").waitFor();
     assert.doesNotMatch(await filled.innerText(), /adjustment/i);
     assert.equal(await page.getByText("is filled up").count(), 1, "the note has the sentence");
-    assert.deepEqual((await ann.api("GET", "api/user/ledger/")).body.map(({ amount }) => amount), [-100, -100, -100, 300, 0]);
+    assert.deepEqual(
+      (await ann.api("GET", "api/user/ledger/")).body.map(({ amount }) => amount),
+      [-100, -100, -100, 300, 0],
+    );
     await looksRight(page, "allowances-statement");
   },
 

@@ -110,7 +110,16 @@ proves("prices, variables and escapes are text", () => {
 });
 
 proves("what is no TeX is shown as it was written", () => {
-  const broken = ["\\(\\frac{1}\\)", "$$\\nonsense{x}$$", "$x^{$", "$$\n\\begin{a}\n$$", "\\[\\href{https://example.com}{x}\\]", "$$\\def\\x{\\x\\x}\\x$$", `$$${"{".repeat(2000)}x${"}".repeat(2000)}$$`, "$$\\hspace{-50em}x$$"];
+  const broken = [
+    "\\(\\frac{1}\\)",
+    "$$\\nonsense{x}$$",
+    "$x^{$",
+    "$$\n\\begin{a}\n$$",
+    "\\[\\href{https://example.com}{x}\\]",
+    "$$\\def\\x{\\x\\x}\\x$$",
+    `$$${"{".repeat(2000)}x${"}".repeat(2000)}$$`,
+    "$$\\hspace{-50em}x$$",
+  ];
   for (const text of broken) {
     const element = whole(text);
     assert.equal(element.querySelectorAll("math").length, 0, text.slice(0, 40));
@@ -124,7 +133,10 @@ proves("code has the colours of its language, by classes alone", () => {
   assert.equal(`${element.textContent}\n`, code);
   const kinds = [...element.querySelectorAll("span")].map((span) => [span.className, span.textContent]);
   assert.deepEqual(kinds[0], ["code-keyword", "for"]);
-  assert(kinds.some(([kind, text]) => kind === "code-comment" && text === "# all"), JSON.stringify(kinds));
+  assert(
+    kinds.some(([kind, text]) => kind === "code-comment" && text === "# all"),
+    JSON.stringify(kinds),
+  );
   assert.equal(element.querySelectorAll("[style]").length, 0);
   for (const language of ["", "nonsense", "text"]) {
     const plain = whole(`\`\`\`${language}\n${code}\`\`\``).querySelector("code");
@@ -134,8 +146,21 @@ proves("code has the colours of its language, by classes alone", () => {
 
 proves("the reasoning before an answer is a part of its own", () => {
   const [reasoning, answer] = ["a <b> c", "The answer."];
-  for (const text of [`<think>${reasoning}</think>${answer}`, `\n<think>\n${reasoning}\n</think>\n\n${answer}`]) assert.deepEqual(partsOf(text), { reasoning, answer });
-  for (const text of ["", "An answer.", "Write <think>a</think>.", "`<think>`", "<thin", "<thinkers>", "Close with </think>.", "analysis of rice", "```\n<think>\nx\n</think>\n```", "Thus:\n<think>\nx\n</think>\nDone."]) assert.deepEqual(partsOf(text), { reasoning: "", answer: text });
+  for (const text of [`<think>${reasoning}</think>${answer}`, `\n<think>\n${reasoning}\n</think>\n\n${answer}`])
+    assert.deepEqual(partsOf(text), { reasoning, answer });
+  for (const text of [
+    "",
+    "An answer.",
+    "Write <think>a</think>.",
+    "`<think>`",
+    "<thin",
+    "<thinkers>",
+    "Close with </think>.",
+    "analysis of rice",
+    "```\n<think>\nx\n</think>\n```",
+    "Thus:\n<think>\nx\n</think>\nDone.",
+  ])
+    assert.deepEqual(partsOf(text), { reasoning: "", answer: text });
   assert.deepEqual(partsOf("<think>\n</think>\nThe answer."), { reasoning: "", answer });
   assert.deepEqual(partsOf("<think>cut"), { reasoning: "cut", answer: "" });
   assert.equal(withoutReasoning("<think>cut"), "<think>cut");
@@ -148,7 +173,8 @@ proves("the reasoning before an answer is a part of its own", () => {
     "analysisHm.assistantfinalThe answer.",
     "Hm.\n</think>\n\nThe answer.",
     "The answer.\n\n<think>Hm.</think>\n",
-  ]) assert.deepEqual(partsOf(text), { reasoning: "Hm.", answer }, text);
+  ])
+    assert.deepEqual(partsOf(text), { reasoning: "Hm.", answer }, text);
   assert.deepEqual(partsOf("<think>a</think><think>b</think>The answer."), { reasoning: "a\n\nb", answer });
   // While the text grows, no partial mark is shown.
   const whole = `<think>${reasoning}</think>${answer}`;
@@ -180,14 +206,26 @@ proves("links lead to web sites and e-mail addresses alone", () => {
     ["a", "mailto:ann@example.com"],
     ["bob@example.com", "mailto:bob@example.com"],
   ]);
-  for (const text of ["[a](/x)", "[a](//example.com)", "[a](javascript:x)", "[a](ftp://example.com)", "[a](file:///x)", "main.rs and example.com", "[a](https://)"])
+  for (const text of [
+    "[a](/x)",
+    "[a](//example.com)",
+    "[a](javascript:x)",
+    "[a](ftp://example.com)",
+    "[a](file:///x)",
+    "main.rs and example.com",
+    "[a](https://)",
+  ])
     assert.deepEqual(links(text), [], text);
   assert.deepEqual(links("![a picture](https://example.com/x.png)"), [["a picture", "https://example.com/x.png"]]);
   assert.deepEqual(links("[![a](https://example.com/x.png)](https://example.com/)"), [["a", "https://example.com/"]]);
   assert.equal(whole("See https://xn--80ak6aa92e.com").textContent, "See https://xn--80ak6aa92e.com");
 });
 
-const HTML = new Set("a blockquote br code del details div em figcaption figure h3 h4 h5 h6 hr kbd li mark ol p pre span strong sub summary sup table tbody td th thead tr ul".split(" "));
+const HTML = new Set(
+  "a blockquote br code del details div em figcaption figure h3 h4 h5 h6 hr kbd li mark ol p pre span strong sub summary sup table tbody td th thead tr ul".split(
+    " ",
+  ),
+);
 const ATTRIBUTES = /^(?:aria-label|class|dir|href|open|rel|role|scope|start|tabindex|target|title)$/i;
 
 proves(`${PAYLOADS.length} answers that try to run a script become texts, links and formulas`, () => {
@@ -211,7 +249,12 @@ proves(`${PAYLOADS.length} answers that try to run a script become texts, links 
 
 proves("an answer that grows ends as one that is there at once", () => {
   const part = "<details>\n<summary>t</summary>\n\n[x][1]\n\n```js\nlet a = 1;\n```\n\n</details>\n\nafter\n\n[1]: https://example.com\n";
-  const texts = [...PAYLOADS, part, `- a\n${part.replaceAll(/^(?=.)/gm, "  ")}`, "# a\n\n### b\n\n$$\nx\n$$\n\n[x][1]\n\n- a\n- b\n\n  $$\n  y\n  $$\n\n```js\nlet a = 1;\n```\n\n| a | b |\n|:-:|--:|\n| 1 | 2 |\n\n[1]: https://example.com\n"];
+  const texts = [
+    ...PAYLOADS,
+    part,
+    `- a\n${part.replaceAll(/^(?=.)/gm, "  ")}`,
+    "# a\n\n### b\n\n$$\nx\n$$\n\n[x][1]\n\n- a\n- b\n\n  $$\n  y\n  $$\n\n```js\nlet a = 1;\n```\n\n| a | b |\n|:-:|--:|\n| 1 | 2 |\n\n[1]: https://example.com\n",
+  ];
   for (const text of texts) assert(alike(grown(text, 3), whole(text)), text);
   assert.equal(grown(texts.at(-1)).querySelector("p a").getAttribute("href"), "https://example.com/");
 });
@@ -267,7 +310,8 @@ proves("nodes beyond the budget are shown as written", () => {
   assert.equal(whole(`${filled("|a")}\n${filled("|-")}`).querySelectorAll("table").length, 0);
   // Wherever the budget ends, the rest is text, and the answer may grow.
   const { nodes } = BUDGET;
-  const all = "# a *b*\n\n- c\n- [d][1]\n  - e\n\n> f\n> - g\n\n<details>\n<summary>h</summary>\n\ni `j`\n\n</details>\n\n| k | l |\n|---|---|\n| m | n |\n\n[1]: https://example.com\n\no **p** q";
+  const all =
+    "# a *b*\n\n- c\n- [d][1]\n  - e\n\n> f\n> - g\n\n<details>\n<summary>h</summary>\n\ni `j`\n\n</details>\n\n| k | l |\n|---|---|\n| m | n |\n\n[1]: https://example.com\n\no **p** q";
   for (BUDGET.nodes = 1; BUDGET.nodes < 70; BUDGET.nodes += 1) {
     const element = whole(all);
     assert(alike(grown(all, 3), element), `${BUDGET.nodes} nodes`);
@@ -279,7 +323,10 @@ proves("nodes beyond the budget are shown as written", () => {
 proves("only a few elements without attributes aren't text", () => {
   const element = whole("H<sub>2</sub>O, x<sup>*n*</sup>, <KBD>Ctrl</KBD> and <mark>a **b**</mark>");
   assert.equal(element.textContent, "H2O, xn, Ctrl and a b");
-  assert.deepEqual([...element.querySelectorAll("p *")].map(({ localName }) => localName), ["sub", "sup", "em", "kbd", "mark", "strong"]);
+  assert.deepEqual(
+    [...element.querySelectorAll("p *")].map(({ localName }) => localName),
+    ["sub", "sup", "em", "kbd", "mark", "strong"],
+  );
   for (const text of ["a <sub> b", "<sub></sub>", '<sub class="x">a</sub>', "<sub onclick=x>a</sub>", "<b>a</b>", "<script>a</script>", "</sub>"]) {
     const shown = whole(text);
     assert.equal(shown.querySelectorAll("p *").length, 0, text);
@@ -292,8 +339,7 @@ proves("only a few elements without attributes aren't text", () => {
 function outline(text) {
   const element = whole(text);
   element.querySelectorAll("button").forEach((button) => button.remove());
-  for (const part of element.querySelectorAll("*"))
-    for (const { name } of [...part.attributes]) if (name !== "open") part.removeAttribute(name);
+  for (const part of element.querySelectorAll("*")) for (const { name } of [...part.attributes]) if (name !== "open") part.removeAttribute(name);
   return element.innerHTML;
 }
 
@@ -301,15 +347,18 @@ const folded = (title, content, open = "") => `<details${open}><summary>${title}
 
 proves("details are collapsible parts with Markdown inside", () => {
   const shown = {
-    "<details>\n<summary>A *title*</summary>\n\nText **b**\n\n- c\n\n</details>\n\nafter": folded("A <em>title</em>", "<p>Text <strong>b</strong></p><ul><li>c</li></ul>") + "<p>after</p>",
+    "<details>\n<summary>A *title*</summary>\n\nText **b**\n\n- c\n\n</details>\n\nafter":
+      folded("A <em>title</em>", "<p>Text <strong>b</strong></p><ul><li>c</li></ul>") + "<p>after</p>",
     "before\n<details open><summary>t</summary>x</details>\nafter": `<p>before</p>${folded("t", "<p>x</p>", " open")}<p>after</p>`,
     "<DETAILS class='open y' OPEN=''>\n  <summary>\n    t\n  </summary>\nx\n</DETAILS>": folded("t", "<p>x</p>", " open"),
     "<details title='an open one'>\n</details>": folded("Details", ""),
     "<details><summary><b>t</b> of `<b>`</summary>\n# x\n</details>": folded("t of <code>&lt;b&gt;</code>", "<p><strong>x</strong></p>"),
     "<details><summary>a</summary><details><summary>b</summary>x</details></details> y": folded("a", `${folded("b", "<p>x</p>")}<p>y</p>`),
-    "<details><summary>a</summary>\n\n> <details>\n> <summary>b</summary>\n>\n> x\n> </details>\n\ny\n\n</details>\nz": folded("a", `<blockquote>${folded("b", "<p>x</p>")}</blockquote><p>y</p>`) + "<p>z</p>",
+    "<details><summary>a</summary>\n\n> <details>\n> <summary>b</summary>\n>\n> x\n> </details>\n\ny\n\n</details>\nz":
+      folded("a", `<blockquote>${folded("b", "<p>x</p>")}</blockquote><p>y</p>`) + "<p>z</p>",
     "1. a\n\n   <details>\n   <summary>t</summary>\n\n   ```\n   </details>\n   ```\n\n   </details>\n2. b": `<ol><li><p>a</p>${folded("t", "<figure><figcaption><span>text</span></figcaption><pre><code>&lt;/details&gt;</code></pre></figure>")}</li><li><p>b</p></li></ol>`,
-    "<details><summary>t</summary>\nEnd it with `</details>`, or </details> here.\n</details>\ny": folded("t", "<p>End it with <code>&lt;/details&gt;</code>, or &lt;/details&gt; here.</p>") + "<p>y</p>",
+    "<details><summary>t</summary>\nEnd it with `</details>`, or </details> here.\n</details>\ny":
+      folded("t", "<p>End it with <code>&lt;/details&gt;</code>, or &lt;/details&gt; here.</p>") + "<p>y</p>",
     // A part without an end continues to the end of the text.
     "<details><summary>t</summary>\n\na\n\nb": folded("t", "<p>a</p><p>b</p>"),
     "<details><summary>a title": folded("a title", ""),
@@ -322,10 +371,25 @@ proves("details are collapsible parts with Markdown inside", () => {
 });
 
 proves("details elsewhere, and other tags in them, are text", () => {
-  for (const text of ["<details> is an element", "a <details><summary>b</summary>c</details>", "`<details>`", "    <details>", "<detailsx>", "</details>", "<summary>a</summary>", "**<details>**", "| a |\n|---|\n| <details> |"])
+  for (const text of [
+    "<details> is an element",
+    "a <details><summary>b</summary>c</details>",
+    "`<details>`",
+    "    <details>",
+    "<detailsx>",
+    "</details>",
+    "<summary>a</summary>",
+    "**<details>**",
+    "| a |\n|---|\n| <details> |",
+  ])
     assert.equal(whole(text).querySelectorAll("details, summary").length, 0, text);
-  const element = whole("<details onclick=alert(1) ontoggle='alert(1)' open id=x style='color: red'><summary onclick=alert(1)><img src=x onerror=alert(1)>t</summary>\n<script>alert(1)</script>\n</details>");
-  assert.deepEqual([...element.querySelectorAll("*")].map(({ localName }) => localName), ["details", "summary", "p"]);
+  const element = whole(
+    "<details onclick=alert(1) ontoggle='alert(1)' open id=x style='color: red'><summary onclick=alert(1)><img src=x onerror=alert(1)>t</summary>\n<script>alert(1)</script>\n</details>",
+  );
+  assert.deepEqual(
+    [...element.querySelectorAll("*")].map(({ localName }) => localName),
+    ["details", "summary", "p"],
+  );
   assert.deepEqual([...element.firstChild.attributes].map(({ name }) => name).sort(), ["class", "open"]);
   assert.equal(element.querySelector("summary").attributes.length, 0);
   assert.equal(element.textContent, "<img src=x onerror=alert(1)>t<script>alert(1)</script>");
@@ -336,7 +400,8 @@ proves("details elsewhere, and other tags in them, are text", () => {
 });
 
 proves("a growing part shows no tag, and stays as its reader left it", () => {
-  const text = "<details>\n<summary><b>A *title*</b></summary>\n\nText\n\n<details open><summary>b</summary>\n\n```js\nc\n```\n</details>\n\n</details>\n\nafter";
+  const text =
+    "<details>\n<summary><b>A *title*</b></summary>\n\nText\n\n<details open><summary>b</summary>\n\n```js\nc\n```\n</details>\n\n</details>\n\nafter";
   for (let end = "<details>".length; end <= text.length; end += 1) {
     const { textContent, childNodes } = whole(text.slice(0, end));
     assert(!textContent.includes("<"), textContent);
@@ -366,7 +431,14 @@ proves("footnotes are raised numbers, and tasks have a box", () => {
   assert.deepEqual(marks("[^1]: https://example.com/x"), ["1"]);
   for (const text of ["[^a-z]", "[^1](https://example.com/)", "`[^1]`"]) assert.deepEqual(marks(text), [], text);
   const tasks = whole("- [ ] one\n- [x] two\n- three");
-  assert.deepEqual([...tasks.querySelectorAll("li")].map((item) => [item.className, item.textContent]), [["task", "☐ one"], ["task", "☑ two"], ["", "three"]]);
+  assert.deepEqual(
+    [...tasks.querySelectorAll("li")].map((item) => [item.className, item.textContent]),
+    [
+      ["task", "☐ one"],
+      ["task", "☑ two"],
+      ["", "three"],
+    ],
+  );
 });
 
 proves("the work for a growing answer is proportional to its length", () => {
@@ -393,7 +465,9 @@ proves("the work for a growing answer is proportional to its length", () => {
   };
   const block = "A paragraph with **bold** words, `code` and a formula: $x^2$.\n\n- one\n- two\n\n```js\nconst a = 1;\n```\n\n";
   const [short, long] = [work(block.repeat(50)), work(block.repeat(200))];
-  console.log(`    ${50 * block.length} characters: ${short.parsed} parsed, ${short.made} elements made; ${200 * block.length}: ${long.parsed} and ${long.made}`);
+  console.log(
+    `    ${50 * block.length} characters: ${short.parsed} parsed, ${short.made} elements made; ${200 * block.length}: ${long.parsed} and ${long.made}`,
+  );
   for (const what of ["parsed", "made"]) assert(long[what] < 5 * short[what], what);
   assert(short.parsed > 50 * block.length);
   // After the budget is used up, nothing is parsed, and only the last text changes.
@@ -406,12 +480,65 @@ proves("the work for a growing answer is proportional to its length", () => {
 
 proves("no answer takes long", () => {
   const fill = (text) => filled(text);
-  const odd = ["[", "![", "*a _", "**a ", "a**b", "`a``", "<", "<br", "\\(", "\\[", "$$ a\n", "\\[ a\n", "$a", "$a ", "> ", "- ", "a@", "www.", "http://", "&", "|", "~~a ", "[a](", "[a]: b\n", "- a\n", "# a\n", "a\n", "`a`\n", "\\", "_", "$$\n", "\\(a", "\n$$x"].map(fill);
+  const odd = [
+    "[",
+    "![",
+    "*a _",
+    "**a ",
+    "a**b",
+    "`a``",
+    "<",
+    "<br",
+    "\\(",
+    "\\[",
+    "$$ a\n",
+    "\\[ a\n",
+    "$a",
+    "$a ",
+    "> ",
+    "- ",
+    "a@",
+    "www.",
+    "http://",
+    "&",
+    "|",
+    "~~a ",
+    "[a](",
+    "[a]: b\n",
+    "- a\n",
+    "# a\n",
+    "a\n",
+    "`a`\n",
+    "\\",
+    "_",
+    "$$\n",
+    "\\(a",
+    "\n$$x",
+  ].map(fill);
   odd.push(`${fill("|a")}\n${fill("|-")}`, `$$${fill("\\frac{a}")}`, `\`\`\`js\n${fill("a(`${")}`, `\`\`\`html\n${fill("<a ")}`);
   // The libraries take quadratic or cubic time for these texts.
-  odd.push(...Object.entries({ bash: "a", cpp: "A", csharp: "function ", ini: "a", java: "$", markdown: "[a](" }).map(([language, part]) => fenced(language, fill(part))));
-  odd.push(Array(16).fill(`$$\n\\begin{matrix}${"&".repeat(3900)}\\end{matrix}\n$$`).join("\n\n"));
-  odd.push(fill("<details>"), fill("<details>\n"), fill("<details><summary>"), fill("<details>\n</details>\n"), fill("<details>\n```\n"), `<details>${fill(" ")}`, `<details><summary>${fill("<b")}`, `<details>\n${fill("a `b </details> ")}`, `<details>\n${fill("`")}a`, `<details>\n${fill("> - ")}`);
+  odd.push(
+    ...Object.entries({ bash: "a", cpp: "A", csharp: "function ", ini: "a", java: "$", markdown: "[a](" }).map(([language, part]) =>
+      fenced(language, fill(part)),
+    ),
+  );
+  odd.push(
+    Array(16)
+      .fill(`$$\n\\begin{matrix}${"&".repeat(3900)}\\end{matrix}\n$$`)
+      .join("\n\n"),
+  );
+  odd.push(
+    fill("<details>"),
+    fill("<details>\n"),
+    fill("<details><summary>"),
+    fill("<details>\n</details>\n"),
+    fill("<details>\n```\n"),
+    `<details>${fill(" ")}`,
+    `<details><summary>${fill("<b")}`,
+    `<details>\n${fill("a `b </details> ")}`,
+    `<details>\n${fill("`")}a`,
+    `<details>\n${fill("> - ")}`,
+  );
   odd.push(fill("<sub>"), `${fill("<sub><kbd>")}</kbd></sub>`, fill("<sub>a</sub>"), fill("[^1]"), fill("[^1]: a\n"));
   let worst = ["", 0];
   for (const text of odd) {

@@ -15,7 +15,14 @@ const LIST = {
   million_tokens: "20.00",
   models: [
     { name: "quick", via: ["openai"], fare: { message: 100 } },
-    { name: "deep", via: ["openai"], fare: { input: 50_000, cached: 5000, output: 400_000 }, most: 1500, picture: 1000, cost: { input: "1.25", cached: "0.125", output: "10.00" } },
+    {
+      name: "deep",
+      via: ["openai"],
+      fare: { input: 50_000, cached: 5000, output: 400_000 },
+      most: 1500,
+      picture: 1000,
+      cost: { input: "1.25", cached: "0.125", output: "10.00" },
+    },
     { name: "blind", via: ["openai"], fare: { input: 50_000, cached: 5000, output: 400_000 }, most: 500 },
   ],
 };
@@ -38,7 +45,9 @@ async function chooseModel(page, name) {
 
 /** Waits until a file is read and shown above the box. */
 async function added(page, name) {
-  await tray(page).getByRole("button", { name: `Remove ${name}`, exact: true }).waitFor();
+  await tray(page)
+    .getByRole("button", { name: `Remove ${name}`, exact: true })
+    .waitFor();
   await page.waitForFunction(() => !document.querySelector(".tray progress"));
 }
 
@@ -69,7 +78,10 @@ await journeys({
     const bodies = sent(page);
     await box(page).fill("Pictures please");
     // The price is shown in the next frame, once its code is loaded.
-    await cost(page).getByText(/at most/).first().waitFor();
+    await cost(page)
+      .getByText(/at most/)
+      .first()
+      .waitFor();
     await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
     const before = number(/at most .*/.exec(await cost(page).innerText())[0]);
     await choose(page, file("tower.png", png(2000, 1000)));
@@ -82,10 +94,15 @@ await journeys({
     await answered(page);
     const [{ attachments, max_cost: most }] = bodies;
     assert.equal(most, before + 50);
-    assert.deepEqual(attachments.map(({ name, type }) => [name, type]), [["tower.png", "image/png"]]);
+    assert.deepEqual(
+      attachments.map(({ name, type }) => [name, type]),
+      [["tower.png", "image/png"]],
+    );
     const picture = Buffer.from(attachments[0].data, "base64");
     assert.deepEqual([picture.readUInt32BE(16), picture.readUInt32BE(20)], [1568, 784]);
-    await answer(page).getByText(/^image\/png \d+$/).waitFor();
+    await answer(page)
+      .getByText(/^image\/png \d+$/)
+      .waitFor();
     assert.equal(await drawn(shelf(page).getByRole("img", { name: "tower.png" })), 1568);
     await inChat(page).getByText("tower.png").waitFor();
     assert.equal(await tray(page).count(), 0);
@@ -136,7 +153,10 @@ await journeys({
     await page.goto(`${url}#/statement`);
     const amounts = page.locator("tbody tr").filter({ hasText: "quick" });
     await amounts.nth(1).waitFor();
-    assert.deepEqual((await amounts.allInnerTexts()).map((text) => /[−-]\d+/.exec(text)[0].replace("−", "-")), ["-100", "-300"]);
+    assert.deepEqual(
+      (await amounts.allInnerTexts()).map((text) => /[−-]\d+/.exec(text)[0].replace("−", "-")),
+      ["-100", "-300"],
+    );
   },
 
   async "a question finds the PDF five messages later"() {
@@ -170,9 +190,14 @@ await journeys({
     await say(page, "Pictures please");
     await answered(page);
     const [{ attachments }] = bodies;
-    assert.deepEqual(attachments.map(({ name }) => name), ["scan page 1.png", "scan page 2.png", "scan page 3.png", "scan page 4.png", "long.txt"]);
+    assert.deepEqual(
+      attachments.map(({ name }) => name),
+      ["scan page 1.png", "scan page 2.png", "scan page 3.png", "scan page 4.png", "long.txt"],
+    );
     assert.equal(attachments[4].text.length, 307_200);
-    await answer(page).getByText(/^(image\/png \d+(; )?){4}$/).waitFor();
+    await answer(page)
+      .getByText(/^(image\/png \d+(; )?){4}$/)
+      .waitFor();
   },
 
   async "a long PDF is cut after a page, and the page says where"() {
@@ -186,11 +211,18 @@ await journeys({
     await say(page, `Find Chapter ${last}`);
     await answer(page).getByText("found", { exact: true }).waitFor();
     await answered(page);
-    const [{ attachments: [{ text }] }] = bodies;
+    const [
+      {
+        attachments: [{ text }],
+      },
+    ] = bodies;
     assert(text.length <= 307_200);
     assert.equal(text.split(/^Page \d+$/m).length - 1, last);
     // The last page is as long as the one before it.
-    const lines = text.trim().split(/^Page \d+$/m).map((one) => one.trim().split("\n").length);
+    const lines = text
+      .trim()
+      .split(/^Page \d+$/m)
+      .map((one) => one.trim().split("\n").length);
     assert.equal(lines.at(-1), lines.at(-2));
     await say(page, `Find Chapter ${last + 1}`);
     await answer(page).getByText("nowhere", { exact: true }).waitFor();
@@ -218,7 +250,10 @@ await journeys({
     await box(page).press("Enter");
     await answer(page).getByText("found", { exact: true }).waitFor();
     await answered(page);
-    assert.deepEqual(bodies.map(({ attachments }) => attachments.map(({ name }) => name)), [["notes.txt"]]);
+    assert.deepEqual(
+      bodies.map(({ attachments }) => attachments.map(({ name }) => name)),
+      [["notes.txt"]],
+    );
     assert.equal(await page.getByRole("alert").filter({ hasText: "slow.pdf" }).count(), 0);
   },
 
@@ -265,9 +300,15 @@ await journeys({
     await looksRight(page, "files-phone-tray");
     await page.getByRole("button", { name: "Send" }).tap();
     await answered(page);
-    await answer(page).getByText(/^image\/png \d+$/).waitFor();
+    await answer(page)
+      .getByText(/^image\/png \d+$/)
+      .waitFor();
     await balance(page, 3900);
-    const [{ attachments: [{ data }] }] = bodies;
+    const [
+      {
+        attachments: [{ data }],
+      },
+    ] = bodies;
     const picture = Buffer.from(data, "base64");
     assert.deepEqual([picture.readUInt32BE(16), picture.readUInt32BE(20)], [1176, 1568]);
     assert.equal(await page.evaluate(() => document.activeElement.matches("textarea")), false, "the keyboard would cover the answer");
@@ -334,7 +375,14 @@ await journeys({
   async "a file's bytes decide what it is"() {
     const page = await chatPage(await newUser("ann"));
     const program = Buffer.concat([Buffer.from("MZ\x90\0\x03\0\0\0", "latin1"), Buffer.alloc(200, 7)]);
-    await choose(page, file("holiday.png", program, "image/png"), file("notes.txt", Buffer.from([0x48, 0x69, 0xff, 0xfe]), "text/plain"), file("broken.pdf", "%PDF-1.7 and nothing else", "application/pdf"), file("empty.md", "  \n"), file("main.exe", "fn main() {}"));
+    await choose(
+      page,
+      file("holiday.png", program, "image/png"),
+      file("notes.txt", Buffer.from([0x48, 0x69, 0xff, 0xfe]), "text/plain"),
+      file("broken.pdf", "%PDF-1.7 and nothing else", "application/pdf"),
+      file("empty.md", "  \n"),
+      file("main.exe", "fn main() {}"),
+    );
     await added(page, "main.exe");
     const refused = page.getByRole("alert");
     await refused.getByText("holiday.png: This isn't a picture, a PDF or a text").waitFor();
@@ -352,11 +400,35 @@ await journeys({
     page.on("dialog", (dialog) => foreign.push(dialog.message()));
     const call = "<script>alert(1)</script><img src=//evil.example/x onerror=alert(1)>";
     const svg = `<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><script href="//evil.example/x.js"/><image href="https://evil.example/x.png"/></svg>`;
-    const names = ["<script>alert(1)</script>.txt", "<img src=x onerror=alert(1)>.txt", "\"><svg onload=alert(1)>.md", "'-alert(1)-'.csv", "javascript:alert(1)", "../../../etc/passwd", "..\\..\\boot.ini", "\u202egnp.exe.txt", "a\u0000b.txt", "a\r\nSet-Cookie: x=1.txt", "con", ".htaccess", "x".repeat(300) + ".txt", "🏴‍☠️.txt", "%3Cscript%3E.txt", "{{constructor.constructor('alert(1)')()}}", "${alert(1)}.js", "`alert(1)`.sh", "data:text/html,<script>alert(1)</script>", "report.pdf .exe"];
+    const names = [
+      "<script>alert(1)</script>.txt",
+      "<img src=x onerror=alert(1)>.txt",
+      '"><svg onload=alert(1)>.md',
+      "'-alert(1)-'.csv",
+      "javascript:alert(1)",
+      "../../../etc/passwd",
+      "..\\..\\boot.ini",
+      "\u202egnp.exe.txt",
+      "a\u0000b.txt",
+      "a\r\nSet-Cookie: x=1.txt",
+      "con",
+      ".htaccess",
+      "x".repeat(300) + ".txt",
+      "🏴‍☠️.txt",
+      "%3Cscript%3E.txt",
+      "{{constructor.constructor('alert(1)')()}}",
+      "${alert(1)}.js",
+      "`alert(1)`.sh",
+      "data:text/html,<script>alert(1)</script>",
+      "report.pdf .exe",
+    ];
     assert.equal(names.length, 20);
     const hidden = Buffer.concat([png(), Buffer.from(call)]);
     const polyglot = pdf([`Page with ${call}`]);
-    const action = Buffer.from(polyglot.toString("latin1").replace("/Type /Catalog", "/Type /Catalog /OpenAction << /S /JavaScript /JS (app.alert\\(1\\)) >>"), "latin1");
+    const action = Buffer.from(
+      polyglot.toString("latin1").replace("/Type /Catalog", "/Type /Catalog /OpenAction << /S /JavaScript /JS (app.alert\\(1\\)) >>"),
+      "latin1",
+    );
     const batches = [names.slice(0, 7), names.slice(7, 14), names.slice(14)].map((some) => some.map((name) => file(name, `content ${call}`, "text/html")));
     batches[0].push(file("logo.svg", svg, "image/svg+xml"));
     batches[1].push(file("both.html", hidden, "text/html"));
@@ -364,7 +436,10 @@ await journeys({
     for (const [index, batch] of batches.entries()) {
       await newChat(page);
       await give(page, "drop", ...batch);
-      await page.waitForFunction((count) => document.querySelectorAll(".tray:not(details *) li").length === count && !document.querySelector(".tray progress"), batch.length);
+      await page.waitForFunction(
+        (count) => document.querySelectorAll(".tray:not(details *) li").length === count && !document.querySelector(".tray progress"),
+        batch.length,
+      );
       await say(page, `Message ${index}`);
       await answer(page).getByText(`You said: Message ${index}`).waitFor();
       await answered(page);
@@ -383,12 +458,23 @@ await journeys({
     assert(files.every(({ name }) => !/[\p{Cc}\u202e/\\]/u.test(name) && name.length <= 100));
 
     // A program sends what the page would have drawn again, and texts that look like something else.
-    const attachments = [{ name: "raw.html", data: hidden.toString("base64") }, { name: "raw.svg", text: svg }, { name: "raw.pdf", text: action.toString("latin1") }, { name: "page.html", text: call }];
+    const attachments = [
+      { name: "raw.html", data: hidden.toString("base64") },
+      { name: "raw.svg", text: svg },
+      { name: "raw.pdf", text: action.toString("latin1") },
+      { name: "page.html", text: call },
+    ];
     const sent = await ann.api("POST", "api/chat/", { message: "From a program", attachments });
     await page.goto(`${SITE}#/c/${sent.body.conversation_id}`);
     await drawn(page.getByRole("img", { name: "raw.html" }));
     for (const { name } of attachments) {
-      const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: `Download ${name}` }).first().click()]);
+      const [download] = await Promise.all([
+        page.waitForEvent("download"),
+        page
+          .getByRole("button", { name: `Download ${name}` })
+          .first()
+          .click(),
+      ]);
       // A picture's name says what it is, so that no program opens it as something else.
       const saved = { "raw.html": "raw.html.png", "raw.pdf": "raw.pdf.txt" }[name] ?? name;
       assert.equal(download.suggestedFilename(), saved);
@@ -469,7 +555,9 @@ await journeys({
     await inChat(page).waitFor();
     assert.equal(await page.locator(".thread-foot").evaluate((foot) => getComputedStyle(foot).backgroundImage), "none");
     for (const name of ["notes.txt", "a.png"]) {
-      await inChat(page).getByRole("button", { name: `Remove from the chat: ${name}` }).click();
+      await inChat(page)
+        .getByRole("button", { name: `Remove from the chat: ${name}` })
+        .click();
       await page.getByText(`Removed ${name} from the chat.`).waitFor();
       await page.getByRole("button", { name: "Add it to the next message" }).click();
       await added(page, name);
@@ -526,7 +614,11 @@ await journeys({
 
   async "a failed message keeps its files"() {
     const page = await chatPage(await newUser("ann"));
-    let reply = (route) => route.fulfill({ status: 402, json: { status: 402, code: "insufficient_tokens", detail: "You have 0 tokens. A message costs 100 tokens. Nothing was charged." } });
+    let reply = (route) =>
+      route.fulfill({
+        status: 402,
+        json: { status: 402, code: "insufficient_tokens", detail: "You have 0 tokens. A message costs 100 tokens. Nothing was charged." },
+      });
     await page.route("**/api/chat/stream/", (route) => reply(route));
     await emptyBalance(page);
     await choose(page, file("notes.txt", "Remember me"), file("a.png", png()));
@@ -565,7 +657,8 @@ await journeys({
       const data = new DataTransfer();
       data.setData("text/plain", text);
       const target = document.getElementById("message");
-      if (target.dispatchEvent(new ClipboardEvent("paste", { bubbles: true, cancelable: true, clipboardData: data }))) target.setRangeText(text, target.value.length, target.value.length, "end");
+      if (target.dispatchEvent(new ClipboardEvent("paste", { bubbles: true, cancelable: true, clipboardData: data })))
+        target.setRangeText(text, target.value.length, target.value.length, "end");
       target.dispatchEvent(new InputEvent("input", { bubbles: true }));
     }, text);
     await page.getByRole("button", { name: "Make it a file" }).click();
@@ -590,6 +683,14 @@ await journeys({
     assert.equal(bytes.readUInt32LE(0), 0x04034b50);
     assert.equal(bytes.readUInt16LE(bytes.length - 22 + 10), 3);
     const text = bytes.toString("utf8");
-    for (const part of ["What-is-this.md", "files/1-a [1].png", "files/2-data.csv", "a,b\n1,2\n", "![a \\[1\\].png](files/1-a%20%5B1%5D.png)", "[data.csv](files/2-data.csv)"]) assert(text.includes(part), part);
+    for (const part of [
+      "What-is-this.md",
+      "files/1-a [1].png",
+      "files/2-data.csv",
+      "a,b\n1,2\n",
+      "![a \\[1\\].png](files/1-a%20%5B1%5D.png)",
+      "[data.csv](files/2-data.csv)",
+    ])
+      assert(text.includes(part), part);
   },
 });

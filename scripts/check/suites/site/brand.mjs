@@ -54,7 +54,11 @@ await journeys({
       await eventually(() => page.title(), "Create an account · Acme Chat");
       await page.getByText("you agree to the terms").waitFor();
       const legal = page.locator(".legal");
-      for (const [name, href] of [["Terms", BRAND.terms_url], ["Privacy", BRAND.privacy_url], ["Legal notice", BRAND.imprint_url]])
+      for (const [name, href] of [
+        ["Terms", BRAND.terms_url],
+        ["Privacy", BRAND.privacy_url],
+        ["Legal notice", BRAND.imprint_url],
+      ])
         assert.equal(await legal.getByRole("link", { name, exact: true }).getAttribute("href"), href);
       await legal.getByText("Springfield").waitFor();
       const expected = colorScheme === "light" ? "rgb(26, 79, 163)" : "rgb(138, 180, 248)";
@@ -143,12 +147,19 @@ await journeys({
     const ann = await newUser("ann", { site: server.url });
     const { body: chat } = await ann.api("POST", "api/chat/", { message: "Hello" });
     const { body: copy } = await ann.api("POST", "api/user/shares/", { conversation_id: chat.conversation_id });
-    for (const [link, title] of [[copy.link, "Hello"], ["0".repeat(32), "Not shared"]]) {
+    for (const [link, title] of [
+      [copy.link, "Hello"],
+      ["0".repeat(32), "Not shared"],
+    ]) {
       const page = await newPage();
       await page.goto(`${server.url}s/${link}`);
       await heading(page, title);
       await page.locator(".topbar").getByRole("link", { name: "Acme Chat" }).waitFor();
-      for (const [name, href] of [["Terms", BRAND.terms_url], ["Privacy", BRAND.privacy_url], ["Legal notice", BRAND.imprint_url]])
+      for (const [name, href] of [
+        ["Terms", BRAND.terms_url],
+        ["Privacy", BRAND.privacy_url],
+        ["Legal notice", BRAND.imprint_url],
+      ])
         assert.equal(await page.locator(".legal").getByRole("link", { name, exact: true }).getAttribute("href"), href);
       await eventually(() => page.title(), `${title} · Acme Chat`);
       await page.waitForFunction(() => document.querySelector("link[rel='icon']").href.startsWith("data:image/png;base64,"));

@@ -40,7 +40,10 @@ await journeys({
     await page.getByRole("button", { name: "Preview" }).click();
     await preview(page).getByRole("heading", { name: "2 of 2 users ready" }).waitFor();
     const chosen = async () => (await rows(preview(page))).map(([user]) => user).sort();
-    await eventually(chosen, users.slice(0, 2).map(({ name, email }) => `${name} ${email}`));
+    await eventually(
+      chosen,
+      users.slice(0, 2).map(({ name, email }) => `${name} ${email}`),
+    );
     await looksRight(page, "bulk-grant");
     await preview(page).getByRole("button", { name: "Grant +2,000 tokens to 2 users" }).click();
     await preview(page).getByRole("heading", { name: "2 of 2 users done." }).waitFor();

@@ -47,8 +47,16 @@ async function showsFocus(page, view) {
 
 /** Checks that one of these links is marked as the open view, and only that one. */
 async function marks(page, links, view) {
-  const lines = await links.evaluateAll((all) => all.map((link) => [link.hasAttribute("aria-current"), getComputedStyle(link).outlineStyle !== "none" && parseFloat(getComputedStyle(link).outlineWidth) >= 2]));
-  assert(lines.some(([isCurrent]) => isCurrent), `${view}: no link is current`);
+  const lines = await links.evaluateAll((all) =>
+    all.map((link) => [
+      link.hasAttribute("aria-current"),
+      getComputedStyle(link).outlineStyle !== "none" && parseFloat(getComputedStyle(link).outlineWidth) >= 2,
+    ]),
+  );
+  assert(
+    lines.some(([isCurrent]) => isCurrent),
+    `${view}: no link is current`,
+  );
   for (const [isCurrent, isMarked] of lines) assert.equal(isMarked, isCurrent, view);
 }
 
@@ -56,7 +64,9 @@ async function marks(page, links, view) {
 const faint = (page, selector) =>
   page.locator(selector).evaluateAll((parts) => {
     const light = (color) => {
-      const [red, green, blue] = color.match(/[\d.]+/g).map((value) => (value / 255 <= 0.040_45 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
+      const [red, green, blue] = color
+        .match(/[\d.]+/g)
+        .map((value) => (value / 255 <= 0.040_45 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
       return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
     };
     const ground = light(getComputedStyle(document.body).backgroundColor);
@@ -98,7 +108,13 @@ await journeys({
       for (const row of await page.locator(".tray .file").all()) await hasBorder(row);
       // Without backgrounds, the line tells a user's message from an answer.
       await hasBorder(said);
-      assert.equal(await page.locator(".answer").first().evaluate((element) => getComputedStyle(element).borderTopWidth), "0px");
+      assert.equal(
+        await page
+          .locator(".answer")
+          .first()
+          .evaluate((element) => getComputedStyle(element).borderTopWidth),
+        "0px",
+      );
       await showsFocus(page, "a chat");
     }
   },
@@ -132,7 +148,8 @@ await journeys({
       assert.deepEqual(await faint(page, ".plot text, .plot-bars, .plot-line, .plot-dot, .plot-zero line"), []);
       // Two series of a plot differ.
       const alike = await page.locator(".plot > svg").evaluateAll((all) => {
-        const looks = (plot, series) => [...plot.querySelectorAll(`path.${series}`)].map((path) => `${getComputedStyle(path).fill} ${getComputedStyle(path).stroke}`);
+        const looks = (plot, series) =>
+          [...plot.querySelectorAll(`path.${series}`)].map((path) => `${getComputedStyle(path).fill} ${getComputedStyle(path).stroke}`);
         const both = all.map((plot) => [looks(plot, "series-0"), looks(plot, "series-1")]).filter(([, second]) => second.length > 0);
         return [both.length, both.filter(([first, second]) => first.some((look) => second.includes(look)))];
       });
@@ -147,9 +164,14 @@ await journeys({
     await page.goto(`${server.url}docs/`);
     const languages = page.locator(".docs-languages button");
     await languages.first().waitFor();
-    const looks = await languages.evaluateAll((all) => all.map((button) => `${button.getAttribute("aria-pressed")} ${getComputedStyle(button).outlineStyle} ${getComputedStyle(button).outlineWidth}`));
+    const looks = await languages.evaluateAll((all) =>
+      all.map((button) => `${button.getAttribute("aria-pressed")} ${getComputedStyle(button).outlineStyle} ${getComputedStyle(button).outlineWidth}`),
+    );
     assert.equal(new Set(looks).size, 2, looks.join(", "));
-    assert(looks.every((look) => look.startsWith("true") === !look.includes("none")), looks.join(", "));
+    assert(
+      looks.every((look) => look.startsWith("true") === !look.includes("none")),
+      looks.join(", "),
+    );
     await marks(page, page.locator(".docs-sections a"), "the sections");
     await showsFocus(page, "the documentation");
     const { link } = await server.resident();

@@ -164,11 +164,19 @@ await journeys({
     }
     assert.equal(keys[0], keys[1]);
     assert.equal(new Set(keys).size, 3);
-    assert(keys.every((key) => /^[0-9a-f]{32}$/.test(key)), keys.join());
+    assert(
+      keys.every((key) => /^[0-9a-f]{32}$/.test(key)),
+      keys.join(),
+    );
   },
 
   async "the page needs no session and fits a phone"() {
-    for (const [colorScheme, width] of [["light", 1280], ["dark", 1280], ["light", 390], ["light", 320]]) {
+    for (const [colorScheme, width] of [
+      ["light", 1280],
+      ["dark", 1280],
+      ["light", 390],
+      ["light", 320],
+    ]) {
       const page = await documentation("#/chat", { colorScheme, viewport: { width, height: 800 } });
       await heading(page, "Chat");
       assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, `${width}`);

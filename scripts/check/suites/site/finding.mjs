@@ -22,7 +22,13 @@ const chats = (page) => page.getByRole("navigation", { name: "Chats" });
 const search = (page) => page.getByLabel("Search chats and messages");
 const results = (page) => page.locator(".sidebar .found a");
 /** Returns the list's groups, with the titles in each group. */
-const groups = (page) => chats(page).evaluate((list) => [...list.querySelectorAll("h3")].map((group) => [group.textContent, [...group.nextElementSibling.querySelectorAll("li > a")].map((link) => link.textContent)]));
+const groups = (page) =>
+  chats(page).evaluate((list) =>
+    [...list.querySelectorAll("h3")].map((group) => [
+      group.textContent,
+      [...group.nextElementSibling.querySelectorAll("li > a")].map((link) => link.textContent),
+    ]),
+  );
 const texts = (locator) => locator.allInnerTexts();
 
 /** Begins conversations with these messages. Resolves with their ids. */
@@ -68,14 +74,22 @@ await journeys({
     await logIn(page, ann);
     await chats(page).getByRole("link", { name: "Today 0" }).waitFor();
     const shown = await groups(page);
-    assert.deepEqual(shown.map(([name]) => name), ["Pinned", ...Object.keys(days).slice(0, 5)]);
+    assert.deepEqual(
+      shown.map(([name]) => name),
+      ["Pinned", ...Object.keys(days).slice(0, 5)],
+    );
     assert.deepEqual(shown[0][1], ["An old one", "An older one"]);
     assert.deepEqual(shown[1][1], ["Today 0", "Today 1"]);
     assert.deepEqual(asked, [null], "the end of the list is not seen yet");
     await chats(page).evaluate((list) => (list.scrollTop = list.scrollHeight));
-    await chats(page).getByRole("link", { name: `${Object.keys(days)[5]} 1` }).waitFor();
+    await chats(page)
+      .getByRole("link", { name: `${Object.keys(days)[5]} 1` })
+      .waitFor();
     assert.deepEqual(asked, [null, "the-next"]);
-    assert.deepEqual((await groups(page)).map(([name]) => name), ["Pinned", ...Object.keys(days)]);
+    assert.deepEqual(
+      (await groups(page)).map(([name]) => name),
+      ["Pinned", ...Object.keys(days)],
+    );
     assert.equal(await chats(page).getByRole("button", { name: "Show more" }).count(), 0);
     await looksRight(page, "chats-by-day");
   },
@@ -94,7 +108,10 @@ await journeys({
       await page.getByRole("button", { name: choice, exact: true }).click();
     };
     await choose("Pin");
-    const pinned = [["Pinned", ["Talk one"]], ["Today", all.slice(0, 2)]];
+    const pinned = [
+      ["Pinned", ["Talk one"]],
+      ["Today", all.slice(0, 2)],
+    ];
     for (const tab of [page, second]) {
       await chats(tab).getByRole("heading", { name: "Pinned" }).waitFor();
       assert.deepEqual(await groups(tab), pinned);
@@ -135,7 +152,11 @@ await journeys({
     assert.equal(await focused(page), "Search chats and messages");
     await page.keyboard.type("GIRAFFE");
     // The page may also search for the first letters.
-    await page.locator(".sidebar mark").filter({ hasText: /^giraffe$/i }).nth(2).waitFor();
+    await page
+      .locator(".sidebar mark")
+      .filter({ hasText: /^giraffe$/i })
+      .nth(2)
+      .waitFor();
     assert.equal(await chats(page).isVisible(), false);
     assert.deepEqual(await texts(page.locator(".sidebar .found-text")), ["Of giraffes and zebras", "Of giraffes and zebras", "Where is the giraffe?"]);
     assert.deepEqual(await texts(page.locator(".sidebar mark")), ["giraffe", "giraffe", "giraffe"]);
@@ -186,9 +207,14 @@ await journeys({
     await said(page, "One more giraffe").waitFor();
     const look = async (count) => {
       await search(page).fill("giraffe");
-      await results(page).nth(count - 1).waitFor();
+      await results(page)
+        .nth(count - 1)
+        .waitFor();
     };
-    for (const [name, title] of [["History", "History"], ["Account", "Profile"]]) {
+    for (const [name, title] of [
+      ["History", "History"],
+      ["Account", "Profile"],
+    ]) {
       await look(5);
       await page.locator(".sidebar-foot").getByRole("link", { name }).click();
       await heading(page, title);
@@ -296,7 +322,10 @@ await journeys({
     const answers = page.locator("tbody td a");
     await answers.nth(24).waitFor();
     const rows = () => page.locator("tbody tr").evaluateAll((all) => all.map((row) => row.cells[1].innerText));
-    await eventually(async () => (await rows()).slice(0, 3), ["Answer · its message was deleted or is temporary", "“By a program” · answer · API key a program", "“Number 21” · answer"]);
+    await eventually(
+      async () => (await rows()).slice(0, 3),
+      ["Answer · its message was deleted or is temporary", "“By a program” · answer · API key a program", "“Number 21” · answer"],
+    );
     const times = await page.locator("tbody time").allInnerTexts();
     assert.match(times[0], /\d\d:\d\d:\d\d$/);
     await answers.nth(24).click();
@@ -334,7 +363,12 @@ await journeys({
     const rows = page.getByRole("region", { name: "Statement, newest first" }).locator("tbody tr");
     await rows.nth(3).waitFor();
     const cells = await rows.evaluateAll((all) => all.map((row) => [1, 2].map((cell) => row.cells[cell].innerText)));
-    assert.deepEqual(cells, [["Gift card: from Ben", "+50"], ["Voice: read aloud", "−30"], ["“Hello!” · answer", `−${PRICE}`], ["Grant for a new account", "+4,000"]]);
+    assert.deepEqual(cells, [
+      ["Gift card: from Ben", "+50"],
+      ["Voice: read aloud", "−30"],
+      ["“Hello!” · answer", `−${PRICE}`],
+      ["Grant for a new account", "+4,000"],
+    ]);
     assert.match(await rows.nth(1).getByRole("link").getAttribute("href"), new RegExp(`#/m/${chat.id}$`));
   },
 
@@ -401,7 +435,8 @@ await journeys({
 
     const page = await chatPage(ann, { url, place: "#/statement" });
     const rows = page.getByRole("region", { name: "Statement, newest first" }).locator("tbody tr");
-    const shown = () => rows.evaluateAll((all) => all.map((row) => [row.cells[1].querySelector("a").innerText, row.cells[2].innerText, row.cells[3].innerText]));
+    const shown = () =>
+      rows.evaluateAll((all) => all.map((row) => [row.cells[1].querySelector("a").innerText, row.cells[2].innerText, row.cells[3].innerText]));
     const [model, key] = ["model", "key"].map((name) => page.locator(`.period select[name=${name}]`));
     const show = () => page.getByRole("button", { name: "Show", exact: true }).click();
     await rows.nth(4).waitFor();
@@ -417,7 +452,10 @@ await journeys({
     await page.getByText("Charges for the model deep, newest first.").waitFor();
     await rows.nth(1).waitFor();
     // The balances also count the rows that aren't shown.
-    await eventually(shown, [["“By an old program”", "−200", "3,400"], ["“Deeply”", "−200", "3,700"]]);
+    await eventually(shown, [
+      ["“By an old program”", "−200", "3,400"],
+      ["“Deeply”", "−200", "3,700"],
+    ]);
     await model.selectOption("");
     await key.selectOption(program.id);
     await show();

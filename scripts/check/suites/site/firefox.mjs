@@ -94,7 +94,12 @@ try {
   for (let notch = 0; notch < 60; notch += 1) await page.mouse.wheel({ deltaY: 120 });
   await page.waitForFunction(() => document.querySelector(".to-newest").hidden);
   await staysPut("a chat, past its end");
-  for (const [place, words] of [["history", "newest first"], ["statement", "Entries are never"], ["account", "E-mail address"], ["account/api-keys", "OpenAI's SDKs"]]) {
+  for (const [place, words] of [
+    ["history", "newest first"],
+    ["statement", "Entries are never"],
+    ["account", "E-mail address"],
+    ["account/api-keys", "OpenAI's SDKs"],
+  ]) {
     const chat = page.url();
     await page.goto(`${SITE}#/${place}`);
     await text(words);

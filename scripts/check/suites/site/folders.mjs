@@ -6,7 +6,10 @@ import { answered, chatPage, focused, heading, said, say } from "./lib/chatting.
 
 const chats = (page) => page.getByRole("navigation", { name: "Chats" });
 const opener = (page, name) => chats(page).getByRole("button", { name, exact: true });
-const inside = (page, name) => chats(page).getByRole("list", { name: `Chats in ${name}` }).getByRole("link");
+const inside = (page, name) =>
+  chats(page)
+    .getByRole("list", { name: `Chats in ${name}` })
+    .getByRole("link");
 const menu = (page, name) => chats(page).getByRole("button", { name: `More about the folder ${name}` });
 /** Waits until a locator's texts are these. */
 const shows = (locator, texts) => eventually(() => locator.allInnerTexts(), texts);
@@ -137,7 +140,8 @@ await journeys({
     const page = await chatPage(ann, { place: `#/?folder=${travel.id}` });
     const label = page.locator(".thread-folder").getByText("Travel");
     const box = page.getByLabel("Your message");
-    const replies = (status, json) => page.route("**/api/chat/stream/", (route) => route.fulfill({ status, json: { status, detail: "Nothing was charged.", ...json } }), { times: 1 });
+    const replies = (status, json) =>
+      page.route("**/api/chat/stream/", (route) => route.fulfill({ status, json: { status, detail: "Nothing was charged.", ...json } }), { times: 1 });
     /** Checks that the new chat in the folder contains this text, also after a reload. */
     const keeps = async (text) => {
       for (const reload of [false, true]) {

@@ -19,7 +19,8 @@ const MESSAGE_LOAD = 11_000;
  * Matches the files that a session needs in addition to the page: the frame and the conversations,
  * and the code for messages.
  */
-const SESSION = /\/(account\/choice|chat\/(app|box|branches|composer|drafts|offer|sidebar|thread|turns|unfinished)|session\/(models|shop|tabs|user|usual)|ui\/lazy)\.js$/;
+const SESSION =
+  /\/(account\/choice|chat\/(app|box|branches|composer|drafts|offer|sidebar|thread|turns|unfinished)|session\/(models|shop|tabs|user|usual)|ui\/lazy)\.js$/;
 const MESSAGE = /\/(chat\/(receipt|turn)|markdown\/prose)\.js$/;
 
 /** Matches the files of the log-in, which the page requests at once. */
@@ -51,7 +52,10 @@ await journeys({
   async "the chat page's first load is small"() {
     const html = await (await fetch(SITE)).text();
     const named = [...new Set([...html.matchAll(/(?:src|href)="(assets\/[^"]+)"/g)].map(([, path]) => path))];
-    assert.deepEqual(named.filter((path) => [SESSION, MESSAGE, LOG_IN].some((kind) => kind.test(path))), []);
+    assert.deepEqual(
+      named.filter((path) => [SESSION, MESSAGE, LOG_IN].some((kind) => kind.test(path))),
+      [],
+    );
 
     // The page loads nothing else before a user has logged in.
     const page = await newPage();
@@ -68,7 +72,12 @@ await journeys({
     assert(size < FIRST_LOAD, `${size} bytes`);
     const known = new Set(["", ...named.map((path) => new URL(path, SITE).pathname.slice(1))]);
     // The prices follow the form. A new browser also requests the operator's word for tokens.
-    const late = loaded.filter((path) => !known.has(path) && !SESSION.test(path) && !/\/wordmark\.\w+$|\/ui\/rebrand\.js$|\/(account\/door|session\/fares)\.js$|^api\/(health\/|models)$/.test(path));
+    const late = loaded.filter(
+      (path) =>
+        !known.has(path) &&
+        !SESSION.test(path) &&
+        !/\/wordmark\.\w+$|\/ui\/rebrand\.js$|\/(account\/door|session\/fares)\.js$|^api\/(health\/|models)$/.test(path),
+    );
     assert.deepEqual(late, []);
 
     // A session loads its additional files immediately, and they are small.
@@ -78,7 +87,10 @@ await journeys({
     started.on("request", (request) => rest.add(request.url()));
     await started.reload();
     await heading(started, "What would you like to know?");
-    for (const [kind, count, most] of [[SESSION, 17, SESSION_LOAD], [MESSAGE, 3, MESSAGE_LOAD]]) {
+    for (const [kind, count, most] of [
+      [SESSION, 17, SESSION_LOAD],
+      [MESSAGE, 3, MESSAGE_LOAD],
+    ]) {
       const files = () => [...rest].filter((url) => kind.test(url));
       // The code for messages is requested when the box is already shown.
       await eventually(() => files().length, count);
@@ -173,7 +185,11 @@ await journeys({
     const covered = (page) =>
       page.evaluate(() => {
         const [toast] = document.querySelectorAll(".toast");
-        const controls = [...document.querySelectorAll(".topbar :is(a, button), .tabs a, .sidebar :is(a, button), .composer-form, .thread-title, .thread-about, .thread-head .button")];
+        const controls = [
+          ...document.querySelectorAll(
+            ".topbar :is(a, button), .tabs a, .sidebar :is(a, button), .composer-form, .thread-title, .thread-about, .thread-head .button",
+          ),
+        ];
         const shown = controls.filter((control) => control.checkVisibility({ visibilityProperty: true }));
         const { left, right, top, bottom } = toast.getBoundingClientRect();
         const isUnder = (control) => {
@@ -182,7 +198,11 @@ await journeys({
         };
         return shown.filter(isUnder).map((control) => control.textContent || control.title);
       });
-    for (const viewport of [{ width: 1280, height: 800 }, { width: 700, height: 800 }, { width: 390, height: 700 }]) {
+    for (const viewport of [
+      { width: 1280, height: 800 },
+      { width: 700, height: 800 },
+      { width: 390, height: 700 },
+    ]) {
       const page = await chatPage(ann, { viewport });
       await keepNotices(page);
       await say(page, "Talk");
@@ -229,7 +249,11 @@ await journeys({
 
   async "notices cover no control"() {
     const ann = await newUser("ann");
-    for (const viewport of [{ width: 1280, height: 800 }, { width: 700, height: 800 }, { width: 360, height: 640 }]) {
+    for (const viewport of [
+      { width: 1280, height: 800 },
+      { width: 700, height: 800 },
+      { width: 360, height: 640 },
+    ]) {
       const page = await chatPage(ann, { viewport });
       await keepNotices(page);
       await say(page, "Talk");

@@ -89,7 +89,11 @@ async function page(url) {
 }
 
 const TYPES = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/json", "application/x-amz-json-1.0"];
-const DYNAMODB = { "X-Amz-Target": "DynamoDB_20120810.Scan", "X-Amz-Date": "20260101T000000Z", Authorization: "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0" };
+const DYNAMODB = {
+  "X-Amz-Target": "DynamoDB_20120810.Scan",
+  "X-Amz-Date": "20260101T000000Z",
+  Authorization: "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
+};
 
 async function proves(what, work) {
   const began = performance.now();
@@ -110,7 +114,11 @@ try {
         const body = target === targets.server ? registration(newcomer) : JSON.stringify({ TableName: "UsersTable" });
         const url = `http://127.0.0.1:${target}/${target === targets.server ? "api/register" : ""}`;
         const read = await attacking.evaluate(attack, { url, body, types: TYPES, headers: target === targets.store ? DYNAMODB : {} });
-        assert.deepEqual(read.filter((line) => !line.endsWith(": ")), [], "what the page could read");
+        assert.deepEqual(
+          read.filter((line) => !line.endsWith(": ")),
+          [],
+          "what the page could read",
+        );
         assert.equal(await registered(newcomer), false);
       }
       await attacking.context().close();
@@ -130,8 +138,14 @@ try {
       const url = `http://evil.example:${target}/${target === targets.server ? "api/register" : ""}`;
       const read = await attacking.evaluate(attack, { url, body, types: TYPES, headers: target === targets.store ? DYNAMODB : {} });
       // The page can read only refusals.
-      assert.ok(read.every((line) => / 4\d\d /.test(line) || line.endsWith(": ")), read.join("\n"));
-      assert.ok(read.some((line) => / 4\d\d /.test(line)), "the name leads here");
+      assert.ok(
+        read.every((line) => / 4\d\d /.test(line) || line.endsWith(": ")),
+        read.join("\n"),
+      );
+      assert.ok(
+        read.some((line) => / 4\d\d /.test(line)),
+        "the name leads here",
+      );
       assert.ok(!read.join().includes(victim) && !read.join().includes("argon2"));
       assert.equal(await registered(newcomer), false);
       await attacking.context().close();

@@ -134,7 +134,9 @@ await journeys({
     assert.deepEqual(await said.getByRole("heading").allInnerTexts(), ["A title"]);
     assert.equal(await said.getByRole("row").count(), 3);
     assert.equal(await said.locator("strong, em").count(), 2);
-    assert.deepEqual(await said.getByRole("link").evaluateAll((links) => links.map(({ href, rel }) => [href, rel])), [["https://example.com/path", "noopener noreferrer nofollow"]]);
+    assert.deepEqual(await said.getByRole("link").evaluateAll((links) => links.map(({ href, rel }) => [href, rel])), [
+      ["https://example.com/path", "noopener noreferrer nofollow"],
+    ]);
     assert.equal(await said.locator("img, script").count(), 0);
     await said.getByText("<img src=x onerror=alert(1)>").waitFor();
     await said.locator(".code-keyword").first().waitFor();
@@ -160,7 +162,14 @@ await journeys({
     await answered(page);
     assert.equal((await ann.api("GET", "api/conversations/")).body.length, 1);
     const rows = (await ann.api("GET", "api/user/ledger/")).body;
-    assert.deepEqual(rows.map(({ amount, reason }) => [amount, reason]), [[-PRICE, "chat"], [-PRICE, "stopped"], [FIRST_GRANT, "registration"]]);
+    assert.deepEqual(
+      rows.map(({ amount, reason }) => [amount, reason]),
+      [
+        [-PRICE, "chat"],
+        [-PRICE, "stopped"],
+        [FIRST_GRANT, "registration"],
+      ],
+    );
     // The statement, the history and the export also show the stopped answer.
     await page.goto(`${SITE}#/statement`);
     await heading(page, "Statement");
@@ -168,7 +177,10 @@ await journeys({
     await page.goto(`${SITE}#/history`);
     await page.locator(".badge").getByText("stopped").waitFor();
     const { chats } = (await ann.api("GET", "api/user/export/")).body;
-    assert.deepEqual(chats.map(({ finish_reason: reason }) => reason), ["stop", "stopped"]);
+    assert.deepEqual(
+      chats.map(({ finish_reason: reason }) => reason),
+      ["stop", "stopped"],
+    );
   },
 
   async "retries after a broken connection cost one message"() {
@@ -191,13 +203,19 @@ await journeys({
     await answered(page);
     assert.match(await answer(page).innerText(), /ten/);
     await balance(page, FIRST_GRANT - PRICE);
-    assert.deepEqual((await ann.api("GET", "api/user/ledger/")).body.map(({ amount }) => amount), [-PRICE, FIRST_GRANT]);
+    assert.deepEqual(
+      (await ann.api("GET", "api/user/ledger/")).body.map(({ amount }) => amount),
+      [-PRICE, FIRST_GRANT],
+    );
   },
 
   async "a failed AI costs nothing and one press retries"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
-    for (const [message, sign] of [[`Fail ${ann.name}`, /^The AI did not answer\. Nothing was charged/], [`Break ${ann.name} after some words of mine`, /^The answer broke off\. You weren't charged\./]]) {
+    for (const [message, sign] of [
+      [`Fail ${ann.name}`, /^The AI did not answer\. Nothing was charged/],
+      [`Break ${ann.name} after some words of mine`, /^The answer broke off\. You weren't charged\./],
+    ]) {
       const late = await hold(page, "**/api/tokens/");
       await say(page, message);
       await page.getByRole("alert").getByText(sign).waitFor();
@@ -394,7 +412,10 @@ await journeys({
     const page = await chatPage(await newUser("ann"), { place: "#/account/api-keys" });
     await page.reload();
     await heading(page, "API keys");
-    const border = await page.locator(".example .code").first().evaluate((code) => getComputedStyle(code).borderTopWidth);
+    const border = await page
+      .locator(".example .code")
+      .first()
+      .evaluate((code) => getComputedStyle(code).borderTopWidth);
     assert.equal(border, "1px");
   },
 
@@ -527,14 +548,28 @@ await journeys({
     await manage("adjust", ann.name, "250", "--reason", "Sorry, and thanks");
     const page = await newPage();
     // With two rows per page, a few rows fill several pages.
-    await page.route("**/api/user/ledger/?limit*", (route) => route.continue({ url: route.request().url().replace(/limit=\d+/, "limit=2") }));
+    await page.route("**/api/user/ledger/?limit*", (route) =>
+      route.continue({
+        url: route
+          .request()
+          .url()
+          .replace(/limit=\d+/, "limit=2"),
+      }),
+    );
     await page.goto(`${SITE}#/statement`);
     await logIn(page, ann);
     await heading(page, "Statement");
     // The list loads more pages while its end is in view.
     await page.getByText("Grant for a new account").waitFor();
     const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].slice(1).map((cell) => cell.innerText)));
-    assert.deepEqual(rows, [["Adjustment: Sorry, and thanks", "+250", "3,850"], ["“Number 3” · answer", "−100", "3,600"], ["“Number 2” · answer", "−100", "3,700"], ["“Number 1” · answer", "−100", "3,800"], ["“Number 0” · answer", "−100", "3,900"], ["Grant for a new account", "+4,000", "4,000"]]);
+    assert.deepEqual(rows, [
+      ["Adjustment: Sorry, and thanks", "+250", "3,850"],
+      ["“Number 3” · answer", "−100", "3,600"],
+      ["“Number 2” · answer", "−100", "3,700"],
+      ["“Number 1” · answer", "−100", "3,800"],
+      ["“Number 0” · answer", "−100", "3,900"],
+      ["Grant for a new account", "+4,000", "4,000"],
+    ]);
     const coming = page.waitForEvent("download");
     await page.getByRole("button", { name: "Download CSV" }).click();
     const file = await coming;
@@ -734,7 +769,11 @@ await journeys({
     await page.reload();
     const list = page.getByRole("region", { name: "Sessions" }).getByRole("listitem");
     await list.nth(2).waitFor();
-    await list.filter({ hasText: "Chrome on" }).getByRole("button", { name: /^End the session/ }).first().click();
+    await list
+      .filter({ hasText: "Chrome on" })
+      .getByRole("button", { name: /^End the session/ })
+      .first()
+      .click();
     await page.getByRole("dialog").getByRole("button", { name: "End session" }).click();
     await page.getByText("The session has ended.").first().waitFor();
     assert.equal(await list.count(), 2);
@@ -961,10 +1000,19 @@ async function hold(page, url) {
 async function leadsToMore(page) {
   const link = page.getByRole("link", { name: "Buy more tokens in our shop." });
   await link.waitFor();
-  assert.deepEqual(await link.evaluateAll((links) => links.map(({ href, target, rel }) => [href, target, rel])), [["https://shop.example.com/tokens", "_blank", "noopener noreferrer"]]);
+  assert.deepEqual(await link.evaluateAll((links) => links.map(({ href, target, rel }) => [href, target, rel])), [
+    ["https://shop.example.com/tokens", "_blank", "noopener noreferrer"],
+  ]);
 }
 
 /** Returns a field's description for screen readers. */
 function described(field) {
-  return field.evaluate((field) => field.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id)?.textContent).join(" ").trim());
+  return field.evaluate((field) =>
+    field
+      .getAttribute("aria-describedby")
+      .split(" ")
+      .map((id) => document.getElementById(id)?.textContent)
+      .join(" ")
+      .trim(),
+  );
 }

@@ -44,7 +44,9 @@ async function keyIn(dialog) {
 
 /** Opens the dialog that changes a key. */
 async function changeKey(page, name) {
-  await row(page, name).getByRole("button", { name: `Change ${name}` }).click();
+  await row(page, name)
+    .getByRole("button", { name: `Change ${name}` })
+    .click();
   return page.getByRole("dialog", { name: "Change the key" });
 }
 
@@ -177,7 +179,9 @@ await journeys({
     await dialog.getByLabel("Period").selectOption("Each month");
     await create(dialog);
     await keyIn(dialog);
-    await row(page, "robot").getByText(/^0 of 1,000 tokens this month, resets on 1 \w+ \d{4}$/).waitFor();
+    await row(page, "robot")
+      .getByText(/^0 of 1,000 tokens this month, resets on 1 \w+ \d{4}$/)
+      .waitFor();
   },
 
   async "too many limited keys are explained at the limit"() {
@@ -355,7 +359,12 @@ await journeys({
         const look = { colorScheme, viewport: { width, height: width < 600 ? 640 : 800 } };
         const shot = (view, shown = page) => looksRight(shown, `keys-${view}-${width}-${colorScheme}`);
         const { user, page } = await keysPage({ url: server.url, ...look });
-        await user.api("POST", "api/user/api-keys/", { name: "a program", models: ["deep", long], expires: "2099-12-31", limit: { tokens: 1_000_000_000, per: "month" } });
+        await user.api("POST", "api/user/api-keys/", {
+          name: "a program",
+          models: ["deep", long],
+          expires: "2099-12-31",
+          limit: { tokens: 1_000_000_000, per: "month" },
+        });
         const dialog = await newKey(page, "Nightly-build-".repeat(7));
         await shot("form");
         await fitsItsBox(dialog, "the form");

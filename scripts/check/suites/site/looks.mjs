@@ -6,8 +6,23 @@ import { SITE, fitsItsBox, journeys, looksRight, newPage, newUser } from "./lib/
 import { drawn, emptyBalance, stayLost } from "./lib/chatting.mjs";
 import { visit } from "./lib/views.mjs";
 
-const PLACES = { history: "#/history", search: "#/history?q=bus", statement: "#/statement", profile: "#/account", sessions: "#/account/sessions", keys: "#/account/api-keys", data: "#/account/data", nowhere: "#/nowhere" };
-const GUEST_VIEWS = { register: "#/register", forgotten: "#/forgotten-password", reset: "#/reset-password?token=x", verify: "#/verify-email?token=x", half: "#/verify-email" };
+const PLACES = {
+  history: "#/history",
+  search: "#/history?q=bus",
+  statement: "#/statement",
+  profile: "#/account",
+  sessions: "#/account/sessions",
+  keys: "#/account/api-keys",
+  data: "#/account/data",
+  nowhere: "#/nowhere",
+};
+const GUEST_VIEWS = {
+  register: "#/register",
+  forgotten: "#/forgotten-password",
+  reset: "#/reset-password?token=x",
+  verify: "#/verify-email?token=x",
+  half: "#/verify-email",
+};
 
 const looks = (colorScheme, width) => async () => {
   const shot = (view) => looksRight(page, `${view}-${width}-${colorScheme}`);
@@ -76,14 +91,22 @@ const looks = (colorScheme, width) => async () => {
   await shot("stopped");
 
   // Use one route for both replies, because a request between two routes would reach the API.
-  let reply = (route) => route.fulfill({ status: 402, json: { status: 402, code: "insufficient_tokens", detail: "You have 0 tokens. A message costs 100 tokens. Nothing was charged." } });
+  let reply = (route) =>
+    route.fulfill({
+      status: 402,
+      json: { status: 402, code: "insufficient_tokens", detail: "You have 0 tokens. A message costs 100 tokens. Nothing was charged." },
+    });
   await page.route("**/api/chat/stream/", (route) => reply(route));
   await emptyBalance(page);
   await box.fill("One too many");
   await page.keyboard.press("Enter");
   await page.getByText("You don't have enough tokens.").waitFor();
   await shot("out-of-tokens");
-  assert.deepEqual([await box.inputValue(), await box.evaluate((element) => element === document.activeElement)], ["One too many", true], "the message is back in its box");
+  assert.deepEqual(
+    [await box.inputValue(), await box.evaluate((element) => element === document.activeElement)],
+    ["One too many", true],
+    "the message is back in its box",
+  );
   await page.unroute("**/api/tokens/");
   await stayLost(page);
   reply = (route) => route.abort();

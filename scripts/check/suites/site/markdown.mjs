@@ -83,7 +83,7 @@ function written(node) {
 
 function hasHtml(markdown) {
   const walker = reference.parse(markdown).walker();
-  for (let step; (step = walker.next()); ) if (step.node.type.startsWith("html")) return true;
+  for (let step; (step = walker.next());) if (step.node.type.startsWith("html")) return true;
   return false;
 }
 
@@ -94,11 +94,11 @@ function hold(name, examples) {
   const markdown = examples.filter((example) => !hasHtml(example.markdown));
   const failed = markdown.filter((example) => {
     const [is, wanted] = [shown(nodesOf(parse(example.markdown, {}), { address: (url) => url })), expected(example.html)];
-    if (process.env.VERBOSE && is !== wanted) console.log(`${name} ${example.section}\n${JSON.stringify(example.markdown)}\nexpected ${wanted}\nshown    ${is}\n`);
+    if (process.env.VERBOSE && is !== wanted)
+      console.log(`${name} ${example.section}\n${JSON.stringify(example.markdown)}\nexpected ${wanted}\nshown    ${is}\n`);
     return is !== wanted;
   });
-  for (const example of examples)
-    assert(alike(grown(example.markdown), whole(example.markdown)), `as it grows: ${JSON.stringify(example.markdown)}`);
+  for (const example of examples) assert(alike(grown(example.markdown), whole(example.markdown)), `as it grows: ${JSON.stringify(example.markdown)}`);
   const passed = markdown.length - failed.length;
   const share = passed / markdown.length;
   console.log(`${name}: ${passed} of ${markdown.length} (${(100 * share).toFixed(1)} %), without ${examples.length - markdown.length} of raw HTML`);

@@ -72,7 +72,10 @@ await journeys({
       await page.getByRole("button", { name: "Chats" }).tap();
       const menu = page.getByRole("button", { name: "More about Talk one" });
       const row = page.locator(".conversations").getByRole("link", { name: "Talk one" });
-      for (const [part, least] of [[menu, 44], [row, 200]]) {
+      for (const [part, least] of [
+        [menu, 44],
+        [row, 200],
+      ]) {
         const box = await part.boundingBox();
         assert(box.width >= least && box.height >= 44, JSON.stringify(box));
       }

@@ -40,7 +40,10 @@ const list = (change) => {
 const number = (text) => Number(/[\d,]+/.exec(text)[0].replaceAll(",", ""));
 const cost = (page) => page.locator(".composer-cost");
 const most = async (page) => {
-  await cost(page).getByText(/at most/).first().waitFor();
+  await cost(page)
+    .getByText(/at most/)
+    .first()
+    .waitFor();
   return number(/at most .*/.exec(await cost(page).innerText())[0]);
 };
 const picker = (page) => page.getByRole("button", { name: /^Model: / });
@@ -69,7 +72,11 @@ async function isPricedWell(page, prompt, answer) {
   }, "near");
   const before = await page.locator(".turn").count();
   await page.getByLabel("Your message").press("Enter");
-  await page.locator(".turn").nth(before).getByText(`deep · ${charge.toLocaleString("en")} tokens · `).waitFor();
+  await page
+    .locator(".turn")
+    .nth(before)
+    .getByText(`deep · ${charge.toLocaleString("en")} tokens · `)
+    .waitFor();
   await answered(page);
 }
 
@@ -122,7 +129,9 @@ await journeys({
     const TEXT = "Answer in French.";
     // The text, a mark before its line, and 160 bytes around it, at 0.05 and 0.5 tokens each.
     const [added, more] = [50_000, 500_000].map((rate) => Math.ceil(((TEXT.length + 2 + 160) * rate) / 1_000_000));
-    const costs = page.getByText(`They add to the price of each message: nothing with quick, at most ${added} tokens with deep, at most ${more} tokens with vast.`);
+    const costs = page.getByText(
+      `They add to the price of each message: nothing with quick, at most ${added} tokens with deep, at most ${more} tokens with vast.`,
+    );
     const chat = `${server.url}#/c/${first.conversation_id}`;
     const openChat = async (name) => {
       await page.goto(`${server.url}#/history`);
@@ -148,9 +157,15 @@ await journeys({
     /** Saves the instructions, and waits for the reply: the page may still confirm the last ones. */
     const save = async (how) => {
       const saving = page.waitForResponse((response) => response.request().method() === "PATCH");
-      await page.getByRole("button", { name: /^Save( instructions)?$/ }).last().click();
+      await page
+        .getByRole("button", { name: /^Save( instructions)?$/ })
+        .last()
+        .click();
       await (await saving).finished();
-      await page.getByText(new RegExp(`^(Your|The) instructions .*have been ${how}\\.$`)).first().waitFor();
+      await page
+        .getByText(new RegExp(`^(Your|The) instructions .*have been ${how}\\.$`))
+        .first()
+        .waitFor();
     };
     for (const [place, open] of Object.entries(places)) {
       await openChat("quick");
@@ -220,15 +235,25 @@ await journeys({
     await page.waitForFunction((before) => !document.querySelector(".composer-cost").textContent.includes(before), empty.toLocaleString("en"));
     assert.equal(await most(page), empty + 40);
     await box.fill("\ufdfa".repeat(800));
-    await page.waitForFunction((now) => document.querySelector(".composer-cost").textContent.includes(now), (empty + (800 * 33 * 50_000) / 1e6).toLocaleString("en"));
+    await page.waitForFunction(
+      (now) => document.querySelector(".composer-cost").textContent.includes(now),
+      (empty + (800 * 33 * 50_000) / 1e6).toLocaleString("en"),
+    );
 
     await box.fill("Counted 1000 200 500");
     await page.waitForFunction((now) => document.querySelector(".composer-cost").textContent.includes(now), (empty + 1).toLocaleString("en"));
     const highest = await most(page);
     await box.press("Enter");
     await answered(page);
-    assert.deepEqual(messages.map(({ model, max_cost }) => [model, max_cost]), [["deep", highest]]);
-    const [{ receipt: { held } }] = (await ann.api("GET", "api/chat/")).body;
+    assert.deepEqual(
+      messages.map(({ model, max_cost }) => [model, max_cost]),
+      [["deep", highest]],
+    );
+    const [
+      {
+        receipt: { held },
+      },
+    ] = (await ann.api("GET", "api/chat/")).body;
     assert(held <= highest, `${held} and ${highest}`);
     // 800 * 0.05 + 200 * 0.005 + 500 * 0.4
     const receipt = answer(page).locator(".turn-receipt");
@@ -241,7 +266,7 @@ await journeys({
 
     // The next prompt contains the conversation, which continues with its model.
     await page.waitForFunction((before) => !document.querySelector(".composer-cost").textContent.includes(before), empty.toLocaleString("en"));
-    assert(await most(page) > empty);
+    assert((await most(page)) > empty);
     await page.reload();
     await answered(page);
     await page.getByRole("button", { name: "Model: deep", exact: true }).waitFor();
@@ -292,7 +317,10 @@ await journeys({
     const messages = sent(page);
     await say(page, "Hello!");
     await answered(page);
-    assert.deepEqual(messages.map(({ model, max_cost }) => [model, max_cost]), [["quick", 100]]);
+    assert.deepEqual(
+      messages.map(({ model, max_cost }) => [model, max_cost]),
+      [["quick", 100]],
+    );
     assert.match(await answer(page).locator("summary").innerText(), /^quick · 100 tokens · /);
     await balance(page, FIRST_GRANT - 100);
   },
@@ -329,7 +357,10 @@ await journeys({
     await continues("quick");
     await say(page, "Three");
     await answered(page);
-    assert.deepEqual(messages.map(({ model }) => model), ["quick"]);
+    assert.deepEqual(
+      messages.map(({ model }) => model),
+      ["quick"],
+    );
     // After a reload, it is the model of the last message.
     await open(null);
     await heading(page, "What would you like to know?");
@@ -356,7 +387,10 @@ await journeys({
     await again.click();
     await page.getByText("2 / 2").waitFor();
     await answered(page);
-    assert.deepEqual(messages.map(({ max_cost }) => max_cost), [regenerated, regenerated]);
+    assert.deepEqual(
+      messages.map(({ max_cost }) => max_cost),
+      [regenerated, regenerated],
+    );
 
     await page.locator(".said").hover();
     await page.getByRole("button", { name: "Edit this message" }).click();
@@ -386,8 +420,12 @@ await journeys({
       await page.locator(".turn").nth(before).getByRole("button", { name: "Copy the answer" }).waitFor();
     }
     const { body: chats } = await ann.api("GET", `api/chat/?conversation_id=${id}`);
-    assert.deepEqual(chats.map(({ receipt }) => receipt.shortened), Array.from({ length: 6 }));
-    for (const [index, { receipt }] of chats.toReversed().entries()) assert(receipt.held <= messages[index].max_cost, `${receipt.held} of ${messages[index].max_cost}`);
+    assert.deepEqual(
+      chats.map(({ receipt }) => receipt.shortened),
+      Array.from({ length: 6 }),
+    );
+    for (const [index, { receipt }] of chats.toReversed().entries())
+      assert(receipt.held <= messages[index].max_cost, `${receipt.held} of ${messages[index].max_cost}`);
   },
 
   async "a repeated message keeps its model and price"() {
@@ -421,7 +459,10 @@ await journeys({
     const server = await newServer(LIST);
     const ann = await newUser("ann", { site: server.url });
     const page = await chatPage(ann, { url: server.url });
-    const usual = (tokens) => cost(page).getByText(new RegExp(`^Usually about ${tokens}, at most [\\d,]+ tokens$`)).waitFor();
+    const usual = (tokens) =>
+      cost(page)
+        .getByText(new RegExp(`^Usually about ${tokens}, at most [\\d,]+ tokens$`))
+        .waitFor();
     const overhead = await overheadOf(ann);
     await choose(page, "deep");
     await usual(price(overhead, 500));
@@ -437,13 +478,21 @@ await journeys({
     await page.reload();
     await usual(price(overhead, 255));
     await picker(page).click();
-    await choices(page).filter({ hasText: new RegExp(`^deep.*Usually about ${price(overhead, 255)}, `) }).waitFor();
-    await choices(page).filter({ hasText: /^vast.*Usually about [1-9][\d,]*, / }).waitFor();
+    await choices(page)
+      .filter({ hasText: new RegExp(`^deep.*Usually about ${price(overhead, 255)}, `) })
+      .waitFor();
+    await choices(page)
+      .filter({ hasText: /^vast.*Usually about [1-9][\d,]*, / })
+      .waitFor();
     await page.keyboard.press("Escape");
 
     // On another device, the account's messages count, but not those of its programs.
     const { body: made } = await ann.api("POST", "api/user/api-keys", { name: "a program" });
-    await fetch(`${server.url}v1/chat/completions`, { method: "POST", headers: { "Content-Type": "application/json", Authorization: `Bearer ${made.key}` }, body: JSON.stringify({ model: "deep", messages: [{ role: "user", content: "Counted 9 0 9" }] }) });
+    await fetch(`${server.url}v1/chat/completions`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Authorization: `Bearer ${made.key}` },
+      body: JSON.stringify({ model: "deep", messages: [{ role: "user", content: "Counted 9 0 9" }] }),
+    });
     const other = await newPage();
     const asked = [];
     other.on("request", (request) => asked.push(new URL(request.url()).pathname));
@@ -464,7 +513,10 @@ await journeys({
     assert(record.length < 200, record);
 
     // The lengths of answers stay when the rates change.
-    await server.admin("PUT", "api/admin/models", { list: list(({ models }) => (models[1].fare.output = 200_000)), version: (await server.admin("GET", "api/admin/models")).body.version });
+    await server.admin("PUT", "api/admin/models", {
+      list: list(({ models }) => (models[1].fare.output = 200_000)),
+      version: (await server.admin("GET", "api/admin/models")).body.version,
+    });
     const isListed = async () => (await ann.api("GET", "api/models")).body.models[1].fare.output === 200_000;
     for (let tries = 0; !(await isListed()); tries += 1) {
       assert(tries < 25, "the list is read again within a minute");
@@ -526,7 +578,9 @@ await journeys({
     await eventually(async () => (await most(page)) > 4 * charge, true);
     await page.getByText(`You have ${Math.ceil(1.5 * charge).toLocaleString("en")} tokens. An answer usually costs about 1,`).waitFor();
     await say(page, "Counted 23000 0 100");
-    await answer(page).getByText(`deep · ${charge.toLocaleString("en")} tokens · `).waitFor();
+    await answer(page)
+      .getByText(`deep · ${charge.toLocaleString("en")} tokens · `)
+      .waitFor();
     await balance(page, Math.ceil(1.5 * charge) - charge);
   },
 
@@ -541,7 +595,9 @@ await journeys({
     await choose(page, "deep");
     await add();
     // At first, a picture counts as the largest: 4,000 * 0.05, beside an answer of 500 * 0.4.
-    await cost(page).getByText(/^Usually about 4\d\d, /).waitFor();
+    await cost(page)
+      .getByText(/^Usually about 4\d\d, /)
+      .waitFor();
     await say(page, "Counted 600 0 100");
     await answer(page).getByText("deep · 70 tokens · ").waitFor();
     await page.goto(server.url);
@@ -561,15 +617,22 @@ await journeys({
     });
     await page.goto(`${server.url}#/register`);
     // Visitors see the price of a prompt of 1,000 model tokens.
-    await page.locator(".guest-models").getByText(`Usually about ${price(1000, 95)} tokens an answer`).waitFor();
+    await page
+      .locator(".guest-models")
+      .getByText(`Usually about ${price(1000, 95)} tokens an answer`)
+      .waitFor();
     await page.getByRole("link", { name: "Log in" }).click();
     const ann = await newUser("ann", { site: server.url });
     await logIn(page, ann);
     await choose(page, "deep");
-    await cost(page).getByText(new RegExp(`^Usually about ${price(await overheadOf(ann), 95)}, at most [\\d,]+ tokens$`)).waitFor();
+    await cost(page)
+      .getByText(new RegExp(`^Usually about ${price(await overheadOf(ann), 95)}, at most [\\d,]+ tokens$`))
+      .waitFor();
     // The account's own answers count more.
     await say(page, "Counted 1000 0 500");
-    await cost(page).getByText(/^Usually about 25[1-5], /).waitFor();
+    await cost(page)
+      .getByText(/^Usually about 25[1-5], /)
+      .waitFor();
   },
 
   async "prices are unknown until the price list is known"() {
@@ -585,7 +648,13 @@ await journeys({
     const link = page.getByRole("link", { name: "Balance: 20 tokens", exact: true });
     await link.waitFor();
     assert.equal(await link.getAttribute("title"), "Open your statement");
-    assert.equal(await page.locator(".composer-notice").getByText(/answer/).count(), 0);
+    assert.equal(
+      await page
+        .locator(".composer-notice")
+        .getByText(/answer/)
+        .count(),
+      0,
+    );
     await page.unroute("**/api/models");
     await page.reload();
     await cost(page).getByText("100 tokens", { exact: true }).waitFor();
@@ -601,13 +670,19 @@ await journeys({
     await say(page, `Slowly one two three ${ann.name}`);
     await page.locator(".turn .prose").getByText("one").waitFor();
     await page.getByRole("button", { name: "Stop", exact: true }).click();
-    await page.locator(".turn .note").getByText(/^The answer could not be stopped, and is still being generated and costs about [\d,]+, at most [\d,]+ tokens\.$/).waitFor();
+    await page
+      .locator(".turn .note")
+      .getByText(/^The answer could not be stopped, and is still being generated and costs about [\d,]+, at most [\d,]+ tokens\.$/)
+      .waitFor();
     // A refused message is offered with a cheaper model.
     await leave(server, ben, 320);
     const other = await chatPage(ben, { url: server.url });
     await choose(other, "vast");
     await say(other, "One too many");
-    await other.getByRole("alert").getByRole("button", { name: /^Send with deep for about [\d,]+, at most [\d,]+ tokens$/ }).waitFor();
+    await other
+      .getByRole("alert")
+      .getByRole("button", { name: /^Send with deep for about [\d,]+, at most [\d,]+ tokens$/ })
+      .waitFor();
   },
 
   async "a message is sent again for a raised price by usage"() {
@@ -617,10 +692,25 @@ await journeys({
     await choose(page, "deep");
     const messages = sent(page);
     // The API knows dearer rates than those in the list that the page reads.
-    await page.route("**/api/chat/stream/", async (route) => {
-      const { max_cost } = route.request().postDataJSON();
-      await route.fulfill({ status: 409, json: { status: 409, code: "costs_more", detail: "This message costs more than max_cost allows.", cost: max_cost + 50, prompt: 20, most: max_cost + 600, max_cost } });
-    }, { times: 1 });
+    await page.route(
+      "**/api/chat/stream/",
+      async (route) => {
+        const { max_cost } = route.request().postDataJSON();
+        await route.fulfill({
+          status: 409,
+          json: {
+            status: 409,
+            code: "costs_more",
+            detail: "This message costs more than max_cost allows.",
+            cost: max_cost + 50,
+            prompt: 20,
+            most: max_cost + 600,
+            max_cost,
+          },
+        });
+      },
+      { times: 1 },
+    );
     await say(page, "Counted 1000 0 500");
     const refusal = page.getByRole("alert");
     await refusal.getByText(/^The price has changed\. This message costs at most [\d,]+ tokens now, not at most [\d,]+ tokens\.$/).waitFor();
@@ -648,9 +738,13 @@ await journeys({
     await page.route("**/api/chat/stream/", async (route) => {
       if (messages.length === 2) await going;
       const { max_cost } = route.request().postDataJSON();
-      await route.fulfill({ status: 409, json: { status: 409, code: "costs_more", detail: "This message costs more than max_cost allows.", cost: 1000, prompt: 970, most: 2100, max_cost } });
+      await route.fulfill({
+        status: 409,
+        json: { status: 409, code: "costs_more", detail: "This message costs more than max_cost allows.", cost: 1000, prompt: 970, most: 2100, max_cost },
+      });
     });
-    const short = "You don't have enough tokens. You have 300 tokens. This message needs at least 1,000, which is 700 more. Without its answer, it usually costs about 970.";
+    const short =
+      "You don't have enough tokens. You have 300 tokens. This message needs at least 1,000, which is 700 more. Without its answer, it usually costs about 970.";
     await say(page, "One too many");
     const refusal = page.getByRole("alert");
     await refusal.getByText(short, { exact: true }).waitFor();
@@ -661,7 +755,9 @@ await journeys({
 
     // The user has written something else in the meantime.
     await page.reload();
-    await cost(page).getByText(/at most 6\d\d tokens$/).waitFor();
+    await cost(page)
+      .getByText(/at most 6\d\d tokens$/)
+      .waitFor();
     await say(page, "One too many");
     await page.locator(".turn .said").waitFor();
     await page.getByLabel("Your message").fill("and more");
@@ -699,7 +795,9 @@ await journeys({
     await choose(page, "deep");
     // 4,000 tokens are enough for several usual answers, although the longest would cost more.
     await page.getByLabel("Your message").fill("\ufdfa".repeat(2200));
-    await cost(page).getByText(/at most 4,[1-9]\d\d tokens$/).waitFor();
+    await cost(page)
+      .getByText(/at most 4,[1-9]\d\d tokens$/)
+      .waitFor();
     assert.equal(await page.locator(".composer-notice").getByText("You have").count(), 0);
     await leave(server, ann, 900);
     await page.reload();
@@ -714,7 +812,9 @@ await journeys({
     const page = await chatPage(ann, { url: server.url });
     await choose(page, "deep");
     await page.getByText(/^You have 300 tokens\. An answer usually costs about 2\d\d, and a long one may be shortened\.$/).waitFor();
-    await cost(page).getByText(/^Usually about 2\d\d, at most 6\d\d tokens$/).waitFor();
+    await cost(page)
+      .getByText(/^Usually about 2\d\d, at most 6\d\d tokens$/)
+      .waitFor();
     await page.getByRole("link", { name: "Buy more tokens in our shop." }).waitFor();
     await say(page, "Long story");
     await page.getByText("This answer was shortened, because your balance didn't allow a longer one.").waitFor();
@@ -742,7 +842,12 @@ await journeys({
     const { cost: least, prompt, most: highest } = await (await refused).json();
     assert(prompt > 0 && prompt < least && least < highest, `${prompt}, ${least}, ${highest}`);
     const refusal = page.getByRole("alert");
-    await refusal.getByText(`You don't have enough tokens. You have 250 tokens. This message needs at least ${least}, which is ${least - 250} more. Without its answer, it usually costs about ${prompt}.`, { exact: true }).waitFor();
+    await refusal
+      .getByText(
+        `You don't have enough tokens. You have 250 tokens. This message needs at least ${least}, which is ${least - 250} more. Without its answer, it usually costs about ${prompt}.`,
+        { exact: true },
+      )
+      .waitFor();
     assert.equal(await most(page), highest);
     await refusal.getByText("Nothing was charged, and your message is kept.").waitFor();
     await refusal.getByRole("link", { name: "Buy more tokens in our shop." }).waitFor();
@@ -751,7 +856,10 @@ await journeys({
     await refusal.getByRole("button", { name: "Send with quick for 100 tokens" }).click();
     await answered(page);
     assert.equal(await page.locator(".said").count(), 1);
-    assert.deepEqual(messages.map(({ model }) => model), ["vast", "quick"]);
+    assert.deepEqual(
+      messages.map(({ model }) => model),
+      ["vast", "quick"],
+    );
     assert.equal(await picker(page).innerText(), "quick");
     await balance(page, 150);
 
@@ -799,7 +907,10 @@ await journeys({
     await page.route("**/api/chat/stream/", async (route) => {
       if (messages.length > 1) return route.continue();
       await going;
-      return route.fulfill({ status: 409, json: { status: 409, code: "costs_more", detail: "This message costs more than max_cost allows.", cost: 150, max_cost: 100 } });
+      return route.fulfill({
+        status: 409,
+        json: { status: 409, code: "costs_more", detail: "This message costs more than max_cost allows.", cost: 150, max_cost: 100 },
+      });
     });
     await say(page, "Asked here");
     await page.getByText("Thinking").waitFor();
@@ -816,7 +927,13 @@ await journeys({
     await page.getByRole("button", { name: "Send for 150 tokens" }).click();
     await said(page, "Asked here").waitFor();
     await answered(page);
-    assert.deepEqual(messages.map(({ model, max_cost }) => [model, max_cost]), [["quick", 100], ["quick", 150]]);
+    assert.deepEqual(
+      messages.map(({ model, max_cost }) => [model, max_cost]),
+      [
+        ["quick", 100],
+        ["quick", 150],
+      ],
+    );
   },
 
   async "a refusal in a long chat offers a new chat that costs less"() {
@@ -885,11 +1002,22 @@ await journeys({
     await refusal.getByRole("button", { name: "Send for 150 tokens", exact: true }).click();
     await answered(page);
     await balance(page, FIRST_GRANT - 150);
-    assert.deepEqual(messages.map(({ max_cost }) => max_cost), [100, 150]);
+    assert.deepEqual(
+      messages.map(({ max_cost }) => max_cost),
+      [100, 150],
+    );
     assert.notEqual(messages[0].key, messages[1].key);
 
     // The chosen model isn't offered any more.
-    await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 400, json: { status: 400, code: "invalid_fields", detail: "The request is invalid.", errors: { model: ["No model has this name."] } } }), { times: 1 });
+    await page.route(
+      "**/api/chat/stream/",
+      (route) =>
+        route.fulfill({
+          status: 400,
+          json: { status: 400, code: "invalid_fields", detail: "The request is invalid.", errors: { model: ["No model has this name."] } },
+        }),
+      { times: 1 },
+    );
     await say(page, "And now?");
     await refusal.getByText("The model quick isn't offered any more. Choose another one.").waitFor();
     assert.equal(await page.getByLabel("Your message").inputValue(), "And now?");
@@ -902,11 +1030,26 @@ await journeys({
     const messages = sent(page);
     let go;
     const going = new Promise((done) => (go = done));
-    await page.route("**/api/chat/stream/", async (route) => {
-      await going;
-      const { max_cost } = route.request().postDataJSON();
-      await route.fulfill({ status: 409, json: { status: 409, code: "costs_more", detail: "This message costs more than max_cost allows.", cost: max_cost + 50, prompt: 20, most: max_cost + 600, max_cost } });
-    }, { times: 1 });
+    await page.route(
+      "**/api/chat/stream/",
+      async (route) => {
+        await going;
+        const { max_cost } = route.request().postDataJSON();
+        await route.fulfill({
+          status: 409,
+          json: {
+            status: 409,
+            code: "costs_more",
+            detail: "This message costs more than max_cost allows.",
+            cost: max_cost + 50,
+            prompt: 20,
+            most: max_cost + 600,
+            max_cost,
+          },
+        });
+      },
+      { times: 1 },
+    );
     await say(page, "Counted 10 0 10");
     await page.locator(".turn .said").waitFor();
     await page.getByLabel("Your message").fill("and more");
@@ -959,7 +1102,9 @@ await journeys({
     await card(page, "deep").getByLabel("Answered by").fill("openai\nnobody:gpt");
     await page.getByLabel("Currency").fill("usd");
     await save(page);
-    const via = card(page, "deep").locator(".field", { has: page.getByLabel("Answered by") }).locator(".field-error");
+    const via = card(page, "deep")
+      .locator(".field", { has: page.getByLabel("Answered by") })
+      .locator(".field-error");
     await via.waitFor();
     assert.match(await via.innerText(), /.{5}/);
     assert.equal(await focused(page), "Answered by");
@@ -995,17 +1140,26 @@ await journeys({
     assert.deepEqual(await names(page), ["deep", "quick", "tiny"]);
     await save(page);
     await heading(page, "Prices");
-    assert.deepEqual((await rows(listed(page))).map(([name]) => name), ["deep Default Slow, thorough", "quick", "tiny For <b>small</b> questions"]);
+    assert.deepEqual(
+      (await rows(listed(page))).map(([name]) => name),
+      ["deep Default Slow, thorough", "quick", "tiny For <b>small</b> questions"],
+    );
     const shown = page.getByRole("region", { name: "System prompts" });
     assert.deepEqual(await shown.locator("dt").allInnerTexts(), ["All models", "Only tiny"]);
     assert.deepEqual(await shown.locator("dd").allInnerTexts(), ["Be kind.\nUse metres.", "Answer in <b>one</b> word."]);
     const { list: stored } = (await server.admin("GET", "api/admin/models")).body;
-    assert.deepEqual([stored.system, ...stored.models.map(({ system }) => system)], ["Be kind.\nUse metres.", undefined, undefined, "Answer in <b>one</b> word."]);
-    assert.deepEqual(stored.models.map(({ name, via, fare }) => [name, via, fare]), [
-      ["deep", ["openai"], LIST.models[1].fare],
-      ["quick", ["openai"], { message: 100 }],
-      ["tiny", ["openai"], { message: 1 }],
-    ]);
+    assert.deepEqual(
+      [stored.system, ...stored.models.map(({ system }) => system)],
+      ["Be kind.\nUse metres.", undefined, undefined, "Answer in <b>one</b> word."],
+    );
+    assert.deepEqual(
+      stored.models.map(({ name, via, fare }) => [name, via, fare]),
+      [
+        ["deep", ["openai"], LIST.models[1].fare],
+        ["quick", ["openai"], { message: 100 }],
+        ["tiny", ["openai"], { message: 1 }],
+      ],
+    );
     assert.deepEqual([stored.currency, stored.models[0].most, stored.models[0].context, stored.models[0].cost], ["USD", 1500, 128_000, LIST.models[1].cost]);
   },
 
@@ -1111,7 +1265,10 @@ await journeys({
       answer_limit: 131_072,
       cost: { ...LIST.models[1].cost, write: "1.5625" },
     });
-    assert.deepEqual([other.name, other.kind, other.via, other.fare.input, other.prompt_limit], ["vectors", "embedding", ["openai:text-embedding-3-small"], 20, 65_536]);
+    assert.deepEqual(
+      [other.name, other.kind, other.via, other.fare.input, other.prompt_limit],
+      ["vectors", "embedding", ["openai:text-embedding-3-small"], 20, 65_536],
+    );
     const shown = await rows(page);
     assert.match(shown[1][0], /^deep Also claude-\*, gpt-5/);
     assert.match(shown[1].join(" "), /62,500/);
@@ -1314,7 +1471,13 @@ await journeys({
     assert.equal(await page.getByLabel("Action", { exact: true }).inputValue(), "prices");
     await page.locator("tbody tr").nth(1).waitFor();
     const acts = (await rows(page)).map(([, what, by, why]) => [what, by, why]);
-    assert.deepEqual(acts.slice(0, 2).map(([what, by]) => [what, by]), [["Set the price list", "you"], ["Set the price list", "you"]]);
+    assert.deepEqual(
+      acts.slice(0, 2).map(([what, by]) => [what, by]),
+      [
+        ["Set the price list", "you"],
+        ["Set the price list", "you"],
+      ],
+    );
     for (const [, , why] of acts.slice(0, 2)) assert.match(why, /^Version [0-9a-f]{16}$/);
     await page.locator("tbody tr").nth(1).getByRole("link", { name: "price list" }).click();
     await heading(page, "Earlier price list");
@@ -1373,7 +1536,9 @@ await journeys({
     await say(page, "Hello!");
     await answered(page);
     assert.deepEqual(Object.keys(messages[0]).sort(), ["key", "message"]);
-    await answer(page).getByText(/^parrot · 100 tokens · /).waitFor();
+    await answer(page)
+      .getByText(/^parrot · 100 tokens · /)
+      .waitFor();
     assert.equal(await answer(page).locator("details").count(), 0);
     assert.equal((await ann.api("GET", "api/models")).body.version, null);
     const { body } = await ann.api("GET", "api/chat/");
@@ -1433,13 +1598,28 @@ await journeys({
     await page.getByText("Includes 500 free tokens: about 2 answers of a usual length.").waitFor();
     const models = page.locator(".guest-models");
     await models.getByText("3 models and their prices").waitFor();
-    await eventually(async () => (await models.getByRole("listitem").allInnerTexts()).map((text) => text.split(/\n+/)), [
-      ["deep", "Slow, thorough", "Usually about 250 tokens an answer", "Tokens per million model tokens: 50,000 for the prompt, 5,000 for the cached prompt, 400,000 for the answer"],
-      ["quick", "100 tokens a message"],
-      ["vast", "Usually about 3,000 tokens an answer", "Tokens per million model tokens: 500,000 for the prompt, 50,000 for the cached prompt, 5,000,000 for the answer"],
-    ]);
+    await eventually(
+      async () => (await models.getByRole("listitem").allInnerTexts()).map((text) => text.split(/\n+/)),
+      [
+        [
+          "deep",
+          "Slow, thorough",
+          "Usually about 250 tokens an answer",
+          "Tokens per million model tokens: 50,000 for the prompt, 5,000 for the cached prompt, 400,000 for the answer",
+        ],
+        ["quick", "100 tokens a message"],
+        [
+          "vast",
+          "Usually about 3,000 tokens an answer",
+          "Tokens per million model tokens: 500,000 for the prompt, 50,000 for the cached prompt, 5,000,000 for the answer",
+        ],
+      ],
+    );
     await looksRight(page, "prices-door");
-    const many = await newServer(list(({ models }) => models.push(...["a", "b", "c"].map((name) => ({ ...models[0], name })))), { FIRST_GRANT: "50" });
+    const many = await newServer(
+      list(({ models }) => models.push(...["a", "b", "c"].map((name) => ({ ...models[0], name })))),
+      { FIRST_GRANT: "50" },
+    );
     await page.goto(`${many.url}#/register`);
     await page.getByText("Includes 50 free tokens.").waitFor();
     await models.getByText("6 models and their prices").waitFor();
@@ -1465,7 +1645,12 @@ await journeys({
     await say(page, "Counted 1000 200 500");
     await answered(page);
     assert.match(await answer(page).locator("summary").innerText(), /^deep · 241 credits · 1,000 prompt \(200 cached\) and 500 answer model tokens · /);
-    for (const [place, sign] of [["#/statement", "tbody tr"], ["#/account/api-keys", ".example"], ["#/account/data", ".card-danger"], ["#/history", ".chat-row"]]) {
+    for (const [place, sign] of [
+      ["#/statement", "tbody tr"],
+      ["#/account/api-keys", ".example"],
+      ["#/account/data", ".card-danger"],
+      ["#/history", ".chat-row"],
+    ]) {
       await page.goto(server.url + place);
       await page.locator(sign).first().waitFor();
       await loaded(page);
@@ -1473,7 +1658,17 @@ await journeys({
       assert.doesNotMatch(text, /\btokens?\b/i, place);
     }
     const admin = await adminPage(server, "#/prices");
-    for (const [place, sign] of [["prices", "tbody tr"], ["prices/edit", ".admin-cards .card"], ["users", "tbody tr"], [`users/${ann.id}`, ".admin-balance"], [`users/${ann.id}/statement`, "tbody tr"], ["users/grants", "form"], ["figures", ".plot text"], ["chats", "summary"], ["trail", "tbody tr, .empty"]]) {
+    for (const [place, sign] of [
+      ["prices", "tbody tr"],
+      ["prices/edit", ".admin-cards .card"],
+      ["users", "tbody tr"],
+      [`users/${ann.id}`, ".admin-balance"],
+      [`users/${ann.id}/statement`, "tbody tr"],
+      ["users/grants", "form"],
+      ["figures", ".plot text"],
+      ["chats", "summary"],
+      ["trail", "tbody tr, .empty"],
+    ]) {
       await admin.goto(`${server.url}admin/#/${place}`);
       await admin.locator(sign).first().waitFor();
       await loaded(admin);
@@ -1515,7 +1710,12 @@ await journeys({
         await shot("history");
 
         const admin = await adminPage(server, "#/prices", look);
-        for (const [place, sign] of [["prices", "tbody tr"], ["prices/edit", ".admin-cards .card"], ["trail?act=prices", "tbody tr, .empty"], ["figures", ".plot text"]]) {
+        for (const [place, sign] of [
+          ["prices", "tbody tr"],
+          ["prices/edit", ".admin-cards .card"],
+          ["trail?act=prices", "tbody tr, .empty"],
+          ["figures", ".plot text"],
+        ]) {
           await admin.goto(`${server.url}admin/#/${place}`);
           await admin.locator(sign).first().waitFor();
           await looksRight(admin, `prices-admin-${place.replaceAll(/\W/g, "-")}-${width}-${colorScheme}`);

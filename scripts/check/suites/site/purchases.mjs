@@ -101,7 +101,10 @@ await journeys({
 
   async "a pack says how many answers of the default model it buys"() {
     const fare = { input: 50_000, cached: 5000, output: 400_000 };
-    const models = [{ name: "deep", via: ["openai"], fare }, { name: "quick", via: ["openai"], fare: { message: 100 } }];
+    const models = [
+      { name: "deep", via: ["openai"], fare },
+      { name: "quick", via: ["openai"], fare: { message: 100 } },
+    ];
     const server = await newServer({ currency: "USD", million_tokens: "20.00", models }, { PAYMENTS: "simulated" });
     const { page } = await buyer(server);
     // A prompt of 1,000 and an answer of 500 model tokens cost 250.
@@ -253,7 +256,10 @@ await journeys({
     await admin.getByText("No purchase matches these filters.").waitFor();
 
     await admin.goto(`${server.url}admin/#/users/${ann.id}`);
-    await admin.getByRole("navigation", { name: `About ${ann.name}` }).getByRole("link", { name: "Purchases" }).click();
+    await admin
+      .getByRole("navigation", { name: `About ${ann.name}` })
+      .getByRole("link", { name: "Purchases" })
+      .click();
     await heading(admin, "Purchases");
     assert.equal(await admin.getByLabel("User", { exact: true }).inputValue(), ann.name);
     await listed(admin).getByText("Partly refunded").waitFor();
@@ -361,7 +367,14 @@ await journeys({
 
     const { page } = await buyer(server);
     const shown = () => page.locator(".pack").evaluateAll((all) => all.map((one) => one.innerText.split("\n").filter(Boolean)));
-    await eventually(async () => (await shown()).map((lines) => [lines[0], lines.at(-2)]), [["5,000 tokens", "€9.99"], [SMALL, "€12.50"], ["10,000 tokens", "¥900"]]);
+    await eventually(
+      async () => (await shown()).map((lines) => [lines[0], lines.at(-2)]),
+      [
+        ["5,000 tokens", "€9.99"],
+        [SMALL, "€12.50"],
+        ["10,000 tokens", "¥900"],
+      ],
+    );
     await order(page, "Pay");
     await balance(page, FIRST_GRANT + 1000);
     await order(page, "Pay", "10,000 tokens");
@@ -370,7 +383,13 @@ await journeys({
     await admin.goto(`${server.url}admin/#/purchases`);
     await listed(admin).locator("tbody tr").nth(1).waitFor();
     const orders = await rows(listed(admin));
-    assert.deepEqual(orders.map((cells) => [cells[2], cells[3], cells[5]]), [["10,000 tokens", "¥900", "10,000"], [SMALL, "€12.50", "1,000"]]);
+    assert.deepEqual(
+      orders.map((cells) => [cells[2], cells[3], cells[5]]),
+      [
+        ["10,000 tokens", "¥900", "10,000"],
+        [SMALL, "€12.50", "1,000"],
+      ],
+    );
     for (const cells of orders) {
       assert.match(cells[0], /^ann/);
       assert.match(cells[4], /^Paid \d/);
@@ -389,7 +408,13 @@ await journeys({
     await eventually(async () => (await rows(admin.locator(".admin-days")))[0].slice(-2), ["€12.50", "¥900"]);
     await admin.goto(`${server.url}admin/#/trail?act=packs`);
     await admin.locator("tbody tr").nth(1).waitFor();
-    assert.deepEqual((await rows(admin)).map((cells) => cells.slice(1, 3)), [["Set the packs", "you"], ["Set the packs", "the manage command"]]);
+    assert.deepEqual(
+      (await rows(admin)).map((cells) => cells.slice(1, 3)),
+      [
+        ["Set the packs", "you"],
+        ["Set the packs", "the manage command"],
+      ],
+    );
   },
 
   async "two administrators don't overwrite each other's packs"() {
@@ -506,7 +531,10 @@ await journeys({
     const page = await adminPage(server, "#/purchases/packs");
     const price = card(page, SMALL).getByLabel("Price", { exact: true });
     await price.fill("1.99");
-    for (const [person, expected] of [[{ name: ADMIN, password: ADMIN_PASSWORD }, "1.99"], [other, "2.99"]]) {
+    for (const [person, expected] of [
+      [{ name: ADMIN, password: ADMIN_PASSWORD }, "1.99"],
+      [other, "2.99"],
+    ]) {
       await page.context().clearCookies();
       await page.route("**/api/admin/**", (route) => route.fulfill({ status: 401, json: { status: 401, code: "invalid_token", detail: "No." } }));
       await page.getByRole("link", { name: "Statistics" }).click();

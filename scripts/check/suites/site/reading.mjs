@@ -137,7 +137,9 @@ await journeys({
     await toBeginning(page);
     await answer(page).getByRole("link").first().focus();
     for (let step = 0; step < 42; step += 1) {
-      const free = await page.evaluate(() => document.querySelector(".thread-foot").getBoundingClientRect().top - document.activeElement.getBoundingClientRect().bottom);
+      const free = await page.evaluate(
+        () => document.querySelector(".thread-foot").getBoundingClientRect().top - document.activeElement.getBoundingClientRect().bottom,
+      );
       assert(free >= 0, `${-free} pixels are covered at step ${step}`);
       await page.keyboard.press("Tab");
     }
@@ -147,8 +149,13 @@ await journeys({
     const page = await chatPage(await newUser("ann"));
     await say(page, "Raw As shown in [1] and in [2], see [the paper](https://example.com/paper) and [a [nested] one](https://example.com/nested).");
     await answered(page);
-    const links = await answer(page).getByRole("link").evaluateAll((all) => all.map((link) => [link.textContent, link.href]));
-    assert.deepEqual(links, [["the paper", "https://example.com/paper"], ["a [nested] one", "https://example.com/nested"]]);
+    const links = await answer(page)
+      .getByRole("link")
+      .evaluateAll((all) => all.map((link) => [link.textContent, link.href]));
+    assert.deepEqual(links, [
+      ["the paper", "https://example.com/paper"],
+      ["a [nested] one", "https://example.com/nested"],
+    ]);
     await answer(page).getByText("As shown in [1] and in [2], see the paper and a [nested] one.").waitFor();
   },
 
@@ -269,13 +276,17 @@ await journeys({
 
   async "parts of an answer open and close, and are printed whole"() {
     const page = await chatPage(await newUser("ann"), { permissions: ["clipboard-read", "clipboard-write"] });
-    const text = "<details>\n<summary>The **stations**</summary>\n\n1. Harbour\n\n<details open onclick=alert(1)>\n<summary>In code</summary>\n\n```js\nreturn 7;\n```\n\n</details>\n\n</details>\n\nThere are seven.";
+    const text =
+      "<details>\n<summary>The **stations**</summary>\n\n1. Harbour\n\n<details open onclick=alert(1)>\n<summary>In code</summary>\n\n```js\nreturn 7;\n```\n\n</details>\n\n</details>\n\nThere are seven.";
     await say(page, `Raw ${text}`);
     await answered(page);
     const parts = answer(page).locator("details");
     const station = answer(page).locator("li");
     await answer(page).getByText("There are seven.").waitFor();
-    assert.deepEqual(await parts.evaluateAll((all) => all.map((part) => [part.open, part.getAttributeNames().sort().join(" ")])), [[false, "class"], [true, "class open"]]);
+    assert.deepEqual(await parts.evaluateAll((all) => all.map((part) => [part.open, part.getAttributeNames().sort().join(" ")])), [
+      [false, "class"],
+      [true, "class open"],
+    ]);
     const isShown = () => station.evaluate((item) => item.checkVisibility());
     assert.equal(await isShown(), false);
     await page.emulateMedia({ media: "print" });
@@ -339,7 +350,9 @@ await journeys({
       // If the browser also refuses this command, the page selects the text.
       await page.evaluate(() => (document.execCommand = () => false));
       await box.fill("");
-      await answer(page).getByRole("button", { name: /^(Copy the answer|Copied)$/ }).click();
+      await answer(page)
+        .getByRole("button", { name: /^(Copy the answer|Copied)$/ })
+        .click();
       await page.getByText("Press Ctrl+C").first().waitFor();
       await page.keyboard.press("Control+C");
       await box.focus();

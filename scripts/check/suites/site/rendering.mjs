@@ -54,7 +54,10 @@ async function rendered(page) {
 }
 
 /** Returns the classes of the coloured parts of code, without duplicates. */
-const kinds = (page) => answer(page).locator(".code span[class]").evaluateAll((parts) => [...new Set(parts.map((part) => part.className))].sort());
+const kinds = (page) =>
+  answer(page)
+    .locator(".code span[class]")
+    .evaluateAll((parts) => [...new Set(parts.map((part) => part.className))].sort());
 
 /** Collects the names of the modules that the page requests from now on. */
 function modules(page) {
@@ -70,7 +73,10 @@ const looks = (colorScheme, width) => async () => {
   const page = await chatPage(await newUser("ann"), { colorScheme, viewport: { width, height: 800 } });
   await say(page, EVERYTHING);
   await rendered(page);
-  await eventually(() => kinds(page), KINDS.map((kind) => `code-${kind}`));
+  await eventually(
+    () => kinds(page),
+    KINDS.map((kind) => `code-${kind}`),
+  );
   await eventually(() => answer(page).locator("math").count(), 3);
   await looksRight(page, `rendered-${width}-${colorScheme}`);
   await toBeginning(page);
@@ -89,9 +95,16 @@ await journeys({
     await rendered(page);
     const code = answer(page).locator(".code");
     assert.equal(await code.locator("[style]").count(), 0);
-    const colours = await code.first().locator("span[class]").evaluateAll((parts) => parts.map((part) => getComputedStyle(part).color));
+    const colours = await code
+      .first()
+      .locator("span[class]")
+      .evaluateAll((parts) => parts.map((part) => getComputedStyle(part).color));
     assert(new Set(colours).size > 5, colours.join(" "));
-    await copies(page, code.nth(1).getByRole("button", { name: "Copy", exact: true }), '<!-- a page --><a href="#x" class="y">&amp;</a>\n<style>.a { color: red }</style>');
+    await copies(
+      page,
+      code.nth(1).getByRole("button", { name: "Copy", exact: true }),
+      '<!-- a page --><a href="#x" class="y">&amp;</a>\n<style>.a { color: red }</style>',
+    );
     // Code in an unknown language is shown in one colour.
     await say(page, "Raw ```klingon\nreturn 1\n```");
     await answered(page);
@@ -101,7 +114,10 @@ await journeys({
 
   async "formulas render, and broken ones and prices stay text"() {
     const page = await chatPage(await newUser("ann"));
-    await say(page, String.raw`Raw Let \(P_1 * P_2\) and \[x_a *y* z_b\] be it, and $$a_1 *b* c_1$$ too, for $x^2$. It costs $5 and $6, or \$7. No formula: \(\frac{1}\).`);
+    await say(
+      page,
+      String.raw`Raw Let \(P_1 * P_2\) and \[x_a *y* z_b\] be it, and $$a_1 *b* c_1$$ too, for $x^2$. It costs $5 and $6, or \$7. No formula: \(\frac{1}\).`,
+    );
     await answered(page);
     await answer(page).locator("math").nth(3).waitFor();
     assert.equal(await answer(page).locator("math").count(), 4);
@@ -124,7 +140,9 @@ await journeys({
     await say(page, "Raw It is $\\sqrt{x'}$ and $\\mathscr{L}$.");
     await answer(page).locator("math").nth(1).waitFor();
     await page.waitForFunction(() => [...document.fonts].some(({ family, status }) => family.includes("STIX Two Math") && status === "loaded"));
-    const fonts = await answer(page).locator("math, math *").evaluateAll((all) => [...new Set(all.map((element) => getComputedStyle(element).fontFamily))]);
+    const fonts = await answer(page)
+      .locator("math, math *")
+      .evaluateAll((all) => [...new Set(all.map((element) => getComputedStyle(element).fontFamily))]);
     assert.deepEqual(fonts, ['"STIX Two Math", math']);
     // The browser draws each character in this font.
     const devtools = await page.context().newCDPSession(page);
@@ -133,7 +151,10 @@ await journeys({
     const { nodeIds } = await devtools.send("DOM.querySelectorAll", { nodeId: root.nodeId, selector: ".prose math :is(mi, mo, mn)" });
     for (const nodeId of nodeIds) {
       const { fonts: used } = await devtools.send("CSS.getPlatformFontsForNode", { nodeId });
-      assert.deepEqual(used.map(({ familyName, isCustomFont }) => [familyName, isCustomFont]).filter(([name]) => name !== "STIX Two Math"), []);
+      assert.deepEqual(
+        used.map(({ familyName, isCustomFont }) => [familyName, isCustomFont]).filter(([name]) => name !== "STIX Two Math"),
+        [],
+      );
     }
     assert(nodeIds.length > 2);
   },
@@ -143,14 +164,16 @@ await journeys({
     await say(page, "Raw الطريق إلى الميناء:\n\n| الطريق | الدقائق |\n|---|---|\n| الحافلة | ٢٥ |\n\n- أولا\n\n> اقتباس");
     await answered(page);
     await answer(page).locator("td").first().waitFor();
-    const beginsRight = await answer(page).locator("th, td, li, blockquote").evaluateAll((all) =>
-      all.map((element) => {
-        const range = document.createRange();
-        range.selectNodeContents(element);
-        const [text, box] = [range.getBoundingClientRect(), element.getBoundingClientRect()];
-        return box.right - text.right < 40;
-      }),
-    );
+    const beginsRight = await answer(page)
+      .locator("th, td, li, blockquote")
+      .evaluateAll((all) =>
+        all.map((element) => {
+          const range = document.createRange();
+          range.selectNodeContents(element);
+          const [text, box] = [range.getBoundingClientRect(), element.getBoundingClientRect()];
+          return box.right - text.right < 40;
+        }),
+      );
     assert.deepEqual(beginsRight, Array(6).fill(true));
   },
 
@@ -241,32 +264,35 @@ await journeys({
     const page = await chatPage(await newUser("ann"));
     await say(page, EVERYTHING);
     await rendered(page);
-    const [short, long] = await page.evaluate(async (text) => {
-      const file = (name) => import(new URL(`../${name}`, document.querySelector("script[src$='chat/page.js']").src));
-      const [{ draw }, { default: MarkdownIt }] = await Promise.all([file("markdown/draw.js"), file("vendor/markdown-it/markdown-it.esm.min.mjs")]);
-      const { parse } = MarkdownIt.prototype;
-      /**
-       * Returns how many characters are parsed and how many nodes are added to the page while this
-       * answer grows.
-       */
-      const work = async (whole) => {
-        let [parsed, added] = [0, 0];
-        MarkdownIt.prototype.parse = function (source, env) {
-          parsed += source.length;
-          return parse.call(this, source, env);
+    const [short, long] = await page.evaluate(
+      async (text) => {
+        const file = (name) => import(new URL(`../${name}`, document.querySelector("script[src$='chat/page.js']").src));
+        const [{ draw }, { default: MarkdownIt }] = await Promise.all([file("markdown/draw.js"), file("vendor/markdown-it/markdown-it.esm.min.mjs")]);
+        const { parse } = MarkdownIt.prototype;
+        /**
+         * Returns how many characters are parsed and how many nodes are added to the page while this
+         * answer grows.
+         */
+        const work = async (whole) => {
+          let [parsed, added] = [0, 0];
+          MarkdownIt.prototype.parse = function (source, env) {
+            parsed += source.length;
+            return parse.call(this, source, env);
+          };
+          const count = (records) => records.forEach((record) => (added += record.addedNodes.length));
+          const observer = new MutationObserver(count);
+          const element = document.createElement("div");
+          observer.observe(element, { childList: true, subtree: true });
+          for (let end = 40; end < whole.length + 40; end += 40) draw(element, whole.slice(0, end));
+          count(observer.takeRecords());
+          observer.disconnect();
+          MarkdownIt.prototype.parse = parse;
+          return { parsed, added };
         };
-        const count = (records) => records.forEach((record) => (added += record.addedNodes.length));
-        const observer = new MutationObserver(count);
-        const element = document.createElement("div");
-        observer.observe(element, { childList: true, subtree: true });
-        for (let end = 40; end < whole.length + 40; end += 40) draw(element, whole.slice(0, end));
-        count(observer.takeRecords());
-        observer.disconnect();
-        MarkdownIt.prototype.parse = parse;
-        return { parsed, added };
-      };
-      return [await work(text.repeat(5)), await work(text.repeat(20))];
-    }, `${EVERYTHING.slice("Raw ".length)}\n\n`);
+        return [await work(text.repeat(5)), await work(text.repeat(20))];
+      },
+      `${EVERYTHING.slice("Raw ".length)}\n\n`,
+    );
     console.log(`    ${short.parsed} characters parsed and ${short.added} nodes added; for four times as much ${long.parsed} and ${long.added}`);
     for (const what of ["parsed", "added"]) assert(long[what] < 5 * short[what], what);
   },
@@ -289,7 +315,11 @@ await journeys({
       const message = `Raw ${PAYLOADS.slice(from, from + 48).join("\n\n")}`;
       assert(message.length < 8000, `${message.length} characters`);
       await say(page, message);
-      await page.locator(".turn").nth(from / 48).getByRole("button", { name: "Copy the answer" }).waitFor();
+      await page
+        .locator(".turn")
+        .nth(from / 48)
+        .getByRole("button", { name: "Copy the answer" })
+        .waitFor();
     }
     await page.locator("math").first().waitFor();
     await page.locator(".code-tag").first().waitFor();
@@ -305,7 +335,10 @@ await journeys({
     }, PAYLOADS);
     assert.equal(await page.locator(".prose").locator("script, img, iframe, style, form, object, embed, audio, video, link, base, svg:not(.icon)").count(), 0);
     const links = await page.locator(".prose [href]").evaluateAll((all) => [...new Set(all.map(({ protocol }) => protocol))].sort());
-    assert.deepEqual(links, ["http:", "https:", "mailto:"].filter((protocol) => links.includes(protocol)));
+    assert.deepEqual(
+      links,
+      ["http:", "https:", "mailto:"].filter((protocol) => links.includes(protocol)),
+    );
     assert.deepEqual(ran, []);
     assert.deepEqual(await page.evaluate(() => globalThis.refused), []);
   },

@@ -207,7 +207,11 @@ await journeys({
       if (view === "users") await page.getByRole("checkbox", { name: `Select ${home.ann.name}` }).check();
     }
     await page.setViewportSize({ width: 760, height: 360 });
-    for (const [view, name] of [[`users/${home.ann.id}`, "Revoke all keys"], [`users/${home.ann.id}/statement`, "Refund “Where is the giraffe?”"], ["prices/edit", "Preview"]]) {
+    for (const [view, name] of [
+      [`users/${home.ann.id}`, "Revoke all keys"],
+      [`users/${home.ann.id}/statement`, "Refund “Where is the giraffe?”"],
+      ["prices/edit", "Preview"],
+    ]) {
       await visitAt(page, `${server.url}admin/#/${view}`);
       await page.getByRole("button", { name, exact: true }).click();
       const dialog = page.getByRole("dialog");

@@ -136,7 +136,11 @@ await journeys({
 
     // A reload right after Stop doesn't request an answer, even if the stop request was lost.
     const asked = [];
-    for (const [manner, isTold] of [["Silently", true], ["Silently", false], ["Slowly five six seven", false]]) {
+    for (const [manner, isTold] of [
+      ["Silently", true],
+      ["Silently", false],
+      ["Slowly five six seven", false],
+    ]) {
       await newChat(page);
       const message = `${manner} ${isTold} ${ann.name}`;
       await say(page, message);
@@ -327,7 +331,10 @@ await journeys({
     await answered(page);
     await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
     const { body } = await ann.api("GET", "api/conversations/");
-    assert.deepEqual(body.map((conversation) => conversation.title), [title]);
+    assert.deepEqual(
+      body.map((conversation) => conversation.title),
+      [title],
+    );
     // The page has read the API's title together with what the chat was charged.
     const charged = page.locator(".thread-about").getByText("Charged 100 tokens so far");
     await charged.waitFor();

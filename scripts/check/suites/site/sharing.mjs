@@ -198,7 +198,7 @@ await journeys({
     // An answer is drawn when it comes into view, and each has a limited number of elements.
     await unseen.first().evaluate((element) => element.scrollIntoView());
     await prose.nth(1).locator("li").first().waitFor();
-    assert(await unseen.count() >= 7, `${await unseen.count()} answers wait`);
+    assert((await unseen.count()) >= 7, `${await unseen.count()} answers wait`);
     for (let left = await unseen.count(); left > 0; left = await unseen.count()) {
       await unseen.first().evaluate((element) => element.scrollIntoView());
       await visitor.waitForFunction((left) => document.querySelectorAll(".unseen").length < left, left);

@@ -71,7 +71,9 @@ async function cold(page, place, selector) {
   await page.goto("about:blank");
   all.clear();
   await page.goto(SITE + place, { waitUntil: "commit" });
-  const time = await page.waitForFunction((selector) => document.querySelector(selector)?.matches(":focus") && performance.now(), selector).then((handle) => handle.jsonValue());
+  const time = await page
+    .waitForFunction((selector) => document.querySelector(selector)?.matches(":focus") && performance.now(), selector)
+    .then((handle) => handle.jsonValue());
   const began = Math.min(...[...all.values()].map((request) => request.began));
   const until = [...all.values()].filter(({ ended }) => ended && ended - began <= time / 1000);
   await devtools.detach();
@@ -96,7 +98,9 @@ async function loadsWithin(page, what, place, selector, most) {
     slower = Math.max(1, (await calibrated(page)) / LATENCY);
     attempts.push(await cold(page, place, selector));
     const { time, requests, rounds: deep, bytes } = attempts.at(-1);
-    console.log(`    ${what}: ${Math.round(time)} ms, ${requests} requests in ${deep} rounds, ${(bytes / 1000).toFixed(1)} KB; a small request takes ${slower.toFixed(2)} times the latency`);
+    console.log(
+      `    ${what}: ${Math.round(time)} ms, ${requests} requests in ${deep} rounds, ${(bytes / 1000).toFixed(1)} KB; a small request takes ${slower.toFixed(2)} times the latency`,
+    );
   }
   const best = attempts.toSorted((one, other) => one.time - other.time)[0];
   for (const name of ["rounds", "requests", "bytes"]) assert(best[name] <= most[name], `${what}: ${best[name]} ${name}, at most ${most[name]}`);
@@ -208,7 +212,9 @@ await journeys({
     });
     const tasks = await page.evaluate(() => globalThis.tasks);
     const all = await page.locator("*").count();
-    console.log(`    ${tasks.length} long tasks, the longest ${Math.round(Math.max(0, ...tasks))} ms; styled at most ${Math.max(...styled)} of ${all} elements at once`);
+    console.log(
+      `    ${tasks.length} long tasks, the longest ${Math.round(Math.max(0, ...tasks))} ms; styled at most ${Math.max(...styled)} of ${all} elements at once`,
+    );
     assert(Math.max(0, ...tasks) < 100, tasks.join(", "));
     assert(styled.length > 0, "the trace contains the styled elements");
     // No change styles the whole answer again, not even its end.

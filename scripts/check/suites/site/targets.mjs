@@ -21,13 +21,19 @@ const small = (page) =>
       return around !== null && around.textContent.trim() !== part.textContent.trim();
     };
     const parts = [...document.querySelectorAll("a[href], button, input, select, textarea, summary")];
-    const shown = parts.filter((part) => !part.closest("[inert]") && part.checkVisibility({ visibilityProperty: true, opacityProperty: false }) && !part.matches(".skip-link, .sr-only"));
-    const found = shown.filter((part) => !isInline(part)).map((part) => {
-      const target = part.matches("input[type=checkbox], input[type=radio]") ? (part.closest("label") ?? part) : part;
-      const { width, height } = target.getBoundingClientRect();
-      return { width, height, html: part.outerHTML.replace(/\s+/g, " ").slice(0, 110) };
-    });
-    return found.filter(({ width, height }) => width > 0 && (width < 43.5 || height < 43.5)).map(({ width, height, html }) => `${Math.round(width)} x ${Math.round(height)}: ${html}`);
+    const shown = parts.filter(
+      (part) => !part.closest("[inert]") && part.checkVisibility({ visibilityProperty: true, opacityProperty: false }) && !part.matches(".skip-link, .sr-only"),
+    );
+    const found = shown
+      .filter((part) => !isInline(part))
+      .map((part) => {
+        const target = part.matches("input[type=checkbox], input[type=radio]") ? (part.closest("label") ?? part) : part;
+        const { width, height } = target.getBoundingClientRect();
+        return { width, height, html: part.outerHTML.replace(/\s+/g, " ").slice(0, 110) };
+      });
+    return found
+      .filter(({ width, height }) => width > 0 && (width < 43.5 || height < 43.5))
+      .map(({ width, height, html }) => `${Math.round(width)} x ${Math.round(height)}: ${html}`);
   });
 
 /** Opens all lists and details that a page shows closed. */
@@ -131,7 +137,11 @@ await journeys({
     for (const view of administratorsViews({ ...server, ...home })) {
       await visit(page, `${server.url}admin/#/${view}`);
       await isLarge(page, view);
-      if (view === "users") await page.getByRole("checkbox", { name: /^Select ann/ }).first().check();
+      if (view === "users")
+        await page
+          .getByRole("checkbox", { name: /^Select ann/ })
+          .first()
+          .check();
     }
     await visit(page, `${server.url}admin/#/vouchers`);
     await page.getByRole("button", { name: "New vouchers" }).tap();

@@ -37,7 +37,18 @@ await journeys({
     const lines = text.split("\n").filter((line) => line !== "");
     assert.deepEqual(
       lines.map((line) => line.replace(/^## You, .+$/, "## You")),
-      ["# Über 5 % / Zinsen: *was* kostet das?", "Charged 200 tokens so far, before refunds.", "## You", "Über 5 % / Zinsen: *was* kostet das?", "## AI", "You said: Über 5 % / Zinsen: *was* kostet das?", "## You", "And then?", "## AI", "You said: And then?"],
+      [
+        "# Über 5 % / Zinsen: *was* kostet das?",
+        "Charged 200 tokens so far, before refunds.",
+        "## You",
+        "Über 5 % / Zinsen: *was* kostet das?",
+        "## AI",
+        "You said: Über 5 % / Zinsen: *was* kostet das?",
+        "## You",
+        "And then?",
+        "## AI",
+        "You said: And then?",
+      ],
     );
   },
 
@@ -53,7 +64,10 @@ await journeys({
     assert.equal(name, "Number-1.json");
     const { conversation, messages } = JSON.parse(text);
     assert.equal(conversation.id, first.conversation_id);
-    assert.deepEqual(messages.map(({ message }) => message), Array.from({ length: 25 }, (_, index) => `Number ${index + 1}`));
+    assert.deepEqual(
+      messages.map(({ message }) => message),
+      Array.from({ length: 25 }, (_, index) => `Number ${index + 1}`),
+    );
     await page.goto(`${SITE}#/`);
     await page.reload();
     await page.goto(`${SITE}#/c/${first.conversation_id}`);
@@ -73,7 +87,11 @@ await journeys({
     const paper = await page.evaluate(() => {
       const [first, last] = [".turn", ".turn:last-child"].map((turn) => document.querySelector(turn).getBoundingClientRect());
       const seen = (parts) => [...document.querySelectorAll(parts)].filter((part) => part.checkVisibility()).length;
-      return { isWhole: document.documentElement.scrollHeight >= last.bottom - first.top, frame: seen(".sidebar, .topbar, .composer, .said-tools button, .turn-deeds button"), text: getComputedStyle(document.body).color };
+      return {
+        isWhole: document.documentElement.scrollHeight >= last.bottom - first.top,
+        frame: seen(".sidebar, .topbar, .composer, .said-tools button, .turn-deeds button"),
+        text: getComputedStyle(document.body).color,
+      };
     });
     assert.deepEqual(paper, { isWhole: true, frame: 0, text: "rgb(25, 34, 30)" });
     const pages = (await page.pdf()).toString("latin1").match(/\/Type \/Page\b/g).length;

@@ -11,7 +11,11 @@ const messages = (page) => page.locator(".said p").allInnerTexts();
  * Returns a turn's version switch, which shows `2 / 3`, for example. A turn with only one version
  * has no switch.
  */
-const version = (page, turn = 0) => page.locator(".turn").nth(turn).getByRole("group", { name: /^Versions of this/ });
+const version = (page, turn = 0) =>
+  page
+    .locator(".turn")
+    .nth(turn)
+    .getByRole("group", { name: /^Versions of this/ });
 const shows = (page, words, turn = 0) => version(page, turn).getByText(words, { exact: true }).waitFor();
 const previous = (page, turn = 0) => version(page, turn).getByRole("button", { name: "Previous version" });
 const next = (page, turn = 0) => version(page, turn).getByRole("button", { name: "Next version" });
@@ -75,7 +79,10 @@ await journeys({
 
     const { body: chats } = await ann.api("GET", "api/chat/");
     assert.equal(new Set(chats.map((chat) => chat.conversation_id)).size, 1);
-    assert.deepEqual(chats.map(({ after }) => after), [chats[2].id, undefined, "start", undefined]);
+    assert.deepEqual(
+      chats.map(({ after }) => after),
+      [chats[2].id, undefined, "start", undefined],
+    );
     await balance(page, FIRST_GRANT - 4 * PRICE);
   },
 
@@ -277,7 +284,10 @@ await journeys({
     await shows(page, "2 / 2");
     await balance(page, FIRST_GRANT - 2 * PRICE);
     const { body: chats } = await ann.api("GET", "api/chat/");
-    assert.deepEqual(chats.map(({ after }) => after), ["start", undefined]);
+    assert.deepEqual(
+      chats.map(({ after }) => after),
+      ["start", undefined],
+    );
   },
 
   async "versions from another tab appear without a switch"() {

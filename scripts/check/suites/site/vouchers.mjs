@@ -53,7 +53,10 @@ await journeys({
     const month = user.locator(".months tbody tr");
     await user.getByText("Totals by month").click();
     await month.getByText("+4,000").waitFor();
-    const wrong = await redeem(user, codes[0].replace(/.$/, (last) => (last === "0" ? "1" : "0")));
+    const wrong = await redeem(
+      user,
+      codes[0].replace(/.$/, (last) => (last === "0" ? "1" : "0")),
+    );
     await wrong.getByText("typing mistakes").waitFor();
     await wrong.getByLabel("Code").fill(codes[0].toLowerCase().replaceAll("-", " "));
     await wrong.getByRole("button", { name: "Redeem", exact: true }).click();
@@ -63,7 +66,9 @@ await journeys({
     await month.getByText("+4,500").waitFor();
     await looksRight(user, "vouchers-statement");
     await page.reload();
-    await row(page, name).getByRole("link", { name: `1: show who redeemed ${name}` }).click();
+    await row(page, name)
+      .getByRole("link", { name: `1: show who redeemed ${name}` })
+      .click();
     await page.getByRole("heading", { level: 1, name: `Redemptions of ${name}` }).waitFor();
     await page.getByText("Used 1 time, of at most 3. Each use grants 500 tokens.").waitFor();
     await row(page, "ann").waitFor();
@@ -114,7 +119,9 @@ await journeys({
     const name = `Leaked ${Date.now()}`;
     const { dialog, codes } = await create(page, { Name: name, Tokens: "5", "Uses of each code": "2", "Last day": "2099-12-31" });
     await dialog.getByRole("button", { name: "Done" }).click();
-    await row(page, name).getByRole("button", { name: `Void ${name}` }).click();
+    await row(page, name)
+      .getByRole("button", { name: `Void ${name}` })
+      .click();
     await page.getByRole("dialog").getByRole("button", { name: "Void", exact: true }).click();
     await row(page, name).getByText("Voided").waitFor();
     await eventually(() => row(page, name).evaluate((element) => element === document.activeElement), true, "the focus stays in the list");

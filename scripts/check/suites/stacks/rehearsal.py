@@ -7,8 +7,7 @@ import re
 import sys
 import warnings
 
-os.environ |= {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "us-east-1",
-               "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
+os.environ |= {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "us-east-1", "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
 from moto import mock_aws
 from moto.cloudformation import models, parsing
 
@@ -18,8 +17,11 @@ BUCKET = "artefacts"
 # The keys of each table, and the attribute with its TTL. An update may add indexes, but it must not
 # change the keys or the TTL.
 TABLES = {
-    "UsersTable": (["pk"], None), "TokensTable": (["pk"], "expires_at"), "KeysTable": (["kid"], "until"),
-    "ChatsTable": (["user_id", "chat_id"], "expires_at"), "LedgerTable": (["user_id", "entry_id"], None),
+    "UsersTable": (["pk"], None),
+    "TokensTable": (["pk"], "expires_at"),
+    "KeysTable": (["kid"], "until"),
+    "ChatsTable": (["user_id", "chat_id"], "expires_at"),
+    "LedgerTable": (["user_id", "entry_id"], None),
     "FilesTable": (["pk"], "expires_at"),
 }
 # Resources that an update replaces intentionally: each release creates new versions, and a changed
@@ -38,7 +40,7 @@ def every(service, operation, key, **further):
 def plain(what, value):
     text = json.dumps(value, default=str)
     found = UNRESOLVED.search(text)
-    assert not found, f"{what} has {found[0]} in {text[max(0, found.start() - 80):found.end() + 80]}"
+    assert not found, f"{what} has {found[0]} in {text[max(0, found.start() - 80) : found.end() + 80]}"
     return value
 
 
@@ -83,10 +85,14 @@ class Stack:
         for key, template in (("alarms", of["alarms"]), ("template", self.template)):
             s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(template).encode())
         deploy = client("cloudformation").update_stack if over else client("cloudformation").create_stack
-        deploy(StackName=self.name, TemplateURL=f"https://{BUCKET}.s3.amazonaws.com/template", Capabilities=["CAPABILITY_IAM"],
-               # moto treats a list's default as a string.
-               Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in self.parameters.items()])
-        described, = client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
+        deploy(
+            StackName=self.name,
+            TemplateURL=f"https://{BUCKET}.s3.amazonaws.com/template",
+            Capabilities=["CAPABILITY_IAM"],
+            # moto treats a list's default as a string.
+            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in self.parameters.items()],
+        )
+        (described,) = client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
         assert described["StackStatus"] == ("UPDATE_COMPLETE" if over else "CREATE_COMPLETE"), described
         self.outputs = {each["OutputKey"]: plain("an output", each["OutputValue"]) for each in described["Outputs"]}
         self.ids = self.ids_of(self.name)
@@ -117,8 +123,10 @@ class Stack:
         self.check_functions()
         self.check_routes()
         alarms = self.check_alarms()
-        print(f"{self.of['name']}: {len(self.ids)} resources, {len(self.named('AWS::Lambda::Function'))} functions, "
-              f"{len(self.of['routes'])} methods, {alarms} alarms")
+        print(
+            f"{self.of['name']}: {len(self.ids)} resources, {len(self.named('AWS::Lambda::Function'))} functions, "
+            f"{len(self.of['routes'])} methods, {alarms} alarms"
+        )
 
     def check_tables(self):
         """Returns the names of the tables that the functions use."""
@@ -151,7 +159,7 @@ class Stack:
     def check_secret_and_logs(self):
         secret = client("secretsmanager").describe_secret(SecretId=self.ids["SigningSecret"])
         assert len(client("secretsmanager").get_secret_value(SecretId=secret["ARN"])["SecretString"]) == 64
-        group, = client("logs").describe_log_groups(logGroupNamePrefix=self.ids["LogGroup"])["logGroups"]
+        (group,) = client("logs").describe_log_groups(logGroupNamePrefix=self.ids["LogGroup"])["logGroups"]
         assert group["retentionInDays"] == int(self.parameters["LogRetentionDays"]), group
         for what, key in (("secret", secret), ("log group", group)):
             assert (key.get("KmsKeyId") or key.get("kmsKeyId") or "") == self.parameters["KmsKeyArn"], f"the {what} is encrypted otherwise: {key}"
@@ -192,9 +200,19 @@ class Stack:
         for variable, value in declared.items():
             source = value.get("Ref") if isinstance(value, dict) else None
             table = "".join(variable.title().split("_"))
-            expected = (self.tables[table] if table in TABLES else self.parameters[source] if source in self.parameters
-                        else self.name if source == "AWS::StackName" else self.ids[source] if source
-                        else self.parameters["AiProvider"] if variable == "AI_PROVIDER" else value)
+            expected = (
+                self.tables[table]
+                if table in TABLES
+                else self.parameters[source]
+                if source in self.parameters
+                else self.name
+                if source == "AWS::StackName"
+                else self.ids[source]
+                if source
+                else self.parameters["AiProvider"]
+                if variable == "AI_PROVIDER"
+                else value
+            )
             assert variables[variable] == expected, f"{name} has {variable}={variables[variable]}, not {expected}"
 
     def check_routes(self):
@@ -209,8 +227,11 @@ class Stack:
         expected = {}
         for path, method, function, alias in self.of["routes"]:
             called = arn("lambda", f"function:{self.ids[function]}") + (f":{alias}" if alias else "")
-            invocation = "2021-11-15/functions/{}/response-streaming-invocations" if "streaming" in found.get((path, method), "") else \
-                "2015-03-31/functions/{}/invocations"
+            invocation = (
+                "2021-11-15/functions/{}/response-streaming-invocations"
+                if "streaming" in found.get((path, method), "")
+                else "2015-03-31/functions/{}/invocations"
+            )
             expected[path, method] = f"arn:aws:apigateway:us-east-1:lambda:path/{invocation.format(called)}"
             policy = functions.get_policy(FunctionName=self.ids[function], **({"Qualifier": alias} if alias else {}))["Policy"]
             assert f"{api}/" in policy and "apigateway.amazonaws.com" in policy, f"API Gateway may not call {function}: {policy}"
@@ -224,7 +245,7 @@ class Stack:
         assert about["tracingEnabled"] == (self.parameters["XRay"] == "Active"), about
         assert bool(about.get("webAclArn")) == (self.parameters["FirewallRate"] != "0"), about
         if domain := self.parameters["DomainName"]:
-            mapping, = gateway.get_base_path_mappings(domainName=domain)["items"]
+            (mapping,) = gateway.get_base_path_mappings(domainName=domain)["items"]
             assert (mapping["restApiId"], mapping["stage"], mapping["basePath"]) == (api, stage, "(none)"), mapping
             assert gateway.get_domain_name(domainName=domain)["regionalCertificateArn"] == self.parameters["CertificateArn"]
             assert "DomainTarget" in self.outputs
@@ -246,8 +267,11 @@ class Stack:
         kinds |= {name: self.type_of(name) for name in self.ids}
         alarms = {name: listed[each] for name, each in ids.items() if kinds[name] == "AWS::CloudWatch::Alarm"}
         assert bool(alarms) == (self.on("Alarms") or self.parameters["DeploymentPreference"] != "AllAtOnce"), alarms.keys()
-        existing = {"FunctionName": self.named("AWS::Lambda::Function").values(), "TableName": self.tables.values(),
-                    "QueueName": [self.ids["FailureQueue"].rpartition("/")[2]]}
+        existing = {
+            "FunctionName": self.named("AWS::Lambda::Function").values(),
+            "TableName": self.tables.values(),
+            "QueueName": [self.ids["FailureQueue"].rpartition("/")[2]],
+        }
         watched = set()
         for name, alarm in alarms.items():
             plain(name, alarm)
@@ -273,8 +297,7 @@ def update(before, after):
     value = client("secretsmanager").get_secret_value(SecretId=first.ids["SigningSecret"])["SecretString"]
     then = Stack(after, over=first.name)
     then.check()
-    moved = {name: (each, then.ids.get(name)) for name, each in first.ids.items()
-             if then.ids.get(name, each) != each and first.type_of(name) not in MADE_AGAIN}
+    moved = {name: (each, then.ids.get(name)) for name, each in first.ids.items() if then.ids.get(name, each) != each and first.type_of(name) not in MADE_AGAIN}
     assert not moved, f"the update has replaced {moved}"
     kept = {name for name in first.ids if name in TABLES or name in ("SigningSecret", "LogGroup", "FailureQueue", "Api")}
     assert len(kept) == len(TABLES) + 4 and kept <= then.ids.keys(), kept
@@ -294,8 +317,12 @@ def prepare(of):
         client("lambda").publish_layer_version(LayerName="collector", Content={"ZipFile": b"code"})
     if parameters["TokensTableArn"]:
         table = client("dynamodb").create_table(
-            TableName="restored-Tokens", BillingMode="PAY_PER_REQUEST", AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}], StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
+            TableName="restored-Tokens",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"},
+        )
         parameters["TokensStreamArn"] = table["TableDescription"]["LatestStreamArn"]
 
 

@@ -77,6 +77,7 @@ class Made(CloudFormationModel):
 def made(kind, *attributes):
     """Adds a type to moto. `make` creates a resource with this name, or changes the resource with
     this id, and returns its id and attributes."""
+
     def register(make):
         def create(cls, resource_name, cloudformation_json, account_id, region_name, **_):
             properties = cloudformation_json["Properties"]
@@ -90,11 +91,19 @@ def made(kind, *attributes):
             return Made(identity, original_resource.attributes | attributes, properties)
 
         # moto finds types among the subclasses and uses the last one.
-        type(make.__name__, (CloudFormationModel,), {
-            "cloudformation_type": staticmethod(lambda: kind), "cloudformation_name_type": staticmethod(lambda: ""),
-            "has_cfn_attr": classmethod(lambda cls, name: name in attributes), "create_from_cloudformation_json": classmethod(create),
-            "update_from_cloudformation_json": classmethod(update)})
+        type(
+            make.__name__,
+            (CloudFormationModel,),
+            {
+                "cloudformation_type": staticmethod(lambda: kind),
+                "cloudformation_name_type": staticmethod(lambda: ""),
+                "has_cfn_attr": classmethod(lambda cls, name: name in attributes),
+                "create_from_cloudformation_json": classmethod(create),
+                "update_from_cloudformation_json": classmethod(update),
+            },
+        )
         return make
+
     return register
 
 
@@ -234,15 +243,21 @@ def rest_api(name, properties, before):
     # moto's import reads only the methods of the document, so read its other parts here.
     closed = body["servers"][0]["x-amazon-apigateway-endpoint-configuration"]["disableExecuteApiEndpoint"]
     responses = body.pop("x-amazon-apigateway-gateway-responses", {})
-    body["paths"] = {path: {"any" if method == "x-amazon-apigateway-any-method" else method: about for method, about in methods.items()}
-                     for path, methods in body["paths"].items()}
+    body["paths"] = {
+        path: {"any" if method == "x-amazon-apigateway-any-method" else method: about for method, about in methods.items()}
+        for path, methods in body["paths"].items()
+    }
     if before is None:
         identity = aws("apigateway", "create_rest_api", properties, DisableExecuteApiEndpoint=closed)["id"]
     else:
         identity = before.physical_resource_id
         # moto treats the string "false" as true.
-        aws("apigateway", "update_rest_api", RestApiId=identity,
-            PatchOperations=[{"op": "replace", "path": "/disableExecuteApiEndpoint", "value": "true" if closed else ""}])
+        aws(
+            "apigateway",
+            "update_rest_api",
+            RestApiId=identity,
+            PatchOperations=[{"op": "replace", "path": "/disableExecuteApiEndpoint", "value": "true" if closed else ""}],
+        )
     aws("apigateway", "put_rest_api", RestApiId=identity, Mode="overwrite", Body=json.dumps(body))
     for kind, response in responses.items():
         aws("apigateway", "put_gateway_response", response, RestApiId=identity, ResponseType=kind)
@@ -338,8 +353,7 @@ def backup_vault(name, properties, before):
 @made("AWS::Backup::BackupPlan")
 def backup_plan(name, properties, before):
     plan = properties["BackupPlan"]
-    rules = [{"TargetBackupVaultName" if key == "TargetBackupVault" else key: value for key, value in rule.items()}
-             for rule in plan.pop("BackupPlanRule")]
+    rules = [{"TargetBackupVaultName" if key == "TargetBackupVault" else key: value for key, value in rule.items()} for rule in plan.pop("BackupPlanRule")]
     return aws("backup", "create_backup_plan", BackupPlan=plan | {"Rules": rules})["BackupPlanId"], {}
 
 

@@ -23,29 +23,51 @@ from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
-POLICIES = ["service-role/AWSLambdaBasicExecutionRole", "service-role/AWSLambdaDynamoDBExecutionRole", "AWSXRayDaemonWriteAccess",
-            "AWSXrayWriteOnlyAccess"]
+POLICIES = ["service-role/AWSLambdaBasicExecutionRole", "service-role/AWSLambdaDynamoDBExecutionRole", "AWSXRayDaemonWriteAccess", "AWSXrayWriteOnlyAccess"]
 # CloudFormation's pseudo parameters. The account is moto's.
-PSEUDO = {"AWS::AccountId": "123456789012", "AWS::Region": "us-east-1", "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com",
-          "AWS::StackName": "farebox"}
+PSEUDO = {"AWS::AccountId": "123456789012", "AWS::Region": "us-east-1", "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com", "AWS::StackName": "farebox"}
 MADE = f"arn:aws:{{}}:us-east-1:{PSEUDO['AWS::AccountId']}:{{}}"
 
 # Values for all parameters that switch on a part of the template or select a different variant.
 EVERYTHING = {
-    "DomainName": "api.example.com", "CertificateArn": MADE.format("acm", "certificate/0b1c2d3e"), "ExecuteApi": "closed",
-    "KmsKeyArn": MADE.format("kms", "key/0b1c2d3e"), "LogRetentionDays": "365", "LogLevel": "warn",
-    "TracesEndpoint": "http://127.0.0.1:4318", "TracesSampling": "0.5", "TracesLayerArn": MADE.format("lambda", "layer:collector:1"),
-    "XRay": "Active", "AccessLogs": "on", "GatewayLogRole": "on", "MethodMetrics": "on", "FirewallRate": "1000",
-    "HashConcurrency": "20", "AskConcurrency": "150", "AiProvider": "openai,openai2,anthropic,bedrock", "OpenAiModel": "gpt-1",
-    "OpenAiKeyArn": MADE.format("secretsmanager", "secret:openai-AbCdEf"), "OpenAi2BaseUrl": "https://ai.example.com/v1",
-    "OpenAi2Model": "llama", "OpenAi2KeyArn": MADE.format("secretsmanager", "secret:openai2-AbCdEf"),
-    "AnthropicModel": "claude", "AnthropicKeyArn": MADE.format("secretsmanager", "secret:anthropic-AbCdEf"),
-    "BedrockModel": "eu.amazon.nova-lite-v1:0", "BedrockModelArns": "arn:aws:bedrock:*::foundation-model/amazon.*", "AllowedOrigins": "https://app.example.com", "MailFrom": "no-reply@example.com",
-    "MailConfigurationSet": "letters", "MailUrl": "https://app.example.com",
-    "LedgerVaultArn": "arn:aws:backup:us-east-1:444455556666:backup-vault:ledger", "AlarmTopicArn": MADE.format("sns", "alarms"),
-    "MonthlyBudget": "100", "Allowance": "1000/day,admin=none", "LowBalance": "500",
+    "DomainName": "api.example.com",
+    "CertificateArn": MADE.format("acm", "certificate/0b1c2d3e"),
+    "ExecuteApi": "closed",
+    "KmsKeyArn": MADE.format("kms", "key/0b1c2d3e"),
+    "LogRetentionDays": "365",
+    "LogLevel": "warn",
+    "TracesEndpoint": "http://127.0.0.1:4318",
+    "TracesSampling": "0.5",
+    "TracesLayerArn": MADE.format("lambda", "layer:collector:1"),
+    "XRay": "Active",
+    "AccessLogs": "on",
+    "GatewayLogRole": "on",
+    "MethodMetrics": "on",
+    "FirewallRate": "1000",
+    "HashConcurrency": "20",
+    "AskConcurrency": "150",
+    "AiProvider": "openai,openai2,anthropic,bedrock",
+    "OpenAiModel": "gpt-1",
+    "OpenAiKeyArn": MADE.format("secretsmanager", "secret:openai-AbCdEf"),
+    "OpenAi2BaseUrl": "https://ai.example.com/v1",
+    "OpenAi2Model": "llama",
+    "OpenAi2KeyArn": MADE.format("secretsmanager", "secret:openai2-AbCdEf"),
+    "AnthropicModel": "claude",
+    "AnthropicKeyArn": MADE.format("secretsmanager", "secret:anthropic-AbCdEf"),
+    "BedrockModel": "eu.amazon.nova-lite-v1:0",
+    "BedrockModelArns": "arn:aws:bedrock:*::foundation-model/amazon.*",
+    "AllowedOrigins": "https://app.example.com",
+    "MailFrom": "no-reply@example.com",
+    "MailConfigurationSet": "letters",
+    "MailUrl": "https://app.example.com",
+    "LedgerVaultArn": "arn:aws:backup:us-east-1:444455556666:backup-vault:ledger",
+    "AlarmTopicArn": MADE.format("sns", "alarms"),
+    "MonthlyBudget": "100",
+    "Allowance": "1000/day,admin=none",
+    "LowBalance": "500",
     "StripeKeyArn": MADE.format("secretsmanager", "secret:stripe-AbCdEf"),
-    "StripeWebhookSecretArn": MADE.format("secretsmanager", "secret:webhook-AbCdEf"), "StripeReturnUrl": "https://app.example.com/bought",
+    "StripeWebhookSecretArn": MADE.format("secretsmanager", "secret:webhook-AbCdEf"),
+    "StripeReturnUrl": "https://app.example.com/bought",
 }
 ADOPTED = {f"{table}TableArn": MADE.format("dynamodb", f"table/restored-{table}") for table in ("Users", "Tokens", "Keys", "Chats", "Ledger", "Files")}
 ADOPTED["TokensStreamArn"] = ADOPTED["TokensTableArn"] + "/stream/2026-11-22T00:00:00.000"
@@ -103,7 +125,7 @@ def resolved(template, values):
     names |= {name: names[name].split(",") for name in lists}
 
     def holds(condition):
-        (kind, of), = condition.items()
+        ((kind, of),) = condition.items()
         match kind:
             case "Condition":
                 return holds(template["Conditions"][of])
@@ -124,6 +146,7 @@ def resolved(template, values):
         def one(match):
             name = match[1]
             return str(own[name] if name in own else attribute(name) if "." in name else names.get(name, name))
+
         return re.sub(r"\$\{([\w:.]+)\}", one, text)
 
     def value(of):
@@ -132,7 +155,7 @@ def resolved(template, values):
         if not isinstance(of, dict):
             return of
         if len(of) == 1:
-            (kind, inner), = of.items()
+            ((kind, inner),) = of.items()
             match kind:
                 case "Ref":
                     return names.get(inner, inner)
@@ -153,8 +176,9 @@ def resolved(template, values):
         each = {name: value(inner) for name, inner in of.items()}
         return {name: inner for name, inner in each.items() if inner is not None}
 
-    return {name: value(resource) for name, resource in template["Resources"].items()
-            if "Condition" not in resource or holds({"Condition": resource["Condition"]})}
+    return {
+        name: value(resource) for name, resource in template["Resources"].items() if "Condition" not in resource or holds({"Condition": resource["Condition"]})
+    }
 
 
 def check_choice(template, choices):

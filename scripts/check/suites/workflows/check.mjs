@@ -19,9 +19,7 @@ for (const file of process.argv.slice(2)) {
 }
 const newer = ['undefined variable "vars"', 'unknown permission scope "attestations"'];
 const isKnown = ({ kind, message }) =>
-  kind === "runner-label"
-    ? labels.some((label) => message.startsWith(`label "${label}" `))
-    : newer.some((start) => message.startsWith(start));
+  kind === "runner-label" ? labels.some((label) => message.startsWith(`label "${label}" `)) : newer.some((start) => message.startsWith(start));
 const wrong = found.filter((each) => !isKnown(each));
 for (const { file, line, column, message, kind } of wrong) console.error(`${file}:${line}:${column}: ${message} [${kind}]`);
 process.exit(wrong.length ? 1 : 0);

@@ -28,7 +28,12 @@ export function png(width = 64, height = 48, isNoisy = false) {
 
 /** The beginnings of pictures of this size, in the formats whose size a page reads by itself. */
 export function headers(width, height) {
-  const numbers = (...pairs) => Buffer.concat(pairs.map(([number, bytes, isLittle]) => Buffer.from(Array.from({ length: bytes }, (_, at) => (number >>> (8 * (isLittle ? at : bytes - 1 - at))) & 255))));
+  const numbers = (...pairs) =>
+    Buffer.concat(
+      pairs.map(([number, bytes, isLittle]) =>
+        Buffer.from(Array.from({ length: bytes }, (_, at) => (number >>> (8 * (isLittle ? at : bytes - 1 - at))) & 255)),
+      ),
+    );
   const webp = (kind, data) => {
     const chunk = Buffer.concat([Buffer.from(kind), numbers([data.length, 4, true]), data]);
     return Buffer.concat([Buffer.from("RIFF"), numbers([chunk.length + 4, 4, true]), Buffer.from("WEBP"), chunk]);
@@ -50,7 +55,11 @@ export function headers(width, height) {
 
 /** A PDF whose pages have these texts, in lines. A page with an empty text contains a square. */
 export function pdf(pages) {
-  const objects = ["<< /Type /Catalog /Pages 2 0 R >>", `<< /Type /Pages /Kids [${pages.map((_, index) => `${4 + 2 * index} 0 R`).join(" ")}] /Count ${pages.length} >>`, "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"];
+  const objects = [
+    "<< /Type /Catalog /Pages 2 0 R >>",
+    `<< /Type /Pages /Kids [${pages.map((_, index) => `${4 + 2 * index} 0 R`).join(" ")}] /Count ${pages.length} >>`,
+    "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+  ];
   for (const [index, text] of pages.entries()) {
     const lines = text.split("\n").map((line) => `(${line.replaceAll(/[()\\]/g, "\\$&")}) Tj T*`);
     const content = text === "" ? "0.2 0.5 0.4 rg 100 300 200 200 re f" : `BT /F1 12 Tf 14 TL 72 720 Td ${lines.join("\n")} ET`;
@@ -99,10 +108,12 @@ export async function give(page, how, ...files) {
   await page.evaluate(
     ([how, all]) => {
       const data = new DataTransfer();
-      for (const { name, mimeType, data: text } of all) data.items.add(new File([Uint8Array.from(atob(text), (char) => char.charCodeAt(0))], name, { type: mimeType }));
+      for (const { name, mimeType, data: text } of all)
+        data.items.add(new File([Uint8Array.from(atob(text), (char) => char.charCodeAt(0))], name, { type: mimeType }));
       const options = { bubbles: true, cancelable: true };
       const box = document.getElementById("message");
-      const event = how === "paste" ? new ClipboardEvent("paste", { ...options, clipboardData: data }) : new DragEvent("drop", { ...options, dataTransfer: data });
+      const event =
+        how === "paste" ? new ClipboardEvent("paste", { ...options, clipboardData: data }) : new DragEvent("drop", { ...options, dataTransfer: data });
       (how === "paste" ? box : document.querySelector("main")).dispatchEvent(event);
     },
     [how, all],

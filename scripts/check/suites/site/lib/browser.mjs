@@ -18,7 +18,17 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
-const { SITE: site = "http://127.0.0.1:3000/", TOOLS = "target/site-tools", SCREENS = "target/site-screens", CHROMIUM = "/usr/bin/chromium", AT_ONCE = "3", TIMEOUT = "90000", LATENCY = "0", FAREBOX, DATA } = process.env;
+const {
+  SITE: site = "http://127.0.0.1:3000/",
+  TOOLS = "target/site-tools",
+  SCREENS = "target/site-screens",
+  CHROMIUM = "/usr/bin/chromium",
+  AT_ONCE = "3",
+  TIMEOUT = "90000",
+  LATENCY = "0",
+  FAREBOX,
+  DATA,
+} = process.env;
 
 /** The URL of the pages, with a slash at the end. */
 export const SITE = new URL("./", site).href;
@@ -31,7 +41,15 @@ mkdirSync(SCREENS, { recursive: true });
 
 const browser = await chromium.launch({
   executablePath: CHROMIUM,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
 });
 
 /** The pages of a journey, and their errors. */
@@ -46,7 +64,7 @@ export async function journeys(all) {
   const waiting = Object.entries(all).filter(([name]) => chosen.length === 0 || chosen.some((part) => name.includes(part)));
   const failed = [];
   const run = async () => {
-    for (let next; (next = waiting.shift()); ) {
+    for (let next; (next = waiting.shift());) {
       // Journeys compare days with those of the server: none begins right before midnight (UTC).
       while (new Date().toISOString().slice(11, 16) >= "23:55") await sleep(5000);
       const [name, travel] = next;
@@ -64,7 +82,14 @@ export async function journeys(all) {
         }
       }
       console.log(`${failed.includes(name) ? "FAILED" : "ok"}  ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
-      await Promise.all(state.pages.map((page) => page.context().close().catch(() => {})));
+      await Promise.all(
+        state.pages.map((page) =>
+          page
+            .context()
+            .close()
+            .catch(() => {}),
+        ),
+      );
     }
   };
   await Promise.all(Array.from({ length: Number(AT_ONCE) }, run));
@@ -173,7 +198,10 @@ export async function mailedLink(address, what) {
  * `manage(..command)` runs the operator's command with the data in a folder. Resolves with the
  * command's output.
  */
-export const manageIn = (folder) => async (...command) => (await execute(FAREBOX, ["manage", ...command, "--data", folder])).stdout;
+export const manageIn =
+  (folder) =>
+  async (...command) =>
+    (await execute(FAREBOX, ["manage", ...command, "--data", folder])).stdout;
 
 /** Runs the operator's command with the shared server's data. */
 export const manage = manageIn(DATA);
@@ -282,7 +310,9 @@ export async function looksRight(page, name) {
   // With preloading, axe would write imported style sheets into the page, which the page's policy
   // refuses. The rules that axe runs here don't need the style sheets.
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"], preload: false }));
-  const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
+  const found = violations.map(
+    ({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`,
+  );
   assert.deepEqual(found, [], `${name}: findings of axe`);
   const { needs, has } = await page.evaluate(() => ({ needs: document.documentElement.scrollWidth, has: innerWidth }));
   assert(needs <= has, `${name}: ${needs} pixels wide where there are ${has}`);

@@ -17,7 +17,12 @@ export const { document, Node } = parseHTML("<!doctype html><html><head></head><
 Object.defineProperty(document, "compatMode", { value: "CSS1Compat" });
 Object.assign(globalThis, { document, Node });
 // Replace the property, because linkedom's `href` decodes addresses.
-const href = { get: () => "", set(url) { this.setAttribute("href", url); } };
+const href = {
+  get: () => "",
+  set(url) {
+    this.setAttribute("href", url);
+  },
+};
 Object.defineProperty(Object.getPrototypeOf(document.createElement("a")), "href", href);
 
 // Copy the scripts beside a package.json that tells Node that they are modules.

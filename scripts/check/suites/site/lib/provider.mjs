@@ -58,7 +58,11 @@ const lines = (count, text) => Array.from({ length: count }, (_, number) => `Lin
 const code = (count) => ["```python\n", ...Array.from({ length: count }, (_, number) => `value_${number} = "${"wide ".repeat(60)}"\n`), "```\n"];
 
 /** 50 KB of Markdown: paragraphs, lists, tables and code. */
-const BOOK = Array.from({ length: 112 }, (_, number) => `## Chapter ${number + 1}\n\n${"A **word** and a `name` in a [line](https://example.com/). ".repeat(6)}\n\n- one\n- two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n\`\`\`js\nconst chapter = ${number};\n\`\`\`\n\n`).join("");
+const BOOK = Array.from(
+  { length: 112 },
+  (_, number) =>
+    `## Chapter ${number + 1}\n\n${"A **word** and a `name` in a [line](https://example.com/). ".repeat(6)}\n\n- one\n- two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n\`\`\`js\nconst chapter = ${number};\n\`\`\`\n\n`,
+).join("");
 
 /** How often each message was received. */
 const asked = new Map();
@@ -81,7 +85,10 @@ const left = new Map();
 const partsOf = ({ content }) => (typeof content === "string" ? [{ type: "text", text: content }] : content);
 
 /** The texts of a message, in which text files precede what the user wrote. */
-const textOf = (message) => partsOf(message).map(({ text = "" }) => text).join("\n");
+const textOf = (message) =>
+  partsOf(message)
+    .map(({ text = "" }) => text)
+    .join("\n");
 
 /** The beginning of a text file: its name with an extension. */
 const FILE = /^[^\n]{1,95}\.\w{1,5}:\n/;
@@ -119,8 +126,13 @@ http
     const told = messages.find(({ role }) => role === "system")?.content ?? "I was told nothing.";
     const turns = messages.filter(({ role }) => role !== "system").map(({ role, content }) => (role === "user" ? ` | ${content}` : ` -> ${content}`));
     const pictures = picturesIn(messages).map((url) => `${url.slice(5, url.indexOf(";"))} ${url.length}`);
-    const isFound = messages.slice(0, -1).concat({ content: textOf(messages.at(-1)).slice(0, -message.length) }).some((one) => textOf(one).includes(message.slice("Find ".length)));
-    const own = { Vary: `Answer ${times}`, Told: turns.join("").slice(3), Pictures: pictures.join("; ") || "none", Find: isFound ? "found" : "nowhere" }[manner];
+    const isFound = messages
+      .slice(0, -1)
+      .concat({ content: textOf(messages.at(-1)).slice(0, -message.length) })
+      .some((one) => textOf(one).includes(message.slice("Find ".length)));
+    const own = { Vary: `Answer ${times}`, Told: turns.join("").slice(3), Pictures: pictures.join("; ") || "none", Find: isFound ? "found" : "nowhere" }[
+      manner
+    ];
     const echo = own || was || (manner === "Recall" ? told : `You said: ${message}`);
     if (model === "namer") {
       response.end(JSON.stringify({ model, choices: [{ message: { content: "**Named** by a model" }, finish_reason: "stop" }] }));
@@ -131,10 +143,26 @@ http
     const counts = `There are seven, ${message.slice(manner.length + 1)}.`;
     const thought = `<think>\n${reasoning}\n</think>\n\n${counts}`;
     const long = Array.from({ length: Math.min(most, 2000) }, (_, number) => `word${number}`).join(" ");
-    const text = manner === "Long" ? long : manner === "Thoughtfully" ? thought : manner === "Separately" ? counts : manner === "Markdown" ? MARKDOWN : manner === "Raw" ? message.slice("Raw ".length) : said;
+    const text =
+      manner === "Long"
+        ? long
+        : manner === "Thoughtfully"
+          ? thought
+          : manner === "Separately"
+            ? counts
+            : manner === "Markdown"
+              ? MARKDOWN
+              : manner === "Raw"
+                ? message.slice("Raw ".length)
+                : said;
     const finish = manner === "Cut" || (manner === "Long" && most < 2000) ? "length" : "stop";
     const [prompt, cached, completion] = message.split(/\s/).slice(1, 4).map(Number);
-    const counted = manner === "Counted" && { prompt_tokens: prompt, prompt_tokens_details: { cached_tokens: cached }, completion_tokens: completion, total_tokens: prompt + completion };
+    const counted = manner === "Counted" && {
+      prompt_tokens: prompt,
+      prompt_tokens_details: { cached_tokens: cached },
+      completion_tokens: completion,
+      total_tokens: prompt + completion,
+    };
     const usage = counted || (manner === "Long" && { prompt_tokens: 40, completion_tokens: Math.min(most, 2000), total_tokens: 40 + Math.min(most, 2000) });
     if (!stream) {
       response.writeHead(200, { "Content-Type": "application/json" });

@@ -10,7 +10,15 @@ export const LIST = {
   million_tokens: "20.00",
   models: [
     { name: "quick", about: "Short answers", via: ["openai"], fare: { message: 100 } },
-    { name: "deep", about: "Long answers", via: ["openai"], fare: { input: 50_000, cached: 5000, output: 400_000 }, most: 1500, picture: 1000, cost: { input: "1.25", cached: "0.125", output: "10.00" } },
+    {
+      name: "deep",
+      about: "Long answers",
+      via: ["openai"],
+      fare: { input: 50_000, cached: 5000, output: 400_000 },
+      most: 1500,
+      picture: 1000,
+      cost: { input: "1.25", cached: "0.125", output: "10.00" },
+    },
   ],
 };
 
@@ -45,13 +53,46 @@ async function resident(url, batch) {
 }
 
 /** The addresses of a user's views. */
-export const viewsOf = ({ chat, message }) => ["#/", `#/c/${chat}`, `#/c/${chat}?chat=${message}`, `#/m/${message}`, "#/history", "#/history?q=giraffe", "#/statement", "#/buy", "#/account", "#/account/sessions", "#/account/api-keys", "#/account/data", "#/nowhere"];
+export const viewsOf = ({ chat, message }) => [
+  "#/",
+  `#/c/${chat}`,
+  `#/c/${chat}?chat=${message}`,
+  `#/m/${message}`,
+  "#/history",
+  "#/history?q=giraffe",
+  "#/statement",
+  "#/buy",
+  "#/account",
+  "#/account/sessions",
+  "#/account/api-keys",
+  "#/account/data",
+  "#/nowhere",
+];
 
 /** The addresses of the views without a session. */
 export const GUEST_VIEWS = ["#/log-in", "#/register", "#/forgotten-password", "#/reset-password?token=x", "#/verify-email?token=x", "#/verify-email"];
 
 /** The addresses of the administrators' views. */
-export const administratorsViews = ({ ann, batch }) => ["users", "users/grants", "users/bulk?act=grant", `users/${ann.id}`, `users/${ann.id}/statement`, `users/${ann.id}/chats`, "chats", "figures", "prices", "prices/edit", "vouchers", `vouchers/${batch.id}`, "purchases", "purchases/packs", "shares", "brand", "trail", "export"];
+export const administratorsViews = ({ ann, batch }) => [
+  "users",
+  "users/grants",
+  "users/bulk?act=grant",
+  `users/${ann.id}`,
+  `users/${ann.id}/statement`,
+  `users/${ann.id}/chats`,
+  "chats",
+  "figures",
+  "prices",
+  "prices/edit",
+  "vouchers",
+  `vouchers/${batch.id}`,
+  "purchases",
+  "purchases/packs",
+  "shares",
+  "brand",
+  "trail",
+  "export",
+];
 
 /** Opens another view of a page, and waits until it is shown and has read its lists. */
 export async function visit(page, address) {
@@ -66,4 +107,5 @@ export async function visit(page, address) {
 }
 
 /** A PDF of many pages with much text. */
-export const book = (pages) => pdf(Array.from({ length: pages }, (_, number) => `Chapter ${number + 1}\n${`A line of the chapter with some words in it.\n`.repeat(60)}`));
+export const book = (pages) =>
+  pdf(Array.from({ length: pages }, (_, number) => `Chapter ${number + 1}\n${`A line of the chapter with some words in it.\n`.repeat(60)}`));

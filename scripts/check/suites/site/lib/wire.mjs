@@ -24,7 +24,14 @@ export async function newWire() {
       onward.resetAndDestroy();
     };
     open.add(end);
-    for (const [from, to] of [[near, onward], [onward, near]]) from.pipe(to).on("error", end).on("close", () => open.delete(end));
+    for (const [from, to] of [
+      [near, onward],
+      [onward, near],
+    ])
+      from
+        .pipe(to)
+        .on("error", end)
+        .on("close", () => open.delete(end));
   });
   await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
   server.unref();

@@ -34,7 +34,7 @@ TEXTS = [
     "𝕱𝖗𝖆𝖐𝖙𝖚𝖗 𐍈 𠜎 \U0010fffd ﷺ ① ﬁ ½ ",
     'a "quote", a \\ backslash, \\u0000, <b>&amp;</b>, </script>, {"json": [1]}, %s, $x, `x`, \'; DROP TABLE x; -- ',
     "one\ntwo\r\nthree\tfour\u2028five\u2029six\x01\x1b[31m\x7f\x85\ufeff\u200b\ufffd\uffff ",
-    "```rust\nfn main() { println!(\"hi\"); }\n```\n| a | b |\n|---|---|\n- [ ] $x^2$ ",
+    '```rust\nfn main() { println!("hi"); }\n```\n| a | b |\n|---|---|\n- [ ] $x^2$ ',
 ]
 
 
