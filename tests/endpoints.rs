@@ -8,5 +8,6 @@ pub mod auth;
 pub mod background;
 pub mod chats;
 pub mod openai;
+pub mod order_of_checks;
 pub mod service;
 pub mod sharing;

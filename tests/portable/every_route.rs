@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use shared::http::{FailureFormat, Route};
 
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
-use crate::support::document::{self, LINKS};
+use crate::support::document::{self, LINKS, concrete};
 use crate::support::function::{TIME, event, invoke};
 
 /// The endpoints that don't require a credential.
@@ -60,19 +60,6 @@ fn guarded() -> impl Iterator<Item = &'static Route> {
 /// The guarded routes whose requests don't end the session.
 fn lasting() -> impl Iterator<Item = &'static Route> {
     guarded().filter(|route| route.endpoint != "logout")
-}
-
-/// A path with its parameters filled in. No session or API key has this id, and no page file has
-/// this name.
-fn concrete(path: &str) -> String {
-    path.replace("{id}", "00000000-0000-7000-8000-000000000000")
-        .replace("{key}", "00000000-0000-7000-8000-000000000000")
-        .replace("{link}", "00000000000000000000000000000000")
-        .replace("{report}", "00000000-0000-7000-8000-000000000000")
-        .replace("{list}", "users.csv")
-        .replace("{version}", "0")
-        .replace("{file}", "logo.svg")
-        .replace("{file+}", "nothing.js")
 }
 
 /// A path with and without its trailing slash.

@@ -71,6 +71,19 @@ pub fn success(route: &Route) -> u16 {
     *replies.keys().find(|status| (200..300).contains(*status)).unwrap()
 }
 
+/// Returns a route's path with its parameters filled in. No session or API key has this id, and no
+/// page file has this name.
+pub fn concrete(path: &str) -> String {
+    path.replace("{id}", "00000000-0000-7000-8000-000000000000")
+        .replace("{key}", "00000000-0000-7000-8000-000000000000")
+        .replace("{link}", "00000000000000000000000000000000")
+        .replace("{report}", "00000000-0000-7000-8000-000000000000")
+        .replace("{list}", "users.csv")
+        .replace("{version}", "0")
+        .replace("{file}", "logo.svg")
+        .replace("{file+}", "nothing.js")
+}
+
 /// Returns an endpoint's event from `events/`, whose body and parameters are the document's
 /// examples.
 pub fn example_event(endpoint: &str) -> Value {
