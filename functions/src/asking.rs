@@ -17,12 +17,12 @@ use shared::charge::{
 };
 use shared::clock::Clock;
 use shared::config::{
-    AiConfig, ConfigError, EmptyBalance, Names, Settings, UnknownModels, Unsupported,
+    self, AiConfig, ConfigError, EmptyBalance, Names, Settings, UnknownModels, Unsupported,
 };
 use shared::error::Failure;
 use shared::http::{self, Events, FailureFormat};
 use shared::values::idempotency::Key;
-use shared::values::{AnswerBlock, Chat, Credential, Limit, Message, ModelKind};
+use shared::values::{AnswerBlock, Chat, Credential, Limit, Message, ModelKind, PRICED_PICTURE};
 use shared::{App, Error, Reply, Request, Result, auth, extends};
 use utoipa::openapi::schema::{Object, SchemaType, Type};
 
@@ -30,6 +30,12 @@ use utoipa::openapi::schema::{Object, SchemaType, Type};
 /// limit can't be much longer, because a chat must end before its day's figures are stored
 /// (docs/internals/money.md).
 pub(crate) const SECONDS: u32 = 600;
+
+/// How much of a prompt the price of one message covers by default, in KB.
+pub(crate) const BLOCK_KB: u64 = config::rows::PRICED_BYTES.default / 1024;
+
+/// How much each picture adds to the size that determines a flat price, in KB.
+pub(crate) const PICTURE_KB: usize = PRICED_PICTURE / 1024;
 
 /// An [`AiApp`], together with the status code that callers with an empty balance get.
 #[derive(Clone)]

@@ -36,7 +36,6 @@ pub use self::begin::BeginOutcome;
 pub use self::chosen_model::{ChosenModel, prompt_overhead};
 pub use self::context::Context;
 pub use self::embeddings::{EMBEDDING_FAILURES, NewEmbeddings, PaidEmbeddings, embed};
-pub use self::files::PRICED_PICTURE;
 pub use self::paid_work::LEASE_AFTER;
 pub use self::request::{
     AnswerForm, Body, NewChat, RequestKey, conversation_id, folder_id, read, read_of_old_client,

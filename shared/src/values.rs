@@ -68,7 +68,7 @@ pub use entry::{Entry, EntryKind, Reason};
 pub(crate) use entry::{REASON_LENGTH, charges};
 pub use fare::{CacheWrites, Fare, Rates, StoredFare};
 pub use file::{Attachment, File, FileContent, FileInfo};
-pub(crate) use folder::FOLDER_NAME_LENGTH;
+pub(crate) use folder::{FOLDER_NAME_LENGTH, NOT_IN_FOLDER};
 pub use folder::{FOLDERS, Folder, FolderChange, FolderName};
 pub(crate) use imports::phc_of;
 pub use imports::{ImportedHashes, Imports, hash_kind, stand_in};
@@ -87,7 +87,7 @@ pub use order::{
 };
 pub use pack::{Pack, Packs};
 pub use paid::Paid;
-pub use picture::Picture;
+pub use picture::{PICTURE_BYTES, PRICED_PICTURE, Picture};
 pub use price_list::{
     ListVersion, Model, ModelKind, NewField, PriceList, Problem, ProviderCost, Via,
 };

@@ -1,11 +1,12 @@
 //! Tests the documents. Sends the requests in the README and the tour, and compares the replies
 //! with the documents. Also checks that the files that documents link to exist.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use shared::clock::Day;
+use shared::values::{PICTURE_BYTES, PRICED_PICTURE};
 
 use crate::support::client::{Answer, Api, token_in};
 
@@ -117,6 +118,22 @@ fn every_code_block_names_its_language_and_ends() {
             is_open = !is_open;
         }
         assert!(!is_open, "the last code block of {} doesn't end", document.display());
+    }
+}
+
+#[test]
+fn documents_name_the_sizes_of_pictures() {
+    for (before, bytes) in
+        [("picture counts as ", PRICED_PICTURE), ("picture adds ", PICTURE_BYTES)]
+    {
+        let sizes = |text: String| -> Vec<String> {
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let size =
+                |after: &str| after.split([' ', '.', ',']).take(2).collect::<Vec<_>>().join(" ");
+            text.split(before).skip(1).map(size).collect()
+        };
+        let named: BTreeSet<String> = documents().into_values().flat_map(sizes).collect();
+        assert_eq!(named, BTreeSet::from([format!("{} KB", bytes / 1024)]), "{before:?}");
     }
 }
 

@@ -88,7 +88,7 @@ const LISTS: [(&str, List, &str); 4] = [
     path = super::path::admin_export,
     tag = "Administration",
     summary = "Export a list",
-    description = "All users with their balances, all messages or the whole ledger as a CSV file, oldest first, by default of all days; or the e-mail addresses of at most 50 users, each of whom the audit log lists. If the last line has no line break, the file was cut off: request it again.",
+    description = format!("All users with their balances, all messages or the whole ledger as a CSV file, oldest first, by default of all days; or the e-mail addresses of at most {ADDRESSES} users, each of whom the audit log lists. If the last line has no line break, the file was cut off: request it again."),
     security(("access_token" = [])),
     params(ListParam, openapi::Days, NamesParam, UsersParam),
     responses((
@@ -380,7 +380,9 @@ impl IntoParams for UsersParam {
         vec![openapi::parameter(
             "users",
             ParameterIn::Query,
-            "For `addresses.csv`, the ids of at most 50 users, separated by commas.",
+            &format!(
+                "For `addresses.csv`, the ids of at most {ADDRESSES} users, separated by commas."
+            ),
             Object::builder()
                 .schema_type(Type::String)
                 .examples(["01a1f7d1-6dd1-703a-9600-a369c76325b7"]),

@@ -27,7 +27,7 @@ use shared::{App, Reply, Request, Result, auth};
 use self::events::{EventWriter, MessageEvent};
 use self::reply::{Message, message_id};
 use crate::anthropic::request::{Body, limits};
-use crate::asking::{self, Asked, CompletionApp, Dialect};
+use crate::asking::{self, Asked, BLOCK_KB, CompletionApp, Dialect, PICTURE_KB};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers Anthropic's clients")
@@ -42,11 +42,11 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers Anthropic's clients")
     path = super::path::messages,
     tag = "Anthropic",
     summary = "Send the AI a message in Anthropic's format",
-    description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `system`, `stream`, \
+    description = format!("The request costs the price of a message for every {BLOCK_KB} KB of its prompt, rounded up. A picture counts as {PICTURE_KB} KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `system`, `stream`, \
                    `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`, `thinking` and `output_config` take effect, and `cache_control` if the provider caches prompts. Tools that run at Anthropic, `mcp_servers` and citations are refused, other fields are ignored. \
                    The answer contains the model's reasoning only if `thinking` asks for it. A model without functions answers with a text, unless `tool_choice` demands a call. \
                    With `x-stainless-retry-count`, which Anthropic's SDKs send, a retry is not charged again, \
-                   and neither is a request that Claude Code sends again in a session (`x-claude-code-session-id`).",
+                   and neither is a request that Claude Code sends again in a session (`x-claude-code-session-id`)."),
     security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
     params(
         IdempotencyKey,

@@ -27,18 +27,18 @@ where
 /// The maximum number of characters in a name.
 pub(crate) const NAME_LENGTH: usize = 64;
 
-/// The rule for names, for error messages.
-pub(crate) const NAME: &str = "A name must have 1 to 64 letters, digits, _ and -.";
-
-/// Returns true if `text` is a valid name for a function or schema.
-pub(crate) fn is_name(text: &str) -> bool {
-    is_name_up_to(text, NAME_LENGTH)
+/// Returns the name of a function or schema, if it is valid.
+pub(crate) fn checked_name(name: String) -> Result<String, Invalid> {
+    checked_name_up_to(NAME_LENGTH, name)
 }
 
-/// Returns true if `text` consists of 1 to `most` characters, all of which names may contain.
-pub(crate) fn is_name_up_to(text: &str, most: usize) -> bool {
-    (1..=most).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+/// Returns the name, if it consists of 1 to `most` characters that names may contain.
+pub(crate) fn checked_name_up_to(most: usize, name: String) -> Result<String, Invalid> {
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    match (1..=most).contains(&name.len()) && name.bytes().all(is_valid) {
+        true => Ok(name),
+        false => Err(format!("A name must have 1 to {most} letters, digits, _ and -.").into()),
+    }
 }
 
 /// A function that the model may call. The client runs it.
@@ -80,12 +80,10 @@ impl Offered {
 
     /// Adds the custom tool in this request field, if it is valid.
     pub(crate) fn add_custom(&mut self, field: &str, tool: CustomTool, errors: &mut FieldErrors) {
-        if !is_name(&tool.name) {
-            errors.note(&format!("{field}.name"), NAME);
-            return;
-        }
+        let name = checked_name(tool.name.clone());
+        let Some(name) = errors.check(&format!("{field}.name"), name) else { return };
         self.tools.push(tool.function());
-        self.custom.insert(tool.name.clone(), tool);
+        self.custom.insert(name, tool);
     }
 
     /// Checks that no other tool has the name of a custom tool.
@@ -99,13 +97,10 @@ impl Offered {
 
 fn tool(field: &str, function: OfferedFunction, errors: &mut FieldErrors) -> Option<Tool> {
     let OfferedFunction { name, description, parameters, strict } = function;
-    let fits = is_name(&name);
-    if !fits {
-        errors.note(&format!("{field}.name"), NAME);
-    }
+    let name = errors.check(&format!("{field}.name"), checked_name(name));
     let parameters = parameters.map(JsonSchema::parse).transpose();
     let parameters = errors.check(&format!("{field}.parameters"), parameters)?;
-    fits.then_some(Tool { name, description, parameters, strict, ..Tool::default() })
+    Some(Tool { name: name?, description, parameters, strict, ..Tool::default() })
 }
 
 /// A request's `tool_choice` or `function_call`: whether the model may, must or must not call
@@ -172,5 +167,22 @@ fn of_word(word: &str) -> Result<ToolChoice, Invalid> {
         "none" => Ok(ToolChoice::None),
         "required" => Ok(ToolChoice::Required),
         _ => Err("This must be auto, none, required or a function.".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_schemas_have_the_lengths_of_names() {
+        const OF_ANTHROPIC: usize = 128;
+        let document = serde_json::to_string(&crate::described()).unwrap();
+        let patterns = document.split("^[a-zA-Z0-9_-]{1,").skip(1);
+        let lengths: BTreeSet<&str> = patterns.filter_map(|rest| rest.split('}').next()).collect();
+        let expected = [NAME_LENGTH, OF_ANTHROPIC].map(|length| length.to_string());
+        assert_eq!(lengths, expected.iter().map(String::as_str).collect());
     }
 }

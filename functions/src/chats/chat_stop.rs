@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use shared::error::{Failure, required};
 use shared::openapi::SentKey;
 use shared::store::StopOutcome;
-use shared::values::idempotency::{Key, Kind};
+use shared::values::idempotency::{Key, Kind, LENGTH};
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
@@ -69,7 +69,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let Body { idempotency_key } = http::json(&req)?;
     let caller = auth::program(&app, &req).await?;
     let key = required(idempotency_key).and_then(|text| {
-        Key::parse(&text).ok_or_else(|| "A key must have 1 to 255 visible ASCII characters.".into())
+        Key::parse(&text).ok_or_else(|| {
+            format!("A key must have 1 to {LENGTH} visible ASCII characters.").into()
+        })
     });
     let key = key.map_err(|sentence| Error::field("idempotency_key", sentence))?;
     let account = app.store.account_with(&caller).await?;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use shared::error::{Failure, FieldErrors, required};
 use shared::openapi::{IdOrNone, PathId};
 use shared::store::ConversationChange;
+use shared::values::file::FILES_IN_CONTEXT;
 use shared::values::{Instructions, Title};
 use shared::view::Conversation;
 use shared::{App, Error, Reply, Request, Result, auth, http};
@@ -41,8 +42,8 @@ struct Body {
     remove_files: Option<Vec<String>>,
 }
 
-/// The most files that a request may remove. A conversation's context has no more.
-const REMOVED: usize = 20;
+// `max_items` above contains this number.
+const _: () = assert!(FILES_IN_CONTEXT == 20);
 
 /// Changes the conversation with one conditional write, once the caller's token has been checked
 /// against the account. Before the function unpins a conversation, it reads the conversation.
@@ -90,8 +91,9 @@ impl Body {
             invalid.note("title", sentence);
         }
         let leaving = remove_files.as_ref().map_or(1, Vec::len);
-        if leaving == 0 || leaving > REMOVED {
-            invalid.note("remove_files", "Send the ids of 1 to 20 files.");
+        if leaving == 0 || leaving > FILES_IN_CONTEXT {
+            let sentence = format!("Send the ids of 1 to {FILES_IN_CONTEXT} files.");
+            invalid.note("remove_files", sentence);
         }
         let title = title.and_then(|title| {
             invalid.check("title", required(Some(title)).and_then(|text| Title::parse(&text)))

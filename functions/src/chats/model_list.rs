@@ -22,7 +22,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use shared::ai::TokenCounts;
 use shared::app::{HandlerState, UsesSettings};
-use shared::charge::{PRICED_PICTURE, prompt_overhead};
+use shared::charge::prompt_overhead;
 use shared::clock::Clock;
 use shared::config::{
     self, AiConfig, CatalogConfig, ConfigError, Names, Settings, Sharing, TitleConfig,
@@ -30,7 +30,7 @@ use shared::config::{
 use shared::http::FILES_BODY;
 use shared::store::{StoredBrand, UsualUsage};
 use shared::values::file::{FILE_BYTES, FILES_IN_CONTEXT, FILES_OF_MESSAGE, PICTURES};
-use shared::values::{self, AccessToken, Fare, ModelKind, PriceList, StoredFare};
+use shared::values::{self, AccessToken, Fare, ModelKind, PRICED_PICTURE, PriceList, StoredFare};
 use shared::{App, Reply, Request, Result, auth, extends, http};
 use utoipa::ToSchema;
 

@@ -32,7 +32,7 @@ use shared::{Reply, Request, Result};
 
 use self::reply::{ChunkEvent, Chunks, Completion, Completions, Form};
 use self::request::{Body, limits};
-use crate::asking::{self, Asked, CompletionApp, Dialect};
+use crate::asking::{self, Asked, BLOCK_KB, CompletionApp, Dialect, PICTURE_KB};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's API")
@@ -47,11 +47,11 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's A
     path = super::path::completions,
     tag = "OpenAI",
     summary = "Send the AI a message in OpenAI's format",
-    description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `stream`, `stream_options`, `temperature`, \
+    description = format!("The request costs the price of a message for every {BLOCK_KB} KB of its prompt, rounded up. A picture counts as {PICTURE_KB} KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `stream`, `stream_options`, `temperature`, \
                    `top_p`, `max_tokens`, `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`, `reasoning_effort`, `reasoning`, `verbosity`, `seed`, `top_k`, `min_p`, `presence_penalty`, `frequency_penalty`, `repetition_penalty`, `logit_bias`, `functions`, \
                    `function_call` and `include_reasoning` take effect. A parameter that the model's provider doesn't have is refused, unless the operator ignores such parameters. If the provider shows the model's reasoning, it is in `reasoning_content`. `n` above 1, `audio`, `logprobs` and `web_search_options` are refused, other fields are ignored. A model without functions \
                    answers with a text, unless `tool_choice` demands a call. With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again, \
-                   and neither is a request that Codex sends again in a turn (`x-codex-turn-metadata`).",
+                   and neither is a request that Codex sends again in a turn (`x-codex-turn-metadata`)."),
     security(("api_key" = []), ("access_token" = [])),
     params(
         IdempotencyKey,

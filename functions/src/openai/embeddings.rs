@@ -22,7 +22,7 @@ use shared::{Reply, Request, auth, http};
 
 use self::reply::EmbeddingList;
 use self::request::{Asked, Body, limits};
-use crate::asking::{CompletionApp, as_openai};
+use crate::asking::{BLOCK_KB, CompletionApp, as_openai};
 use crate::lambda::Lambda;
 
 // A provider's reply can be a hundred megabytes long. Most are far shorter, and programs call this
@@ -39,8 +39,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Returns the vectors of texts to O
     path = super::path::embeddings,
     tag = "OpenAI",
     summary = "Turn texts into vectors",
-    description = "Returns a vector for each text, for searches by meaning. `model` is the name of a model for embeddings in the price list; an unknown name is refused. The request costs the price of its tokens, or the model's flat price for every 64 KB of texts, rounded up. Nothing but the ledger row is stored. \
-                   Lists of token ids work only with servers that implement OpenAI's API. With `Idempotency-Key`, or with `x-stainless-retry-count`, which OpenAI's SDKs send, the vectors of a paid request are computed again without a charge, at most twice.",
+    description = format!("Returns a vector for each text, for searches by meaning. `model` is the name of a model for embeddings in the price list; an unknown name is refused. The request costs the price of its tokens, or the model's flat price for every {BLOCK_KB} KB of texts, rounded up. Nothing but the ledger row is stored. \
+                   Lists of token ids work only with servers that implement OpenAI's API. With `Idempotency-Key`, or with `x-stainless-retry-count`, which OpenAI's SDKs send, the vectors of a paid request are computed again without a charge, at most twice."),
     security(("api_key" = []), ("access_token" = [])),
     params(
         IdempotencyKey,

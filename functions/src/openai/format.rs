@@ -6,7 +6,7 @@ use shared::ai::{AnswerSchema, Format, JsonSchema};
 use shared::error::FieldErrors;
 use utoipa::ToSchema;
 
-use crate::asking::tools::{NAME, is_name};
+use crate::asking::tools::checked_name;
 
 /// A JSON Schema that the answer conforms to.
 #[derive(Deserialize, ToSchema)]
@@ -24,8 +24,7 @@ impl NamedSchema {
     /// Returns the format, if the schema in this field is valid.
     pub(crate) fn read(self, field: &str, errors: &mut FieldErrors) -> Option<Format> {
         let Self { name, description, schema, strict } = self;
-        let name = if is_name(&name) { Ok(name) } else { Err(NAME.to_owned()) };
-        let name = errors.check(&format!("{field}.name"), name);
+        let name = errors.check(&format!("{field}.name"), checked_name(name));
         let schema = schema.map(JsonSchema::parse).transpose();
         let schema = errors.check(&format!("{field}.schema"), schema);
         let (name, schema) = (name?, schema?);

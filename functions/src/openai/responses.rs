@@ -32,7 +32,7 @@ use shared::{Reply, Request, Result};
 use self::events::{EventWriter, ResponseEvent};
 use self::reply::{RepeatedFields, Response};
 use self::request::{Body, limits};
-use crate::asking::{self, Asked, CompletionApp, Dialect};
+use crate::asking::{self, Asked, BLOCK_KB, CompletionApp, Dialect, PICTURE_KB};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's Responses API")
@@ -47,12 +47,12 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's R
     path = super::path::responses,
     tag = "OpenAI",
     summary = "Send the AI a message in the format of OpenAI's Responses API",
-    description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `instructions`, `stream`, `temperature`, `top_p`, \
+    description = format!("The request costs the price of a message for every {BLOCK_KB} KB of its prompt, rounded up. A picture counts as {PICTURE_KB} KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `instructions`, `stream`, `temperature`, `top_p`, \
                    `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls`, `reasoning.effort`, `reasoning.summary`, `text.format`, `text.verbosity`, `seed`, `top_k`, `min_p`, `logit_bias` and the penalties take effect. A parameter that the model's provider doesn't have is refused, unless the operator ignores such parameters. A request contains the whole conversation, in which an `item_reference` may replace an item of an earlier answer: \
                    `previous_response_id`, `conversation`, `prompt` and `background` are refused, and so are tools that aren't functions or custom tools, `truncation` and `top_logprobs`. Other fields are ignored. \
                    A model without functions answers with a text, unless `tool_choice` demands a call. \
                    With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again, \
-                   and neither is a request that Codex sends again in a turn (`x-codex-turn-metadata`).",
+                   and neither is a request that Codex sends again in a turn (`x-codex-turn-metadata`)."),
     security(("api_key" = []), ("access_token" = [])),
     params(
         IdempotencyKey,

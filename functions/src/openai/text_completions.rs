@@ -25,7 +25,7 @@ use shared::{Reply, Request, Result};
 
 use self::reply::{TextChunkEvent, TextChunks, TextCompletion};
 use self::request::{Body, limits};
-use crate::asking::{self, Asked, CompletionApp, Dialect};
+use crate::asking::{self, Asked, BLOCK_KB, CompletionApp, Dialect};
 use crate::lambda::Lambda;
 
 // Programs call this endpoint rarely. A canary would watch too few requests to notice a failure.
@@ -40,10 +40,10 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's o
     path = super::path::text_completions,
     tag = "OpenAI",
     summary = "Send the AI a prompt in the format of OpenAI's older completions",
-    description = "For programs that don't use `/v1/chat/completions`. `prompt` is a text, or a list with one text; the AI gets it as a user's message. The request costs the price of a message for every 64 KB of its prompt, rounded up. If there is a price list, `model` chooses one of its models, and the \
+    description = format!("For programs that don't use `/v1/chat/completions`. `prompt` is a text, or a list with one text; the AI gets it as a user's message. The request costs the price of a message for every {BLOCK_KB} KB of its prompt, rounded up. If there is a price list, `model` chooses one of its models, and the \
                    fare of the model may be by usage. `stream`, `stream_options`, `max_tokens`, `temperature`, `top_p`, `stop`, `seed`, `top_k`, `min_p`, `presence_penalty`, `frequency_penalty`, `repetition_penalty` and `logit_bias` take effect. A parameter that the model's provider doesn't have is refused, unless the operator \
                    ignores such parameters. Without `max_tokens`, an answer isn't limited to 16 tokens, as it is on OpenAI's servers. Several prompts, prompts of tokens, `n` and `best_of` above 1, `echo`, `suffix`, and `logprobs` above 0 are refused, other fields are ignored. \
-                   With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again.",
+                   With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again."),
     security(("api_key" = []), ("access_token" = [])),
     params(
         IdempotencyKey,

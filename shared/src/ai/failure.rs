@@ -2,6 +2,7 @@
 //! clients.
 
 use crate::Error;
+use crate::ai::prompt::USUAL_NAME;
 use crate::ai::{Effort, Prompt};
 use crate::values::{CutReason, Usage, whole};
 
@@ -360,8 +361,10 @@ impl From<Refusal> for Error {
             ),
             Refusal::LongNames => Self::field(
                 "tools",
-                "The model of this server accepts names with at most 64 characters. Shorten the \
-                 longer names of functions. Nothing was charged.",
+                format!(
+                    "The model of this server accepts names with at most {USUAL_NAME} characters. \
+                     Shorten the longer names of functions. Nothing was charged."
+                ),
             ),
             Refusal::CallIds => Self::field(
                 "messages",

@@ -12,18 +12,9 @@ use crate::ai::tools::{Format, Tool, ToolChoice};
 use crate::values::call_id::SHORT as SHORT_ID;
 use crate::values::text::bound;
 use crate::values::{
-    CacheTtl, CountsAs, Factor, Part, Picture, Reasoning, Speaker, TokenEstimate, ToolCall, Turn,
-    estimate_model_tokens,
+    CacheTtl, CountsAs, Factor, PICTURE_BYTES, PRICED_PICTURE, Part, Picture, Reasoning, Speaker,
+    TokenEstimate, ToolCall, Turn, estimate_model_tokens,
 };
-
-/// How many bytes each picture adds to a prompt's size. Most pictures need about a thousand model
-/// tokens.
-const PICTURE: usize = 4096;
-
-/// How many bytes each picture adds to the prompt size that determines the price. In full detail, a
-/// picture needs several thousand model tokens
-/// ([OpenAI](https://platform.openai.com/docs/guides/images-vision)).
-const PRICED_PICTURE: usize = 16_384;
 
 /// The text before the result of a failed call, for models whose provider has no field for this.
 pub(super) const FAILED_CALL: &str = "The call failed.";
@@ -91,7 +82,7 @@ impl Prompt {
 
     /// Returns the size in bytes, including functions, schemas and stop sequences.
     pub fn size(&self) -> usize {
-        self.bytes(PICTURE)
+        self.bytes(PICTURE_BYTES)
     }
 
     /// Returns the size that determines the price, in bytes. Pictures count more than in
@@ -105,14 +96,14 @@ impl Prompt {
         let mut estimate = TokenEstimate::default();
         self.texts().into_iter().for_each(|text| estimate.push(text));
         self.schemas().for_each(|schema| estimate.push(schema.json().get()));
-        estimate.tokens() + self.pictures().count() * estimate_model_tokens(PICTURE)
+        estimate.tokens() + self.pictures().count() * estimate_model_tokens(PICTURE_BYTES)
     }
 
     /// Returns the number of model tokens that providers usually count, without the operator's system
     /// prompt.
     pub fn usual_tokens(&self) -> u64 {
         // The usual number is four fifths of a high count.
-        let picture = u32::try_from(estimate_model_tokens(PICTURE) * 5 / 4).unwrap_or(0);
+        let picture = u32::try_from(estimate_model_tokens(PICTURE_BYTES) * 5 / 4).unwrap_or(0);
         self.tokens(None, picture, CountsAs::both(Factor::ONE)).usual()
     }
 
@@ -498,7 +489,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// The maximum length of a function's name for OpenAI and Bedrock.
-const USUAL_NAME: usize = 64;
+pub(super) const USUAL_NAME: usize = 64;
 
 /// The size, in bytes, up to which a system prompt fits into every model's context.
 const SHORT: usize = 1024;

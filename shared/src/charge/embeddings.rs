@@ -27,6 +27,9 @@ const LONGEST: Duration = Duration::from_secs(50);
 /// twice.
 const REPEATS: u32 = 2;
 
+// The sentence of `RepeatedTooOften` and the description of `/v1/embeddings` say `twice`.
+const _: () = assert!(REPEATS == 2);
+
 /// The ways in which a request for embeddings can fail, beyond the failures that are common to all
 /// requests.
 pub const EMBEDDING_FAILURES: &[Failure] = &[

@@ -7,14 +7,11 @@ use crate::ai::{Ai, TokenCounts};
 use crate::app::AiApp;
 use crate::store::{Result as StoreResult, in_context};
 use crate::values::file::{FILES_IN_CONTEXT, chat_of};
-use crate::values::{Attachment, Chat, Factor, File, FileInfo, Message, Part, Speaker, Turn};
+use crate::values::{
+    Attachment, Chat, Factor, File, FileInfo, Message, PICTURE_BYTES, PRICED_PICTURE, Part,
+    Speaker, Turn,
+};
 use crate::{Error, Result};
-
-/// How many bytes a picture counts in the price of a message with a flat fare, as on `/v1`.
-pub const PRICED_PICTURE: usize = 16_384;
-
-/// How many bytes a picture counts in the size of a prompt.
-const PICTURE: usize = 4096;
 
 /// The files that the AI gets with a message.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +55,7 @@ impl PromptFiles {
         all.extend(new.iter().map(|file| file.info.clone()));
         let context = in_context(all);
         if !new.is_empty() && context.len() > FILES_IN_CONTEXT {
-            return Err(Error::field("attachments", TOO_MANY));
+            return Err(Error::field("attachments", too_many()));
         }
         let kept: HashSet<&str> = context.iter().map(|file| file.id.as_str()).collect();
         let over = listed.iter().filter(|file| !kept.contains(file.id.as_str()));
@@ -69,7 +66,7 @@ impl PromptFiles {
             .filter(|file| is_earlier(file) && (takes_pictures || !file.is_picture()))
             .collect();
         let files = Self { new, earlier, over };
-        ai.check_files(message.text().len() + files.size(PICTURE))?;
+        ai.check_files(message.text().len() + files.size(PICTURE_BYTES))?;
         Ok(files)
     }
 
@@ -108,7 +105,7 @@ impl PromptFiles {
 
     /// Returns how much of a prompt's maximum size the files take up, in bytes.
     pub(super) fn prompt_size(&self) -> usize {
-        self.size(PICTURE)
+        self.size(PICTURE_BYTES)
     }
 
     /// Counts the model tokens, for a model whose tokenizer makes this many times as many of a text.
@@ -166,9 +163,12 @@ impl PromptFiles {
 /// The sentence if the model takes no pictures.
 const NO_PICTURES: &str = "This model takes no pictures. Choose another model, or remove the pictures. Nothing was charged.";
 
-/// The sentence if the context would have more files than it may.
-const TOO_MANY: &str =
-    "The AI can get at most 20 files with a message. Remove some from the conversation first.";
+/// Returns the sentence if the context would have more files than it may.
+fn too_many() -> String {
+    format!(
+        "The AI can get at most {FILES_IN_CONTEXT} files with a message. Remove some from the conversation first."
+    )
+}
 
 #[cfg(test)]
 mod tests {

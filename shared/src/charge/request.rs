@@ -12,10 +12,11 @@ use crate::config::UnknownModels;
 use crate::error::REQUIRED;
 use crate::openapi::{AfterOrNone, IdOrNone};
 use crate::store::UnkeyedRequest;
-use crate::values::file::{FILES_OF_MESSAGE, PICTURES};
+use crate::values::file::{FILE_BYTES, FILES_OF_MESSAGE, PICTURES};
 use crate::values::idempotency::{Key, Kind, fingerprint, fingerprint_without};
 use crate::values::{
-    AccessToken, Attachment, Credential, Invalid, Message, ModelKind, ParentChat, Whole,
+    AccessToken, Attachment, Credential, Invalid, Message, ModelKind, NOT_IN_FOLDER, ParentChat,
+    Whole,
 };
 use crate::{App, Credits, Error, Request, Result, http};
 
@@ -240,6 +241,9 @@ struct AttachmentBody {
     text: Option<String>,
 }
 
+// `max_items` and the comments above contain these numbers.
+const _: () = assert!(FILES_OF_MESSAGE == 8 && FILE_BYTES == 307_200);
+
 /// Checks a message's files.
 fn attachments(sent: Vec<AttachmentBody>) -> Result<Vec<Attachment>, Invalid> {
     if sent.len() > FILES_OF_MESSAGE {
@@ -367,9 +371,6 @@ const TOO_MUCH: &str = "This must be a whole number of at most a trillion.";
 /// The error message for a request with `temporary` that continues a conversation.
 const NOT_NEW: &str =
     "Only a new conversation can be temporary. Send this without conversation_id, or omit it.";
-
-/// The error message for a temporary conversation that is to be in a folder.
-const NOT_IN_FOLDER: &str = "A temporary chat can't be in a folder.";
 
 /// The error message for a model that isn't in the price list.
 const UNLISTED: &str =

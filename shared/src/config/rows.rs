@@ -85,8 +85,8 @@ settings! {
                 limit");
 
         =>
-            parameter("HashConcurrency", "The reserved concurrency of each of the seven functions \
-                that hash passwords for users; 0 for none")
+            parameter("HashConcurrency", "The reserved concurrency of each function that hashes \
+                users' passwords; 0 for none")
             .range(0, Some(1000))
             .default_number(0)
             .docs("how many instances are reserved for each function that hashes users' passwords. \
@@ -181,9 +181,9 @@ settings! {
                 message covers")
             .docs("how many bytes of a prompt on `/v1` are included in one `CHAT_PRICE`, or in one \
                 flat fare from a price list. Each additional block of this size, even if \
-                incomplete, costs as much again. For the price, a picture counts as 16,384 bytes. \
-                On other endpoints the price doesn't depend on the prompt's length. A model that \
-                is [charged by usage](prices.md#what-a-message-costs) ignores this setting");
+                incomplete, costs as much again. For the price, a picture counts as 16 KB. On \
+                other endpoints the price doesn't depend on the prompt's length. A model that is \
+                [charged by usage](prices.md#what-a-message-costs) ignores this setting");
 
         ALLOWANCE: Text = Text::new("none") =>
             parameter("Allowance", "The number of tokens to which lower balances are topped up in \
@@ -274,9 +274,9 @@ settings! {
         PROMPT_LIMIT: Number = Number::new(524_288, 1024, 4_194_304) =>
             parameter("PromptLimit", "The maximum size of a prompt under /v1, in bytes")
             .docs("the longest prompt on `/v1` in bytes, including functions, schemas and `stop` \
-                texts; a picture counts as 4,096 bytes. In a price list, a model can have [a \
-                different limit](prices.md#limits-by-model) (`prompt_limit`). If you change the \
-                default, `/v1/models` shows the limit as `max_model_len`, in tokens of four bytes");
+                texts; a picture adds 4 KB. In a price list, a model can have [a different \
+                limit](prices.md#limits-by-model) (`prompt_limit`). If you change the default, \
+                `/v1/models` shows the limit as `max_model_len`, in tokens of four bytes");
 
         PARALLEL_CHATS: Number = Number::new(64, 1, 64) =>
             parameter("ParallelChats", "How many messages of one account may wait for the AI at \

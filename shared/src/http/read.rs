@@ -24,7 +24,7 @@ use super::{HeaderValue, Request};
 use crate::error::TokenFault;
 use crate::values::Problem;
 use crate::values::file::file_id as id_of_file;
-use crate::values::idempotency::Key;
+use crate::values::idempotency::{Key, LENGTH};
 use crate::values::text::without_byte_order_mark;
 use crate::{Error, Result};
 
@@ -260,7 +260,9 @@ pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
     let Some(value) = req.headers().get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().and_then(Key::parse);
     key.map(Some).ok_or_else(|| {
-        Error::Malformed("An Idempotency-Key must have 1 to 255 visible ASCII characters.".into())
+        let sentence =
+            format!("An Idempotency-Key must have 1 to {LENGTH} visible ASCII characters.");
+        Error::Malformed(sentence)
     })
 }
 

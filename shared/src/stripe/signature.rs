@@ -11,6 +11,9 @@ use crate::secrets::FromSecret;
 /// The maximum age of a signature, in seconds. Stripe's own libraries use the same limit.
 const TOLERANCE: u64 = 300;
 
+// The sentence of the failure says `five minutes`.
+const _: () = assert!(TOLERANCE == 5 * 60);
+
 /// The maximum number of secrets that are accepted. While one secret replaces another, both are
 /// valid.
 const SECRETS: usize = 2;

@@ -122,11 +122,11 @@ impl Attachment {
             (Some(data), None) => {
                 // Don't decode what can't be accepted.
                 if data.len() > FILE_BYTES.div_ceil(3) * 4 {
-                    return Err(TOO_LARGE.into());
+                    return Err(too_large());
                 }
                 let bytes = BASE64_STANDARD.decode(data).map_err(|_| NO_DATA)?;
                 if bytes.len() > FILE_BYTES {
-                    return Err(TOO_LARGE.into());
+                    return Err(too_large());
                 }
                 let kind = picture_type(&bytes).ok_or(NO_PICTURE)?;
                 if declared.is_some_and(|declared| media_type(declared) != kind) {
@@ -136,7 +136,7 @@ impl Attachment {
             }
             (None, Some(text)) => {
                 if text.len() > FILE_BYTES {
-                    return Err(TOO_LARGE.into());
+                    return Err(too_large());
                 }
                 if is_blank(&text) || text.contains('\0') {
                     return Err(NO_TEXT.into());
@@ -257,7 +257,9 @@ const OTHER_TYPE: &str =
 
 const NO_TEXT: &str = "The text of a file must not be empty, and must not contain NUL characters.";
 
-const TOO_LARGE: &str = "A file can have at most 307200 bytes.";
+fn too_large() -> Invalid {
+    format!("A file can have at most {FILE_BYTES} bytes.").into()
+}
 
 #[cfg(test)]
 mod tests {
@@ -313,7 +315,10 @@ mod tests {
             assert_eq!(refused(bytes, Some("image/png")), NO_PICTURE);
         }
         assert_eq!(refused(PNG, Some("image/svg+xml")), OTHER_TYPE);
-        assert_eq!(refused(&[PNG, &[0; FILE_BYTES]].concat(), None), TOO_LARGE);
+        assert_eq!(
+            refused(&[PNG, &[0; FILE_BYTES]].concat(), None),
+            "A file can have at most 307200 bytes."
+        );
     }
 
     #[test]
@@ -329,7 +334,10 @@ mod tests {
         for bad in ["", " \n", "a\0"] {
             assert_eq!(parse(None, Some(bad)), Err(NO_TEXT.into()), "{bad:?}");
         }
-        assert_eq!(parse(None, Some(&"x".repeat(FILE_BYTES + 1))), Err(TOO_LARGE.into()));
+        assert_eq!(
+            parse(None, Some(&"x".repeat(FILE_BYTES + 1))),
+            Err("A file can have at most 307200 bytes.".into())
+        );
     }
 
     #[test]

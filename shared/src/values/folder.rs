@@ -12,6 +12,9 @@ pub const FOLDERS: usize = 30;
 /// The maximum length of a folder's name, in characters.
 pub(crate) const FOLDER_NAME_LENGTH: usize = 60;
 
+/// The error message for a temporary conversation that is to be in a folder.
+pub(crate) const NOT_IN_FOLDER: &str = "A temporary chat can't be in a folder.";
+
 /// A folder of conversations. A user's folders are stored in one item, in the order in which lists
 /// show them. Each conversation in the folder contains the folder's id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 pub const REMEMBERED: u64 = 24 * 3600;
 
 /// The maximum length of an idempotency key, in characters.
-pub(crate) const LENGTH: usize = 255;
+pub const LENGTH: usize = 255;
 
 /// An idempotency key from a request's `Idempotency-Key` header.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -29,7 +29,7 @@ impl TextFile {
             name.chars().count() <= NAME_LENGTH && !name.chars().any(char::is_control)
         };
         if !name.iter().all(is_line) {
-            return Err(NO_NAME.into());
+            return Err(no_name());
         }
         let (kind, data) = data_url(url).ok_or(NO_TEXT)?;
         if !kind.starts_with("text/") && kind != "application/json" {
@@ -41,7 +41,9 @@ impl TextFile {
     }
 }
 
-const NO_NAME: &str = "The name of a file must be one line of at most 255 characters.";
+fn no_name() -> Invalid {
+    format!("The name of a file must be one line of at most {NAME_LENGTH} characters.").into()
+}
 
 const NO_TEXT: &str = "Only text files are supported: a data URL (data:text/plain;base64,..) of a text type or application/json. Send other files, such as PDFs, as their text.";
 
@@ -97,7 +99,8 @@ mod tests {
             assert_eq!(refused("a", &url), NO_DATA, "{data}");
         }
         for name in ["a\nb", "a\0", &"é".repeat(256)] {
-            assert_eq!(refused(name, "data:text/plain;base64,aGVsbG8="), NO_NAME, "{name:?}");
+            let sentence = refused(name, "data:text/plain;base64,aGVsbG8=");
+            assert_eq!(sentence, "The name of a file must be one line of at most 255 characters.");
         }
     }
 }

@@ -12,7 +12,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use super::tools::{NAME, is_name};
+use super::tools::checked_name;
 use crate::asking::cache::CacheControl;
 use crate::asking::json::{object, raw_object, text_or_list, text_or_object};
 use crate::asking::turns::{PARTS, joined};
@@ -376,10 +376,7 @@ impl CallBlock {
     /// Returns an error if the id is missing or the name is invalid. No provider would accept them.
     pub(super) fn read(self) -> Result<ToolCall, Invalid> {
         let Self { id, name, input } = self;
-        let (id, name) = (required(id)?, name.unwrap_or_default());
-        if !is_name(&name) {
-            return Err(NAME.into());
-        }
+        let (id, name) = (required(id)?, checked_name(name.unwrap_or_default())?);
         let arguments = input.map_or_else(|| "{}".to_owned(), |input| input.get().to_owned());
         Ok(ToolCall { id: decoded(&id).into_owned(), name, arguments })
     }

@@ -4,11 +4,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use shared::ai::{JsonSchema, Tool};
 use shared::error::FieldErrors;
+use shared::values::Invalid;
 use utoipa::ToSchema;
 
 use crate::asking::cache::CacheControl;
 use crate::asking::json::{at_most, object};
-use crate::asking::tools::{Offered, Tools, Wish, is_name_up_to};
+use crate::asking::tools::{Offered, Tools, Wish, checked_name_up_to};
 
 /// The maximum number of functions in a request. Programs with many MCP servers offer hundreds.
 pub(super) const TOOLS: usize = 512;
@@ -17,12 +18,9 @@ pub(super) const TOOLS: usize = 512;
 /// names of an MCP server's functions also contain the server's name.
 const NAME_LENGTH: usize = 128;
 
-/// The rule for names, for error messages.
-pub(super) const NAME: &str = "A name must have 1 to 128 letters, digits, _ and -.";
-
-/// Returns true if `text` is a valid name for a function.
-pub(super) fn is_name(text: &str) -> bool {
-    is_name_up_to(text, NAME_LENGTH)
+/// Returns the name of a function, if it is valid.
+pub(super) fn checked_name(name: String) -> Result<String, Invalid> {
+    checked_name_up_to(NAME_LENGTH, name)
 }
 
 /// The maximum number of characters of a tool's type in an error message.
@@ -116,10 +114,7 @@ impl OfferedTool {
             errors.note(&format!("{field}.type"), unavailable(&kind));
             return None;
         }
-        let fits = is_name(&name);
-        if !fits {
-            errors.note(&format!("{field}.name"), NAME);
-        }
+        let name = errors.check(&format!("{field}.name"), checked_name(name));
         let parameters = input_schema.map(JsonSchema::parse).transpose();
         let parameters = errors.check(&format!("{field}.input_schema"), parameters)?;
         let examples = input_examples.unwrap_or_default();
@@ -130,15 +125,7 @@ impl OfferedTool {
         // Some providers refuse empty descriptions.
         let description = description.filter(|text| !text.trim().is_empty());
         let cache = cache_control.and_then(CacheControl::ttl);
-        fits.then_some(Tool {
-            name,
-            description,
-            parameters,
-            strict,
-            cache,
-            examples,
-            streams_early,
-        })
+        Some(Tool { name: name?, description, parameters, strict, cache, examples, streams_early })
     }
 }
 

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::asking::cache::CacheControl;
 use crate::asking::custom::arguments_of;
 use crate::asking::json::{at_most, object, text_or_list};
-use crate::asking::tools::{NAME, is_name};
+use crate::asking::tools::checked_name;
 use crate::asking::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
 use crate::openai::completions::reasoning::{PromptReasoning, add_reasoning, details_or_null};
 
@@ -283,6 +283,6 @@ impl CalledFunction {
     /// Returns an error if the name is invalid, because no provider would accept it.
     fn call(self, id: String) -> Result<ToolCall, Invalid> {
         let Self { name, arguments } = self;
-        if is_name(&name) { Ok(ToolCall { id, name, arguments }) } else { Err(NAME.into()) }
+        Ok(ToolCall { id, name: checked_name(name)?, arguments })
     }
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::asking::custom::arguments_of;
 use crate::asking::json::{at_most, text_or_list};
-use crate::asking::tools::{NAME, is_name};
+use crate::asking::tools::checked_name;
 use crate::asking::turns::{KINDS, NO_FILES, OpenCalls, PARTS, joined};
 use crate::openai::responses::encrypted_content;
 
@@ -193,9 +193,7 @@ impl History {
             }
             kind @ ("function_call" | "custom_tool_call") => {
                 let id = errors.check(&of("call_id"), required(call_id))?;
-                let name = required(name);
-                let name =
-                    name.and_then(|name| if is_name(&name) { Ok(name) } else { Err(NAME.into()) });
+                let name = required(name).and_then(checked_name);
                 let name = errors.check(&of("name"), name)?;
                 let arguments = match kind {
                     "function_call" => arguments.unwrap_or_default(),

@@ -7,16 +7,13 @@ use crate::Error;
 use crate::store::chats::conversations::{Conversation, EXISTS};
 use crate::store::schema::{conversation_place, pinned_place};
 use crate::store::{Outcome, Result, Store, StoreError, from_item, n, s};
-use crate::values::{FileInfo, Instructions, Title};
+use crate::values::{FileInfo, Instructions, NOT_IN_FOLDER, Title};
 
 /// How many times unpinning a conversation is attempted while chats keep using it.
 const UNPINNINGS: usize = 10;
 
 /// The error message for a temporary conversation that is to be pinned.
 const NOT_PINNED: &str = "A temporary chat can't be pinned, because it is deleted after a day.";
-
-/// The error message for a temporary conversation that is to be moved to a folder.
-const NOT_IN_FOLDER: &str = "A temporary chat can't be in a folder.";
 
 /// A change to a conversation. At least one field is set; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
