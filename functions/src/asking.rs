@@ -230,10 +230,10 @@ async fn read<D: Dialect>(app: &App, req: &Request) -> Result<(Credential, D::Bo
     Ok((caller, http::json(req)?))
 }
 
-/// The value of `Retry-After`, in seconds, if a retry arrives while the first request is still
-/// running. Most answers take less time, so the first request has probably finished by then.
+/// The value of `Retry-After`, in seconds, if a program's retry arrives while the first request is
+/// still running. Most answers take less time, so the first request has probably finished by then.
 /// OpenAI's SDKs give up after two retries.
-const COME_AGAIN: u32 = 10;
+const PROGRAM_RETRY_SECONDS: u32 = 10;
 
 /// Begins charging for a message, or returns the stored answer to an earlier request with the same
 /// idempotency key.
@@ -264,7 +264,7 @@ async fn begin<D: Dialect>(
     let asked = NewChat { message, attachments, context, temporary, key, model, max_cost: None };
     Charge::begin(app, req, caller, asked).await.map_err(|error| match error {
         error if D::FAILURES.is_openai() => as_openai(app, error),
-        Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
+        Error::KeyRunning { .. } => Error::KeyRunning { seconds: PROGRAM_RETRY_SECONDS },
         error => error,
     })
 }
@@ -273,7 +273,7 @@ async fn begin<D: Dialect>(
 /// and the status for an empty balance.
 pub(crate) fn as_openai(app: &CompletionApp, error: Error) -> Error {
     match error {
-        Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
+        Error::KeyRunning { .. } => Error::KeyRunning { seconds: PROGRAM_RETRY_SECONDS },
         empty @ (Error::InsufficientTokens { .. } | Error::KeyLimitReached { .. })
             if app.empty_balance == EmptyBalance::TooManyRequests =>
         {

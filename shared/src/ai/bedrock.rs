@@ -69,6 +69,24 @@ pub fn is_by(model: &str, maker: &str) -> bool {
     model.split('.').take(2).any(|part| part == maker)
 }
 
+/// Sends a request with one of the client's operations, and returns the reply. The operations'
+/// builders are different types with the same methods.
+macro_rules! send {
+    ($operation:expr, $model:expr, $prompt:expr, $request:expr) => {{
+        let ConverseRequest { system, messages, inference, more, tools, output, .. } = $request;
+        let request = $operation
+            .model_id($model)
+            .inference_config(inference)
+            .set_system(Some(system))
+            .set_messages(Some(messages))
+            .set_tool_config(tools)
+            .set_output_config(output)
+            .set_additional_model_request_fields(more);
+        let reply = request.send().await;
+        reply.map_err(|error| failure(&error, wait_of(&error), $prompt))
+    }};
+}
+
 pub struct Bedrock {
     client: Client,
     open: Operation<(), (), Infallible>,
@@ -145,21 +163,8 @@ impl Bedrock {
         asked: ConverseRequest,
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
-        let ConverseRequest { system, messages, inference, more, tools, output, answer } = asked;
-        let asked = self
-            .client
-            .converse()
-            .model_id(model)
-            .set_system(Some(system))
-            .set_messages(Some(messages))
-            .set_tool_config(tools)
-            .set_output_config(output)
-            .set_additional_model_request_fields(more);
-        let reply = asked
-            .inference_config(inference)
-            .send()
-            .await
-            .map_err(|error| failure(&error, wait_of(&error), prompt))?;
+        let answer = asked.answer;
+        let reply = send!(self.client.converse(), model, prompt, asked)?;
         let Some(ConverseOutput::Message(message)) = reply.output else {
             return Err(Failure::Empty("no message"));
         };
@@ -193,22 +198,8 @@ impl Bedrock {
         asked: ConverseRequest,
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
-        let ConverseRequest { system, messages, inference, more, tools, output, answer } = asked;
-        let asked = self
-            .client
-            .converse_stream()
-            .model_id(model)
-            .set_system(Some(system))
-            .set_messages(Some(messages))
-            .set_tool_config(tools)
-            .set_output_config(output)
-            .set_additional_model_request_fields(more);
-        let reply = asked
-            .inference_config(inference)
-            .send()
-            .await
-            .map_err(|error| failure(&error, wait_of(&error), prompt))?;
-        let (stream, blocks) = (reply.stream, Blocks::new(answer));
+        let blocks = Blocks::new(asked.answer);
+        let stream = send!(self.client.converse_stream(), model, prompt, asked)?.stream;
         reading::read(&mut ArrivingReply { stream, blocks, model, prompt }, builder).await
     }
 }

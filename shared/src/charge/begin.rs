@@ -20,7 +20,7 @@ const TEMPORARY: u64 = DAY;
 
 /// The value of the `Retry-After` header, in seconds, for a retry that arrives while the first
 /// request is still running.
-pub(super) const COME_AGAIN: u32 = 5;
+pub(super) const RETRY_SECONDS: u32 = 5;
 
 /// The outcome of [`Charge::begin`].
 pub enum BeginOutcome {
@@ -276,7 +276,7 @@ async fn replay_or_refuse(
     let Some(key) = key else { return refused.into() };
     match account.reservations.get(&key.id).filter(|running| running.expires_at > now) {
         Some(running) if running.fingerprint != key.fingerprint => Error::KeyReused.into(),
-        Some(_) => Error::KeyRunning { seconds: COME_AGAIN }.into(),
+        Some(_) => Error::KeyRunning { seconds: RETRY_SECONDS }.into(),
         // Read the idempotency key's record after the account. In the reverse order, a request that
         // ends between the two reads would be missed.
         None => replay(app, caller, key).await.err().unwrap_or(NoCharge::Failed(refused)),
@@ -290,7 +290,7 @@ async fn replay_or_running(app: &App, caller: &Credential, key: Option<&RequestK
         Some(key) => replay(app, caller, key).await.err(),
         None => None,
     };
-    replayed.unwrap_or(NoCharge::Failed(Error::KeyRunning { seconds: COME_AGAIN }))
+    replayed.unwrap_or(NoCharge::Failed(Error::KeyRunning { seconds: RETRY_SECONDS }))
 }
 
 /// Looks for the stored result of an earlier request with this idempotency key. Returns `Ok` if no

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 
 use crate::ai::{EmbeddingRequest, Embeddings};
 use crate::app::AiApp;
-use crate::charge::begin::{COME_AGAIN, PendingHold};
+use crate::charge::begin::{PendingHold, RETRY_SECONDS};
 use crate::charge::chosen_model::ChosenModel;
 use crate::charge::paid_work::PaidWork;
 use crate::charge::request::RequestKey;
@@ -115,7 +115,7 @@ async fn embed_or_repeat(
         // An earlier request with the same key ended a moment ago.
         None => match key {
             Some(key) if asking.is_paid(key).await? => asking.repeat(key).await,
-            _ => Err(Error::KeyRunning { seconds: COME_AGAIN }),
+            _ => Err(Error::KeyRunning { seconds: RETRY_SECONDS }),
         },
     }
 }
@@ -210,7 +210,7 @@ impl Asking<'_> {
         let (app, quote) = (self.app, self.quote());
         let free = Quote::flat(Credits::ZERO);
         let Some(mut work) = self.reserve(free, None).await? else {
-            return Err(Error::KeyRunning { seconds: COME_AGAIN });
+            return Err(Error::KeyRunning { seconds: RETRY_SECONDS });
         };
         let by = app.clock.id().to_string();
         let counted = app.store.count_repeat(&key.id, &by, REPEATS, self.started / 1000).await;
