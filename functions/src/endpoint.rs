@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use shared::app::{self, HandlerState};
 use shared::clock::Clock;
-use shared::config::{ConfigError, EdgeConfig, Names, Settings};
+use shared::config::{AiConfig, ConfigError, EdgeConfig, Names, Settings};
 use shared::http::{Body, Response, edge};
 use shared::telemetry::trace::Traces;
 use shared::{App, Reply, Request};
@@ -100,6 +100,13 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Returns true if the endpoint calls the AI: it reads all of the providers' settings, and its
+    /// binary contains their code. [`Lambda::asks_ai()`] explains the one such endpoint that doesn't
+    /// ask the AI for its caller.
+    pub fn calls_ai(&self) -> bool {
+        self.settings.contains(&AiConfig::SETTINGS)
+    }
+
     /// # Errors
     /// Returns an error if a setting is invalid or a connection can't be set up.
     pub async fn start(

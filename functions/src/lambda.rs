@@ -23,8 +23,10 @@ pub struct Lambda {
     /// The memory in MB. It also determines the function's share of a processor. `None` for the
     /// usual memory.
     pub memory: Option<u32>,
-    /// The template parameter that sets the function's reserved concurrency.
-    pub concurrency: Option<&'static str>,
+    /// True if the function asks the AI for a caller, who waits for the answer and pays for it.
+    pub asks_ai: bool,
+    /// True if the function hashes users' passwords.
+    pub hashes_passwords: bool,
     /// True if API Gateway streams the reply.
     pub streams: bool,
     /// True if the function's routes are limited to `AccountRate` requests per second.
@@ -92,7 +94,8 @@ impl Lambda {
             canary: false,
             timeout: None,
             memory: None,
-            concurrency: None,
+            asks_ai: false,
+            hashes_passwords: false,
             streams: false,
             throttled: false,
             trigger: None,
@@ -120,12 +123,25 @@ impl Lambda {
     /// Gives the function a whole processor, and the reserved concurrency for functions that hash
     /// passwords.
     pub const fn hashes_passwords(self) -> Self {
-        Self { memory: Some(1769), concurrency: Some("HashConcurrency"), ..self }
+        Self { memory: Some(1769), hashes_passwords: true, ..self }
     }
 
-    /// Gives the function the reserved concurrency for functions that call the AI.
+    /// Gives the function the reserved concurrency for functions that ask the AI for a caller.
+    ///
+    /// `conversation_title` also [calls the AI](crate::Endpoint::calls_ai), so its binary and its
+    /// settings are as large, but it reserves nothing: a title takes seconds, and no user waits for
+    /// it or pays for it.
     pub const fn asks_ai(self) -> Self {
-        Self { concurrency: Some("AskConcurrency"), ..self }
+        Self { asks_ai: true, ..self }
+    }
+
+    /// Returns the template parameter that sets the function's reserved concurrency.
+    pub const fn concurrency(&self) -> Option<&'static str> {
+        match (self.asks_ai, self.hashes_passwords) {
+            (true, _) => Some("AskConcurrency"),
+            (false, true) => Some("HashConcurrency"),
+            (false, false) => None,
+        }
     }
 
     /// Streams the reply. API Gateway closes the stream when the function times out, after this

@@ -15,6 +15,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
+use functions::ENDPOINTS;
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -724,9 +725,8 @@ async fn functions_connect_before_the_first_message() {
     for settings in [openai, bedrock] {
         let api = store.beside(settings).await;
         let opened = std::mem::take(&mut *provider.opened.lock().unwrap());
-        let asking = "chat, chat_stream, completions, responses, text_completions, messages, \
-                      embeddings and conversation_title";
-        assert_eq!(opened.len(), 8, "{asking}");
+        let callers = ENDPOINTS.iter().filter(|endpoint| endpoint.calls_ai());
+        assert_eq!(opened.len(), callers.count());
         provider.does(Does::Says(200, converse.clone()));
         ann.at(&api).chat("Hello!").await;
         let asked_by = provider.asked_by.lock().unwrap().take().unwrap();

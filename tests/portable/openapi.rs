@@ -276,10 +276,8 @@ fn the_document_knows_its_stage_and_its_settings() {
 fn paid_operations_show_an_empty_balance_and_take_a_key() {
     for (method, path, operation) in operations(&DOCUMENT) {
         let route = ROUTES.iter().find(|route| route.method == method && route.path == path);
-        let asks = ENDPOINTS.iter().any(|endpoint| {
-            endpoint.name == route.unwrap().endpoint
-                && endpoint.lambda.concurrency == Some("AskConcurrency")
-        });
+        let endpoint = route.unwrap().endpoint;
+        let asks = ENDPOINTS.iter().any(|other| other.name == endpoint && other.lambda.asks_ai);
         let replies = inlined(&operation["responses"]);
         let replies = replies.as_object().unwrap().values();
         let mut contents = replies.filter_map(|reply| reply["content"].as_object()).flatten();

@@ -22,38 +22,22 @@ use crate::support::document::{self, LINKS, Link};
 use crate::support::function::{Reply, TIME, invoke};
 use crate::support::permissions::{self, Call};
 
-/// Returns the type of the first parameter of an endpoint's `handle`, which shows what the endpoint
-/// needs.
-fn needs(endpoint: &str) -> String {
-    let module = ENDPOINTS.iter().find(|other| other.name == endpoint).expect(endpoint).module;
-    let file = module.replacen("functions::", "functions/src/", 1).replace("::", "/");
-    let source = read(&format!("{file}.rs"));
-    let parameters = source.split_once("pub async fn handle(").expect(endpoint).1;
-    let first = parameters.split_once(": ").expect(endpoint).1;
-    first.split([',', ' ']).next().expect(endpoint).to_owned()
+/// Returns true if a function is an endpoint that signs JWTs.
+fn issues(function: &str) -> bool {
+    ENDPOINTS.iter().any(|endpoint| endpoint.name == function && endpoint.publishes)
 }
 
-/// Returns true if an endpoint signs JWTs.
-fn issues(endpoint: &str) -> bool {
-    endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "IssuerApp" | "LoginApp")
-}
-
-/// Returns true if an endpoint calls the AI.
-fn asks(endpoint: &str) -> bool {
-    endpoints().contains(endpoint)
-        && matches!(needs(endpoint).as_str(), "AiApp" | "ChatApp" | "CompletionApp" | "TitleApp")
+/// Returns true if a function calls the AI.
+fn asks(function: &str) -> bool {
+    ENDPOINTS.iter().any(|endpoint| endpoint.name == function && endpoint.calls_ai())
 }
 
 /// Returns true if a function has one of the payment provider's secrets.
 fn sells(function: &str) -> bool {
-    function == "payments_check"
-        || endpoints().contains(function)
-            && matches!(needs(function).as_str(), "CheckoutApp" | "WebhookApp")
-}
-
-/// Returns true if an endpoint needs no store.
-fn is_cold(endpoint: &str) -> bool {
-    endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "()" | "DocumentSettings")
+    let endpoints = ENDPOINTS.iter().map(|endpoint| (endpoint.name, endpoint.settings));
+    let background = background::FUNCTIONS.iter().map(|each| (each.name, each.settings));
+    let mut settings = endpoints.chain(background).filter(|(name, _)| *name == function);
+    settings.any(|(_, settings)| settings.concat().contains(&"STRIPE_MODE"))
 }
 
 fn root() -> PathBuf {
@@ -62,10 +46,6 @@ fn root() -> PathBuf {
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-fn endpoints() -> BTreeSet<String> {
-    ENDPOINTS.iter().map(|endpoint| endpoint.name.to_owned()).collect()
 }
 
 fn yaml() -> Yaml {
@@ -464,13 +444,12 @@ fn expensive_endpoints_are_throttled_by_account_rate() {
 }
 
 #[test]
-fn functions_that_ask_the_ai_share_one_reservation() {
-    for endpoint in ENDPOINTS {
-        let reserves = endpoint.lambda.concurrency == Some("AskConcurrency");
-        // A title takes seconds, and no user waits for it.
-        let should = asks(endpoint.name) && endpoint.name != "conversation_title";
-        assert_eq!(reserves, should, "{}", endpoint.name);
-    }
+fn only_titles_call_the_ai_without_reserved_instances() {
+    let calls = ENDPOINTS.iter().filter(|endpoint| endpoint.calls_ai());
+    let without = calls.filter(|endpoint| endpoint.lambda.concurrency() != Some("AskConcurrency"));
+    let without: Vec<&str> = without.map(|endpoint| endpoint.name).collect();
+    assert_eq!(without, ["conversation_title"]);
+    assert!(ENDPOINTS.iter().all(|endpoint| endpoint.calls_ai() || !endpoint.lambda.asks_ai));
     let yaml = yaml();
     for parameter in ["AskConcurrency", "HashConcurrency"] {
         assert_eq!(yaml["Parameters"][parameter]["Default"], 0, "new accounts have ten instances");
@@ -481,7 +460,7 @@ fn functions_that_ask_the_ai_share_one_reservation() {
 fn leases_end_before_the_figures_of_their_day_are_stored() {
     let day = Day::from_millis(0);
     let mut times = BTreeSet::new();
-    for endpoint in ENDPOINTS.iter().filter(|endpoint| asks(endpoint.name)) {
+    for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.calls_ai()) {
         let seconds = u64::from(endpoint.lambda.timeout.expect(endpoint.name));
         let lease_ends = day.after(1).begins() + (seconds + LEASE_AFTER) * 1000;
         assert!(!is_closed(day, lease_ends), "{}", endpoint.name);
@@ -525,7 +504,6 @@ fn policies_name_each_action_and_only_issuers_may_sign() {
         }
         let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
         let statements = permissions::statements(&yaml, resource);
-        assert_eq!(statements.is_empty(), is_cold(binary), "{binary}");
         for statement in statements {
             // Permissions that depend on a parameter have the form `!If [condition, statement,
             // nothing]`.

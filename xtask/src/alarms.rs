@@ -229,22 +229,12 @@ fn alarms(
             .about("The response time of the slowest 1 % of requests, for the slowest function."),
     );
     let (mut asking, mut shares) = (Vec::new(), Vec::new());
-    for (id, name) in [
-        ("chat", "chat"),
-        ("stream", "chat_stream"),
-        ("completions", "completions"),
-        ("responses", "responses"),
-        ("texts", "text_completions"),
-        ("embeddings", "embeddings"),
-        ("messages", "messages"),
-    ] {
-        let function = Group::any_reference(groups, name)?;
-        asking.push((id.to_owned(), duration().of("FunctionName", function)));
-        let function = functions.iter().find(|function| function.name == name);
-        let timeout = function.and_then(|function| function.lambda.timeout);
-        let timeout = timeout.ok_or_else(|| format!("{name} has no time-out of its own"))?;
+    for Function { name, lambda, .. } in functions.iter().filter(|each| each.lambda.asks_ai) {
+        let reference = Group::any_reference(groups, name)?;
+        asking.push(((*name).to_owned(), duration().of("FunctionName", reference)));
+        let timeout = lambda.timeout.ok_or_else(|| format!("{name} has no time-out of its own"))?;
         // The duration is in milliseconds, and the result is in per cent.
-        shares.push(format!("{id} / {}", timeout * 10));
+        shares.push(format!("{name} / {}", timeout * 10));
     }
     let slow = Watches::Several {
         id: "percent",

@@ -29,7 +29,7 @@ const FIXED: [(&str, &str, &[&str]); 7] = [
     ),
     (
         "Chat",
-        "Functions for messages; the first four call the AI",
+        "Functions for messages",
         &[
             "chat",
             "chat_stream",
@@ -225,4 +225,15 @@ pub fn generate(files: &mut Files, groups: &[Group]) -> Result<(), Failure> {
     }
     files.put_part("template.yaml", "functions of each alarm", &lists)?;
     files.put_part("docs/operate/runbooks.md", "groups", &(table + "\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quick_functions_dont_call_the_ai() {
+        let mut calls = ENDPOINTS.iter().filter(|endpoint| endpoint.calls_ai());
+        assert!(calls.all(|endpoint| !QUICK.contains(&endpoint.name)));
+    }
 }

@@ -164,7 +164,7 @@ fn policies(from: &Statements) -> Result<String, Failure> {
 
 fn block(function: &Function, from: &Statements) -> Result<String, Failure> {
     let Function { name, id, lambda, .. } = function;
-    let Lambda { about, canary, timeout, memory, concurrency, permits, .. } = *lambda;
+    let Lambda { about, canary, timeout, memory, permits, .. } = *lambda;
     let about = scalar(about);
     let mut lines = format!(
         "  {id}:
@@ -193,7 +193,7 @@ fn block(function: &Function, from: &Statements) -> Result<String, Failure> {
     if let Some(memory) = memory {
         lines += &format!("      MemorySize: {memory}\n");
     }
-    if let Some(parameter) = concurrency {
+    if let Some(parameter) = lambda.concurrency() {
         lines += &format!(
             "      ReservedConcurrentExecutions: !If [Has{parameter}, !Ref {parameter}, !Ref AWS::NoValue]\n"
         );

@@ -187,14 +187,13 @@ pub const EMAIL_WRITES: f64 = 3.0;
 /// How many read units sending an e-mail costs. No test verifies this number.
 pub const EMAIL_READS: f64 = 2.0;
 
-/// The sizes of each function's replies, in bytes.
+/// The size of replies with an answer of the AI, in bytes.
+pub const ANSWERED: f64 = 2000.0;
+
+/// The functions whose replies have other sizes, in bytes.
 pub const REPLIES: &[(&str, f64)] = &[
-    ("chat", 2000.0),
-    ("completions", 2000.0),
     ("responses", 3000.0),
-    ("text_completions", 2000.0),
     ("embeddings", 30_000.0),
-    ("messages", 2000.0),
     ("chat_stream", 16_000.0),
     ("chat_history", 12_000.0),
     ("conversations", 4000.0),

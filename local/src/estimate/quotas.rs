@@ -390,7 +390,9 @@ mod tests {
         // At the peak, 34.7 chats begin every second. Half of them wait for 4 seconds in
         // `chat_stream`, whose work takes 27 ms.
         let estimate = LOAD.estimate().unwrap();
-        is_about(quota(&estimate, "AskConcurrency"), 17.36 * 4.0265, 105.0);
+        let stack = Stack::load().unwrap();
+        let reserved = stack.function("chat_stream").unwrap().reserved.as_ref().unwrap().instances;
+        is_about(quota(&estimate, "AskConcurrency"), 17.36 * 4.0265, reserved);
         let whole = Load { streamed: 0.0, ..LOAD }.estimate().unwrap();
         assert_eq!(quota(&whole, "AskConcurrency").what, "instances of chat (AskConcurrency)");
         assert!(

@@ -4,7 +4,8 @@
 use shared::config::STOP_PACE;
 
 use super::assumptions::{
-    CHAT_ITEM, CONVERSATION, CPU, HASH, LOG, REPLIES, REPLY, ROUND_TRIP, START, STARTS, TEXT,
+    ANSWERED, CHAT_ITEM, CONVERSATION, CPU, HASH, LOG, REPLIES, REPLY, ROUND_TRIP, START, STARTS,
+    TEXT,
 };
 use super::stack::Stack;
 
@@ -206,6 +207,7 @@ impl<'s> Requests<'s> {
         let asks = deployed.asks_for.is_some() && !WITHOUT_AI.contains(&request);
         let waits = if asks { self.ai_seconds } else { 0.0 };
         let stores = asks && !NOT_STORED.contains(&request);
+        let usual = if deployed.asks_ai { ANSWERED } else { REPLY.value };
         let reply = REPLIES.iter().find(|(name, _)| *name == function).map(|(_, bytes)| *bytes);
         Ok(ResourceUse {
             requests: 1.0,
@@ -217,7 +219,7 @@ impl<'s> Requests<'s> {
             reads: cost.reads
                 + if request.contains("in a conversation") { earlier() } else { 0.0 }
                 + if stores && request.contains("with a key") { looks(waits) } else { 0.0 },
-            bytes_out: reply.unwrap_or(REPLY.value),
+            bytes_out: reply.unwrap_or(usual),
             log_bytes: LOG.value,
         })
     }

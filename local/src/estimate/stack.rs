@@ -43,6 +43,8 @@ pub struct Deployed {
     pub memory: f64,
     /// The function's time-out in seconds.
     pub timeout: f64,
+    /// True if the function asks the AI for a caller.
+    pub asks_ai: bool,
     /// The maximum number of seconds that the function waits for the AI. `None` if the function
     /// doesn't call the AI.
     pub asks_for: Option<f64>,
@@ -113,15 +115,9 @@ impl Stack {
             .ok_or("template.yaml states no MemorySize")?;
         let endpoints = ENDPOINTS.iter().map(|endpoint| (endpoint.name, endpoint.lambda));
         let background = background::FUNCTIONS.iter().map(|each| (each.name, each.lambda));
-        let (mut memories, mut scheduled) = (HashMap::new(), Vec::new());
-        let mut reservations = HashMap::new();
+        let (mut lambdas, mut scheduled) = (HashMap::new(), Vec::new());
         for (name, lambda) in endpoints.chain(background) {
-            memories.insert(name, lambda.memory.map_or(usual, f64::from));
-            if let Some(parameter_name) = lambda.concurrency {
-                let instances = parameter(parameter_name)?;
-                let reservation = Reservation { parameter: parameter_name.to_owned(), instances };
-                reservations.extend((instances > 0.0).then_some((name, reservation)));
-            }
+            lambdas.insert(name, lambda);
             if let Some(Trigger::Schedule(schedule)) = lambda.trigger {
                 let runs = DAYS * 86_400.0 / schedule.interval().as_secs_f64();
                 scheduled.push((name.to_owned(), runs));
@@ -132,17 +128,26 @@ impl Stack {
             let setting = |name: &str| {
                 function.environment.get(name).and_then(|value| value.parse::<f64>().ok())
             };
-            let asks = function.environment.contains_key("OPENAI_API_KEY");
-            let longest = function.environment.get("AI_MAX_TOKENS").filter(|_| asks);
+            let name = function.name.as_str();
+            let lambda = lambdas.get(name).ok_or_else(|| format!("{name} has no row"))?;
+            let instances = lambda.concurrency().map(parameter).transpose()?;
+            let reserved = lambda.concurrency().zip(instances.filter(|instances| *instances > 0.0));
+            let reserved = reserved.map(|(parameter, instances)| Reservation {
+                parameter: parameter.to_owned(),
+                instances,
+            });
+            let asks_for = setting("AI_TIMEOUT_SECONDS");
+            let longest = function.environment.get("AI_MAX_TOKENS").filter(|_| asks_for.is_some());
             let deployed = Deployed {
-                memory: memories.get(function.name.as_str()).copied().unwrap_or_default(),
+                memory: lambda.memory.map_or(usual, f64::from),
                 timeout: f64::from(u32::try_from(function.timeout).unwrap_or(u32::MAX)),
-                asks_for: setting("AI_TIMEOUT_SECONDS").filter(|_| asks),
+                asks_ai: lambda.asks_ai,
+                asks_for,
                 chats_per_minute: setting("CHATS_PER_MINUTE").unwrap_or_default(),
-                reserved: reservations.get(function.name.as_str()).cloned(),
+                reserved,
                 longest_answer: longest.and_then(|value| value.parse().ok()).unwrap_or_default(),
             };
-            functions.insert(function.name.clone(), deployed);
+            functions.insert(name.to_owned(), deployed);
         }
 
         let methods: Vec<&Value> = of("AWS::Serverless::Api")
@@ -243,8 +248,9 @@ mod tests {
             let reserved = stack.function(function).unwrap().reserved.as_ref()?;
             Some((reserved.parameter.as_str(), reserved.instances))
         };
-        assert_eq!(reserved("chat_stream"), Some(("AskConcurrency", 105.0)));
-        assert_eq!(reserved("login"), Some(("HashConcurrency", 20.0)));
+        let in_prod = |parameter| Some((parameter, of_prod(parameter).unwrap()));
+        assert_eq!(reserved("chat_stream"), in_prod("AskConcurrency"));
+        assert_eq!(reserved("login"), in_prod("HashConcurrency"));
         assert_eq!(reserved("balance"), None);
         assert!(stack.secrets >= 1.0);
         assert!(stack.scheduled.contains(&("sweep".into(), 8640.0)), "{:?}", stack.scheduled);
