@@ -450,6 +450,9 @@ fn only_titles_call_the_ai_without_reserved_instances() {
     let without: Vec<&str> = without.map(|endpoint| endpoint.name).collect();
     assert_eq!(without, ["conversation_title"]);
     assert!(ENDPOINTS.iter().all(|endpoint| endpoint.calls_ai() || !endpoint.lambda.asks_ai));
+    let asks = ENDPOINTS.iter().filter(|endpoint| endpoint.lambda.asks_ai);
+    let whole = asks.filter(|endpoint| !endpoint.lambda.streams).map(|endpoint| endpoint.name);
+    assert_eq!(whole.collect::<Vec<_>>(), ["chat"], "the others may take minutes");
     let yaml = yaml();
     for parameter in ["AskConcurrency", "HashConcurrency"] {
         assert_eq!(yaml["Parameters"][parameter]["Default"], 0, "new accounts have ten instances");

@@ -19,6 +19,8 @@ pub struct Function {
     /// The names of the settings that the function reads, in addition to those that every function
     /// reads.
     settings: &'static [Names],
+    /// True if the function calls the AI.
+    pub calls_ai: bool,
     /// The function's routes. Empty for a background function.
     pub routes: Vec<&'static Route>,
 }
@@ -57,6 +59,7 @@ pub fn all() -> Result<Vec<Function>, Failure> {
         module: endpoint.module,
         lambda: endpoint.lambda,
         settings: endpoint.settings,
+        calls_ai: endpoint.calls_ai(),
         routes: ROUTES.iter().filter(|route| route.endpoint == endpoint.name).collect(),
     });
     let background = background::FUNCTIONS.iter().map(|function| Function {
@@ -65,6 +68,7 @@ pub fn all() -> Result<Vec<Function>, Failure> {
         module: function.module,
         lambda: function.lambda,
         settings: function.settings,
+        calls_ai: false,
         routes: Vec::new(),
     });
     let all: Vec<Function> = endpoints.chain(background).collect();
@@ -78,6 +82,11 @@ impl Function {
     /// Returns the logical id without `Function`, as it occurs in the ids of related resources.
     pub fn stem(&self) -> &str {
         self.id.strip_suffix("Function").unwrap_or(&self.id)
+    }
+
+    /// Returns the name of the function's room, which is the folder of its file.
+    pub fn room(&self) -> &'static str {
+        self.module.split("::").nth(1).unwrap_or_default()
     }
 
     /// Rejects a `LAMBDA` constant that contradicts itself.

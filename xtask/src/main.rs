@@ -1,4 +1,4 @@
-//! Commands for developers of this project: `cargo xtask generate` and `cargo xtask new`.
+//! Commands for developers of this project: `cargo xtask generate`, `new` and `list`.
 
 mod alarms;
 mod bins;
@@ -8,6 +8,7 @@ mod failures;
 mod files;
 mod functions;
 mod groups;
+mod list;
 mod marks;
 mod new;
 mod permits;
@@ -29,7 +30,7 @@ use crate::files::Files;
 type Failure = Box<dyn std::error::Error>;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Writes what follows from the endpoints' rows.")]
+#[command(name = "cargo xtask", about = "Writes or prints what follows from the endpoints' rows.")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -46,12 +47,16 @@ enum Command {
     },
     /// Adds a working endpoint: its source file, its row in the room's table, and its test
     New(new::NewEndpoint),
+    /// Prints the endpoints and the background functions as JSON: routes, settings, time-out,
+    /// memory, alias, reserved concurrency, trigger, and whether they call the AI or hash passwords
+    List,
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Generate { check } => generate(check),
         Command::New(endpoint) => root().and_then(|root| endpoint.write(&root)),
+        Command::List => list::print(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
