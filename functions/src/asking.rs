@@ -31,11 +31,8 @@ use utoipa::openapi::schema::{Object, SchemaType, Type};
 /// (docs/internals/money.md).
 pub(crate) const SECONDS: u32 = 600;
 
-/// How much of a prompt the price of one message covers by default, in KB.
-pub(crate) const BLOCK_KB: u64 = config::rows::PRICED_BYTES.default / 1024;
-
-/// How much each picture adds to the size that determines a flat price, in KB.
-pub(crate) const PICTURE_KB: usize = PRICED_PICTURE / 1024;
+// The descriptions of the endpoints contain these numbers: 64 KB for a message, 16 KB for a picture.
+const _: () = assert!(config::rows::PRICED_BYTES.default == 65_536 && PRICED_PICTURE == 16_384);
 
 /// An [`AiApp`], together with the status code that callers with an empty balance get.
 #[derive(Clone)]

@@ -325,6 +325,16 @@ impl IntoParams for IdempotencyKey {
     }
 }
 
+/// The `x-stainless-retry-count` header.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct RetryCount {
+    /// How often this request was sent before, as the SDKs of OpenAI and Anthropic count. A retry
+    /// is not charged again. Values that aren't numbers are ignored.
+    #[param(rename = "x-stainless-retry-count", example = "0")]
+    pub count: Option<String>,
+}
+
 /// The `X-Refresh-Token` and `X-Page-Key` headers, which pages in browsers send.
 #[derive(Debug)]
 pub struct KeptInCookie;

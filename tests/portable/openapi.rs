@@ -45,11 +45,13 @@ fn operations_have_a_description_and_a_unique_name() {
             operation["operationId"]
         );
         for field in ["summary", "description"] {
-            assert!(
-                operation[field].as_str().is_some_and(|text| !text.is_empty()),
-                "{field} of {method} {path}"
-            );
+            let text = operation[field].as_str().unwrap_or_default();
+            let is_public = !text.is_empty() && !text.contains("[`");
+            let is_joined = !text.replace("\n\n", "").contains('\n');
+            assert!(is_public && is_joined, "{field} of {method} {path}: {text}");
         }
+        let summary = operation["summary"].as_str().unwrap();
+        assert!(!summary.ends_with('.') && !summary.contains('\n'), "{method} {path}: {summary}");
         assert!(tags.contains(operation["tags"][0].as_str().unwrap()), "{method} {path}");
         let successes = operation["responses"]
             .as_object()

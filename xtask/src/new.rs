@@ -128,7 +128,7 @@ impl NewEndpoint {
         format!(
             r#"//! `{method} {path}` - say here what it does.
 //!
-//! Out: a message.
+//! Reads the account with strong consistency.
 
 use shared::view::Done;
 use shared::{{App, Reply, Request, auth, http}};
@@ -137,13 +137,13 @@ use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda ={lambda};
 
-/// Reads the account with strong consistency.
+/// {words}
+///
+/// Say here what it does.
 #[utoipa::path(
     {utoipa},
     path = super::path::{name},
     tag = "{tag}",
-    summary = "{words}",
-    description = "Say here what it does.",
     security(("access_token" = [])),
     responses((status = 200, description = "It is done.", body = Done)),
 )]

@@ -1,9 +1,7 @@
 //! `DELETE /api/user` - delete the caller's account.
 //!
-//! In: `{password}`. Out: 202. All of the account's access tokens, refresh tokens and API keys
-//! become invalid at once. The account's e-mail address can be reused at once, and so can a
-//! username that is the same as this address. Other usernames can be reused after a day. The
-//! account's messages are erased within minutes. The last administrator gets 409.
+//! Deletes the account in one transaction. The password is checked first, because a deletion can't
+//! be undone.
 
 use serde::Deserialize;
 use shared::app::PasswordApp;
@@ -34,14 +32,15 @@ struct Body {
     password: Option<String>,
 }
 
-/// Deletes the account in one transaction. The password is checked first, because a deletion can't
-/// be undone.
+/// Delete the account
+///
+/// All access tokens, refresh tokens and API keys of the account are invalid at once. Its e-mail
+/// address is free at once, and so is its username if that is the address; other usernames are free
+/// after a day. Its messages are erased within minutes. The last administrator can't be deleted.
 #[utoipa::path(
     delete,
     path = super::path::account_delete,
     tag = "Accounts",
-    summary = "Delete the account",
-    description = "All its tokens are invalid at once. Its e-mail address is free at once, and so is its username if that is the address; other usernames are free after a day. Its messages are erased within minutes. The last administrator can't be deleted.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 202, description = "The account is deleted.", body = Done, headers(("Set-Cookie" = String)))),

@@ -1,8 +1,7 @@
 //! `POST /api/user/api-keys` - create an API key for a program.
 //!
-//! In: `{name}`, 1 to 100 characters, and optionally `{expires, models, limit, retries}`. Out: 201
-//! with `key` and the fields shown in lists. The key can't be shown again, because the store
-//! contains only its hash.
+//! Creates the key in one transaction, which also checks the account and how many keys it has. The
+//! store contains only the key's hash.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, FieldErrors, last_day, required};
@@ -62,14 +61,17 @@ struct Limit {
     per: Option<String>,
 }
 
-/// Creates the key in one transaction. The transaction also checks the account and how many keys it
-/// has.
+/// Create an API key
 #[utoipa::path(
     post,
     path = super::path::api_key_create,
     tag = "API keys",
-    summary = "Create an API key",
-    description = format!("A key is accepted under `/v1` only. It is valid until it expires, it is revoked or the account is deleted. Later, only its name and the tokens of its limit can be changed, and the limit can be removed. An account has at most {API_KEYS} keys, and at most {LIMITED_KEYS} with a limit."),
+    description = format!(
+        "A key is accepted under `/v1` only. It is valid until it expires, it is revoked or the \
+         account is deleted. Later, only its name and the tokens of its limit can be changed, and \
+         the limit can be removed. An account has at most {API_KEYS} keys, and at most \
+         {LIMITED_KEYS} with a limit."
+    ),
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 201, description = "The key. Only this reply has it.", body = NewApiKey)),

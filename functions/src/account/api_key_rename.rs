@@ -1,8 +1,7 @@
 //! `PATCH /api/user/api-keys/{id}` - change the name of one of the caller's API keys, or its limit.
 //!
-//! In: at least one of `name` (1 to 100 characters) and `limit`: `{tokens}` with the new number of
-//! tokens, or null to remove the limit. Out: the key; 404 for a key that doesn't belong to the
-//! caller or was revoked; 409 if the key has no limit, or a limit with a different period.
+//! Makes all changes in one transaction. The transaction also checks the account, and that the key
+//! hasn't changed since it was read.
 
 use serde::{Deserialize, Deserializer};
 use shared::error::{Failure, FieldErrors, required};
@@ -47,14 +46,15 @@ struct Limit {
     per: Option<String>,
 }
 
-/// Makes all changes in one transaction. The transaction also checks the account, and that the key
-/// hasn't changed since it was read.
+/// Change an API key
+///
+/// Changes its name, the number of tokens in its limit, or both. Missing fields don't change; one
+/// of them is required. The tokens that the key has already spent in the limit's period still
+/// count. A message that is being answered isn't affected.
 #[utoipa::path(
     patch,
     path = super::path::api_key_rename,
     tag = "API keys",
-    summary = "Change an API key",
-    description = "Changes its name, the number of tokens in its limit, or both. Missing fields don't change; one of them is required. The tokens that the key has already spent in the limit's period still count. A message that is being answered isn't affected.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Body,

@@ -1,7 +1,7 @@
 //! `DELETE /api/user/api-keys/{id}` - revoke one of the caller's API keys.
 //!
-//! Out: a message; 404 for a key that doesn't belong to the caller or was already revoked. The key
-//! becomes invalid at once.
+//! Deletes the key in one transaction. The transaction also checks the account and updates its key
+//! count.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -16,14 +16,13 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Revokes API keys").permits(permit
     delete(Tokens(&["apikey:*"])),
 ]);
 
-/// Deletes the key in one transaction. The transaction also checks the account and updates its key
-/// count.
+/// Revoke an API key
+///
+/// The key is invalid at once.
 #[utoipa::path(
     delete,
     path = super::path::api_key_revoke,
     tag = "API keys",
-    summary = "Revoke an API key",
-    description = "The key is invalid at once.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The key is revoked.", body = Done)),

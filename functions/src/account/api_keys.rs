@@ -1,8 +1,8 @@
 //! `GET /api/user/api-keys` - all of the caller's API keys, newest first, as a bare list.
 //!
-//! Out: `id`, `name`, `hint` (the key's last four characters), `created`, `expires`, `models`,
-//! `limit` and `last_used` of each key. An account has at most 50 keys, so the list isn't split
-//! into pages.
+//! Reads the account and the ids of its keys in parallel, and then the keys. The ids come from an
+//! index. Unlike the index, the keys are read with strong consistency. An account has few keys, so
+//! the list isn't split into pages.
 
 use shared::values::api_key::API_KEYS;
 use shared::view::ApiKey;
@@ -16,13 +16,11 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists API keys").permits(permits!
     get_many(Tokens(&["apikey:*"])),
 ]);
 
-/// Reads the account and the ids of its keys in parallel, and then the keys. The ids come from an
-/// index. Unlike the index, the keys are read with strong consistency.
+/// List API keys
 #[utoipa::path(
     get,
     path = super::path::api_keys,
     tag = "API keys",
-    summary = "List API keys",
     description = format!("All keys of the account, newest first: at most {API_KEYS}."),
     security(("access_token" = [])),
     responses((status = 200, description = "The keys.", body = Vec<ApiKey>)),

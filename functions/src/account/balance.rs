@@ -1,9 +1,7 @@
 //! `GET /api/tokens`, `GET /api/token_balance`, `GET /api/tokenbalance`, `GET /api/balance`,
 //! `GET /api/user/balance` - the caller's balance.
 //!
-//! Out: the balance under [four names](shared::view::Balance), the caller's `user` and `username`,
-//! and `tokens_held`, the tokens held for messages whose answers aren't finished. If the operator
-//! grants allowances, the reply also contains `allowance`.
+//! Reads the balance with strong consistency. First tops up the balance if an allowance is due.
 
 use shared::view::BalanceOfCaller;
 use shared::{App, Reply, Request, auth, http};
@@ -17,13 +15,15 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows balances").canary().permits
     put(Ledger).when("GivesAllowances"),
 ]);
 
-/// Reads the balance with strong consistency. First tops up the balance if an allowance is due.
+/// Read the balance
+///
+/// The balance, a number with four names, and the tokens that are held for messages whose answer
+/// isn't finished. If the operator gives allowances, the balance is first topped up, once in each
+/// period.
 #[utoipa::path(
     get,
     path = super::path::balance,
     tag = "Tokens",
-    summary = "Read the balance",
-    description = "The balance, a number with four names, and the tokens that are held for messages whose answer isn't finished. If the operator gives allowances, the balance is first topped up, once in each period.",
     security(("access_token" = [])),
     responses((status = 200, description = "The balance.", body = BalanceOfCaller)),
 )]

@@ -1,12 +1,8 @@
 //! `GET /api/user/export` - all of the caller's data, as one JSON document.
 //!
-//! In: `files=false` to leave out the files. Out: a file with `profile`, `balance`, `instructions`,
-//! the list `folders` in the user's order, and the lists `sessions`, `api_keys`, `conversations`,
-//! `temporary_conversations`, `chats`, `ledger`, `purchases`, `shares` and `files`, newest first. The
-//! function reads the data page by page while the client reads the reply, so the document's size is
-//! limited only by Lambda's maximum of 200 MB. Hundreds of pictures exceed it: with `files=false`,
-//! the list `files` is empty, and the messages still list their files, which can be read one by one.
-//! If the function fails midway, the document is cut off and isn't valid JSON.
+//! Checks the caller's token before sending the first byte. Reads the data page by page while the
+//! client reads the reply, so only Lambda's maximum of 200 MB limits the document's size. If the
+//! function fails midway, the document is cut off.
 
 use std::borrow::Cow;
 
@@ -41,13 +37,16 @@ pub(crate) const LAMBDA: Lambda =
 /// How many messages or rows are read at a time. DynamoDB returns at most 1 MB per read.
 const PAGE: usize = 100;
 
-/// Checks the caller's token before sending the first byte.
+/// Export all data
+///
+/// All data of the account, as a file of up to 200 MB. A document that isn't valid JSON was cut
+/// off: request it again. If the account has hundreds of pictures, it is cut off each time: request
+/// it with `files=false`. The list `files` is empty then, and `GET /api/files/{id}` returns each
+/// file that a message lists.
 #[utoipa::path(
     get,
     path = super::path::export,
     tag = "Accounts",
-    summary = "Export all data",
-    description = "All data of the account, as a file of up to 200 MB. A document that isn't valid JSON was cut off: request it again. If the account has hundreds of pictures, it is cut off each time: request it with `files=false`. The list `files` is empty then, and `GET /api/files/{id}` returns each file that a message lists.",
     security(("access_token" = [])),
     params(("files" = Option<bool>, Query, description = "Whether the document has the files' contents, by default true.")),
     responses((

@@ -1,15 +1,7 @@
-//! `GET /api/user/ledger`, `GET /api/user/ledger/months` - the caller's statement, which lists
-//! every change in the balance, newest first, and the monthly totals. In: `limit` (1 to 100, by
-//! default 20), `cursor` from the `Link` of the previous page. The list of rows also accepts `from`
-//! and `to`, the first and last day in UTC (`2026-11-20`), `model` for the rows for which one model
-//! was paid, `key` for the rows of messages that one API key sent, and `Accept: text/csv` for CSV.
-//! Out: a `Link` header to the next page, and a bare list or CSV. Each row contains the signed
-//! amount, the balance after it, the beginning of its message (`excerpt`), and the name and the id
-//! of the API key that sent the message. Each month contains `chats` (paid messages), `spent`,
-//! `granted`, and the `balance` at its end. Tokens that are held for a message don't have a row yet,
-//! so the balances in the statement still include them. A request reads a limited number of rows.
-//! Therefore a page of months, of rows from earlier days, or of rows of a model or an API key may
-//! contain few items, or none at all, even though there is a next page.
+//! `GET /api/user/ledger`, `GET /api/user/ledger/months` - the caller's statement, and its monthly
+//! totals.
+//!
+//! Reads the page, and returns it only if the caller's token is valid for the account.
 
 use shared::http::{self, Paging};
 use shared::openapi::{Days, ModelAndKey, PageQuery};
@@ -37,13 +29,18 @@ const MONTHS: &str = "ledger/months";
 /// The path of the list of months.
 pub(crate) const MONTHS_PATH: &str = "/api/user/ledger/months";
 
-/// Reads the page, and returns it only if the caller's token is valid for the account.
+/// Read the statement
+///
+/// Every change of the balance, newest first, with the balance after it, the beginning of the
+/// message that was paid, and the name of the API key that sent it. Tokens that are held for a
+/// message still count as part of the balance: they have no row yet. With `model` or `key`, grants,
+/// adjustments and refunds are left out, and each balance still counts all changes. A request reads
+/// a limited number of rows: with `from`, `to`, `model` or `key` a page may have few or none, and
+/// still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.
 #[utoipa::path(
     get,
     path = super::path::ledger,
     tag = "Tokens",
-    summary = "Read the statement",
-    description = "Every change of the balance, newest first, with the balance after it, the beginning of the message that was paid, and the name of the API key that sent it. Tokens that are held for a message still count as part of the balance: they have no row yet. With `model` or `key`, grants, adjustments and refunds are left out, and each balance still counts all changes. A request reads a limited number of rows: with `from`, `to`, `model` or `key` a page may have few or none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
     params(PageQuery, Days, ModelAndKey),
     responses((
@@ -66,13 +63,15 @@ pub async fn handle(app: App, req: Request) -> Reply {
     statement.reply(&req, &page, false)
 }
 
+/// Read the totals of each month
+///
+/// The months in UTC that have changes of the balance, newest first. A request reads a limited
+/// number of changes: a page may be short or empty, and still have a next page.
 #[utoipa::path(
     get,
     path = MONTHS_PATH,
     operation_id = "ledger_months",
     tag = "Tokens",
-    summary = "Read the totals of each month",
-    description = "The months in UTC that have changes of the balance, newest first. A request reads a limited number of changes: a page may be short or empty, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery),
     responses((status = 200, description = "A page of months.", body = Vec<MonthTotals>)),

@@ -1,5 +1,6 @@
-//! `GET /api/user/profile` - the caller's data and balance, the price and maximum length of a
-//! message, how to get more tokens, and the instructions that the AI gets with each message.
+//! `GET /api/user/profile` - the caller's data and balance, and what a message costs.
+//!
+//! Reads the account with strong consistency. First tops up the balance if an allowance is due.
 
 use serde::Serialize;
 use shared::config::TopUp;
@@ -17,13 +18,14 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows profiles").permits(permits!
     put(Ledger).when("GivesAllowances"),
 ]);
 
-/// Reads the account with strong consistency. First tops up the balance if an allowance is due.
+/// Read the profile
+///
+/// The account and its balance, what a message costs and how long it may be, how to get more
+/// tokens, and the instructions that the AI gets with each message.
 #[utoipa::path(
     get,
     path = super::path::profile,
     tag = "Accounts",
-    summary = "Read the profile",
-    description = "The account and its balance, what a message costs and how long it may be, how to get more tokens, and the instructions that the AI gets with each message.",
     security(("access_token" = [])),
     responses((status = 200, description = "The profile.", body = Profile)),
 )]

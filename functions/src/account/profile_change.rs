@@ -1,8 +1,7 @@
 //! `PATCH /api/user/profile` - change the caller's names, e-mail address and AI instructions.
 //!
-//! In: any of `{first_name, last_name, email, instructions}`; a new address also requires
-//! `current_password`. Missing fields are left unchanged. An empty string removes a name or the
-//! instructions, but an empty `email` changes nothing. Out: the profile.
+//! A new address requires the current password, so that an attacker with a stolen access token
+//! can't set an address and then reset the password.
 
 use super::profile::Profile;
 use serde::Deserialize;
@@ -47,14 +46,14 @@ struct Body {
     current_password: Option<String>,
 }
 
-/// Changes the profile. A new address requires the current password, so that an attacker with a
-/// stolen access token can't set an address and then reset the password.
+/// Change the profile
+///
+/// Missing fields don't change. An empty text removes a name or the instructions. A new e-mail
+/// address also needs `current_password`, and gets an e-mail with a link that verifies it.
 #[utoipa::path(
     patch,
     path = super::path::profile_change,
     tag = "Accounts",
-    summary = "Change the profile",
-    description = "Missing fields don't change. A new e-mail address also needs `current_password`, and gets an e-mail with a link that verifies it.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The profile after the change.", body = Profile)),

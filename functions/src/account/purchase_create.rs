@@ -1,8 +1,6 @@
 //! `POST /api/user/purchases` - order a pack of tokens, and open its payment page.
 //!
-//! In: `{pack}`, the id of a pack that `GET` lists. Out: 201 with the purchase and the `url` of the
-//! payment page. The tokens are granted when the payment provider confirms the payment. A purchase
-//! that is never paid for costs nothing.
+//! Stores the order before the page is opened, so that every payment belongs to a stored order.
 
 use serde::{Deserialize, Serialize};
 use shared::app::CheckoutApp;
@@ -30,13 +28,16 @@ struct Body {
     pack: Option<String>,
 }
 
-/// Stores the order before the page is opened, so that every payment belongs to a stored order.
+/// Buy tokens
+///
+/// Orders a pack, and opens the page of the payment provider on which it is paid. Administrators
+/// can't buy packs that they have set. Open `url` in a browser. The tokens are in the balance when
+/// the provider confirms the payment, which can take days with some methods of payment. A purchase
+/// that is never paid costs nothing.
 #[utoipa::path(
     post,
     path = super::path::purchase_create,
     tag = "Tokens",
-    summary = "Buy tokens",
-    description = "Orders a pack, and opens the page of the payment provider on which it is paid. Administrators can't buy packs that they have set. Open `url` in a browser. The tokens are in the balance when the provider confirms the payment, which can take days with some methods of payment.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 201, description = "The purchase, and the URL of the payment page.", body = NewPurchase)),

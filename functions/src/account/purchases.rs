@@ -1,8 +1,7 @@
 //! `GET /api/user/purchases` - the packs on sale, and the caller's purchases, newest first.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out:
-//! `packs` (`id`, `name`, `tokens`, `price`, `currency`), `tokens_owed` and `purchases`, and a
-//! `Link` header to the next page. If `packs` is empty, nothing is for sale.
+//! Reads the packs and the purchases' ids first, and then reads the purchases with strong
+//! consistency.
 
 use serde::Serialize;
 use shared::http::Paging;
@@ -24,14 +23,13 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists packs and purchases").permi
 /// The scope of this list's cursors.
 const SCOPE: &str = "purchases";
 
-/// Reads the packs and the purchases' ids first, and then reads the purchases with strong
-/// consistency.
+/// List packs and purchases
+///
+/// The packs that can be bought, and your purchases, newest first. Without packs, nothing is sold.
 #[utoipa::path(
     get,
     path = super::path::purchases,
     tag = "Tokens",
-    summary = "List packs and purchases",
-    description = "The packs that can be bought, and your purchases, newest first. Without packs, nothing is sold.",
     security(("access_token" = [])),
     params(PageQuery),
     responses((status = 200, description = "The packs, and a page of the purchases.", body = PacksAndPurchases)),

@@ -1,11 +1,7 @@
 //! `POST /api/user/vouchers` - exchange a voucher's code for tokens.
 //!
-//! In: `{code}`, in upper or lower case, with or without hyphens. Out: `id`, `amount`, `reason`,
-//! `timestamp` and the current balance (`tokens`, `tokens_left` and `remaining_tokens`). If this
-//! account has already redeemed the code, the reply shows the same row again, with
-//! `already_redeemed`. The reply is 404 for
-//! an unknown code, 409 for a used code, and 410 for a code that has expired or was voided. After
-//! ten unknown codes within an hour, further requests from the account get 429 without a lookup.
+//! Counts the attempt as a guess, and then looks up the code. After too many guesses, no code is
+//! looked up. Grants the tokens in one transaction, which also counts the use of the code.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, TokenFault, required};
@@ -35,14 +31,15 @@ struct Body {
     code: Option<String>,
 }
 
-/// Counts the attempt as a guess, and then looks up the code. Grants the tokens in one transaction,
-/// which also counts the use of the code.
+/// Redeem a voucher
+///
+/// Exchanges a voucher's code for tokens. An account can use a code once: the same code again adds
+/// nothing, and gets the same reply with `already_redeemed` and the current balance. After ten
+/// wrong codes within an hour, the reply is 429.
 #[utoipa::path(
     post,
     path = super::path::voucher_redeem,
     tag = "Tokens",
-    summary = "Redeem a voucher",
-    description = "Exchanges a voucher's code for tokens. An account can use a code once: the same code again adds nothing, and gets the same reply with `already_redeemed` and the current balance. After ten wrong codes within an hour, the reply is 429.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The grant, and the current balance.", body = RedeemedVoucher)),

@@ -1,12 +1,8 @@
 //! `POST /api/admin/users/{id}/adjustments` - grant a user tokens, or take some away. For
 //! administrators.
 //!
-//! In: `{amount, reason}`, where a negative amount takes tokens away; or `{chat_id, reason}`, which
-//! refunds the price of that message, at most once. `Idempotency-Key` makes retries safe. Out: 201
-//! with `id`, `amount`, `reason`, `timestamp` and the current balance (`tokens`, `tokens_left` and
-//! `remaining_tokens`). The reply is 409 if the balance is less than the amount to be taken, the
-//! total of the user's grants would become too large, the price was already refunded, or the
-//! account is the administrator's own.
+//! Makes the adjustment in one transaction, which also checks that the caller is still an
+//! administrator. If the idempotency key was used before, the reply shows the earlier adjustment.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -57,14 +53,16 @@ enum AdjustmentRequest {
     Refund(String),
 }
 
-/// Makes the adjustment in one transaction, which also checks that the caller is still an
-/// administrator. If the idempotency key was used before, the reply shows the earlier adjustment.
+/// Adjust a balance
+///
+/// Grants a user tokens, or takes some, never below zero. Send either `amount`, or `chat_id` to
+/// return the price of that message, once. The user's statement and the audit log list it.
+/// Administrators can't adjust their own balance. Don't take the tokens of a purchase that you
+/// refund at Stripe: the refund takes them itself, and would take them a second time.
 #[utoipa::path(
     post,
     path = super::path::admin_adjustment,
     tag = "Administration",
-    summary = "Adjust a balance",
-    description = "Grants a user tokens, or takes some, never below zero. Send either `amount`, or `chat_id` to return the price of that message, once. The user's statement and the audit log list it. Administrators can't adjust their own balance. Don't take the tokens of a purchase that you refund at Stripe: the refund takes them itself, and would take them a second time.",
     security(("access_token" = [])),
     params(PathId, IdempotencyKey),
     request_body = Body,

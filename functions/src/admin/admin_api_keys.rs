@@ -1,8 +1,8 @@
 //! `GET /api/admin/users/{id}/api-keys` - all of a user's API keys, newest first, as a bare list.
 //! For administrators.
 //!
-//! Out: at most 50 keys, each with `id`, `name`, `hint` (the key's last four characters),
-//! `created`, `expires`, `models`, `limit` and `last_used`.
+//! Reads the keys' ids from an index first, and then the keys. Unlike the index, the keys are read
+//! with strong consistency.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -21,14 +21,15 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators the API keys
         get_many(Tokens(&["apikey:*"])),
     ]);
 
-/// Reads the keys' ids from an index first, and then the keys. Unlike the index, the keys are read
-/// with strong consistency.
+/// List the API keys of a user
 #[utoipa::path(
     get,
     path = super::path::admin_api_keys,
     tag = "Administration",
-    summary = "List the API keys of a user",
-    description = format!("All keys of the account, newest first: at most {API_KEYS}. The keys themselves are not stored."),
+    description = format!(
+        "All keys of the account, newest first: at most {API_KEYS}. The keys themselves are not \
+         stored."
+    ),
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The keys.", body = Vec<ApiKey>)),

@@ -1,9 +1,8 @@
 //! `DELETE /api/admin/users/{id}/api-keys`, `DELETE /api/admin/users/{id}/api-keys/{key}` - revoke
 //! one or all of a user's API keys. For administrators.
 //!
-//! In: nothing, or `{reason}`, a line for the audit log. Out: a message; 404 for a key that doesn't
-//! belong to the user or was already revoked. The keys become invalid at once. The user's sessions
-//! remain valid.
+//! Deletes the keys in one transaction. The transaction also updates the account's key count and
+//! checks that the caller is still an administrator.
 
 use shared::error::Failure;
 use shared::openapi::{self, PathId};
@@ -31,14 +30,14 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lets administrators revoke the AP
 /// The path for revoking one key.
 pub(crate) const ONE_PATH: &str = "/api/admin/users/{id}/api-keys/{key}";
 
-/// Deletes the keys in one transaction. The transaction also updates the account's key count and
-/// checks that the caller is still an administrator.
+/// Revoke all API keys of a user
+///
+/// The keys are invalid at once; sessions stay valid. The audit log lists it, unless there was no
+/// key.
 #[utoipa::path(
     delete,
     path = super::path::admin_api_keys_revoke,
     tag = "Administration",
-    summary = "Revoke all API keys of a user",
-    description = "The keys are invalid at once; sessions stay valid. The audit log lists it, unless there was no key.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Option<ActReason>,
@@ -64,13 +63,14 @@ async fn all(app: &App, doing: &PlannedIntervention<'_>) -> Reply {
     http::ok(&Done { message: "All API keys of this user are revoked." })
 }
 
+/// Revoke an API key of a user
+///
+/// The key is invalid at once. The audit log lists it.
 #[utoipa::path(
     delete,
     path = ONE_PATH,
     operation_id = "admin_api_key_revoke",
     tag = "Administration",
-    summary = "Revoke an API key of a user",
-    description = "The key is invalid at once. The audit log lists it.",
     security(("access_token" = [])),
     params(PathId, PathKey),
     request_body = Option<ActReason>,

@@ -1,7 +1,6 @@
 //! `GET /api/admin/brand` - the operator's brand. For administrators.
 //!
-//! Out: the brand with its version, author and time. If no brand is set, all fields are null. If
-//! this release can't use the stored brand, only `brand` is null, so that it can be replaced.
+//! Reads the brand with strong consistency.
 
 use serde::Serialize;
 use shared::values::{Brand, ListVersion};
@@ -13,13 +12,15 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators the brand")
     .permits(permits![VERIFY_TOKENS, get(Tokens(&["brand:*"]))]);
 
-/// Reads the brand with strong consistency.
+/// Read the brand
+///
+/// The name, address, links, colours and logo that pages and e-mails show, and who set them when.
+/// Everything is null if no brand is set. Only `brand` is null if this release can't use the stored
+/// brand; set a new one or remove it with its `version`.
 #[utoipa::path(
     get,
     path = super::path::admin_brand,
     tag = "Administration",
-    summary = "Read the brand",
-    description = "The name, address, links, colours and logo that pages and e-mails show, and who set them when. Everything is null if no brand is set. Only `brand` is null if this release can't use the stored brand; set a new one or remove it with its `version`.",
     security(("access_token" = [])),
     responses((status = 200, description = "The brand.", body = BrandInUse)),
 )]

@@ -1,8 +1,7 @@
 //! `PUT /api/admin/brand` - set or remove the operator's brand. For administrators.
 //!
-//! In: `{brand, version}`. `brand` is the new brand, or null to show Farebox's. `version` is the
-//! version that the administrator has seen, or null if there was no brand. Out: the brand, as `GET`
-//! shows it.
+//! Sets the brand in one transaction. The transaction also checks that the caller is still an
+//! administrator, and records the action.
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors};
@@ -30,14 +29,15 @@ struct Body {
     version: Option<String>,
 }
 
-/// Sets the brand in one transaction. The transaction also checks that the caller is still an
-/// administrator, and records the action.
+/// Set the brand
+///
+/// Sets the brand that pages and e-mails show, or removes it. Pages and e-mails use it within a
+/// minute. Each wrong field is named in `errors`, such as `color`. The audit log shows the change
+/// with the brand's version as its reason.
 #[utoipa::path(
     put,
     path = super::path::admin_brand_change,
     tag = "Administration",
-    summary = "Set the brand",
-    description = "Sets the brand that pages and e-mails show, or removes it. Pages and e-mails use it within a minute. Each wrong field is named in `errors`, such as `color`. The audit log shows the change with the brand's version as its reason.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The brand.", body = BrandInUse)),

@@ -1,14 +1,8 @@
 //! `GET /api/admin/chats` - the messages of all users or of one user, newest first, as a bare list.
 //! For administrators.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `user_id`
-//! for one user's messages, `user_id` and `chat_id` for one message, `q` for a search in messages
-//! and answers, `from` and `to` for a range of days, `model` for the messages that one model
-//! answered. Out: the messages and answers as the history shows them, with `user_id` and
-//! `username`, and a `Link` header to the next page. A page contains at most about 1 MB of messages,
-//! and a request searches a limited number of messages. Therefore a page may contain few messages,
-//! or none at all, even though there is a next page. The reply is 403 if the operator has closed the
-//! list or the search to administrators.
+//! Reads the page and the administrator's account in parallel. Filtered messages are read only
+//! after the caller's role is checked.
 
 use serde_json::json;
 use shared::app::{HandlerState, HasApp, HistoryApp, UsesSettings};
@@ -87,13 +81,15 @@ enum Chats {
     Unread,
 }
 
-/// Reads the page and the administrator's account in parallel.
+/// List all messages
+///
+/// The messages and answers of all users, newest first. A page has at most about a megabyte, and a
+/// search looks at up to 200 messages for one page: a page may be short or empty, and still have a
+/// next page. The operator can close the search, or the whole list.
 #[utoipa::path(
     get,
     path = super::path::admin_chats,
     tag = "Administration",
-    summary = "List all messages",
-    description = "The messages and answers of all users, newest first. A page has at most about a megabyte, and a search looks at up to 200 messages for one page: a page may be short or empty, and still have a next page. The operator can close the search, or the whole list.",
     security(("access_token" = [])),
     params(PageQuery, AdminChatsParams, Days),
     responses((status = 200, description = "A page of messages and answers.", body = Vec<ChatOfUser>)),

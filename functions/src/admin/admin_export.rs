@@ -1,14 +1,10 @@
 //! `GET /api/admin/export/{list}` - all users, all messages, the whole ledger or the addresses of
-//! some users as a CSV file, oldest first. For administrators.
+//! some users as a CSV file. For administrators.
 //!
-//! In: `users.csv`, `chats.csv`, `ledger.csv` or `addresses.csv` for the list; `from` and `to`, the
-//! first and last day in UTC (`2026-11-20`), by default all days; `names=true` for usernames in the
-//! ledger. `addresses.csv` needs `users` instead: the ids of 1 to 50 users, separated by commas.
-//! Out: a file whose first line contains the column names. The function reads the list page by page
-//! while the client reads the reply. If the function fails midway, the file is cut off, and its last
-//! line doesn't end with a line break. The reply to `chats.csv` is 403 if the operator has closed
-//! the messages to administrators. `addresses.csv` contains the users with an address, each of whom
-//! gets an entry in the audit log before the reply begins.
+//! Checks that the caller is an administrator before sending the first byte. In an export of
+//! addresses, each user with an address gets an entry in the audit log before the reply begins.
+//! Reads the list page by page while the client reads the reply. If the function fails midway, the
+//! file is cut off, and its last line doesn't end with a line break.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -66,6 +62,9 @@ const ACCOUNTS: usize = 100;
 /// The maximum number of users in an export of addresses. One transaction records all of them.
 const ADDRESSES: usize = 50;
 
+// The endpoint's description contains this number.
+const _: () = assert!(ADDRESSES == 50);
+
 /// The items that are exported.
 enum Selection {
     /// The items from the first to the last day.
@@ -82,13 +81,15 @@ const LISTS: [(&str, List, &str); 4] = [
     ("ledger.csv", List::Ledger, "farebox-ledger.csv"),
 ];
 
-/// Checks that the caller is an administrator before sending the first byte.
+/// Export a list
+///
+/// All users with their balances, all messages or the whole ledger as a CSV file, oldest first, by
+/// default of all days; or the e-mail addresses of at most 50 users, each of whom the audit log
+/// lists. If the last line has no line break, the file was cut off: request it again.
 #[utoipa::path(
     get,
     path = super::path::admin_export,
     tag = "Administration",
-    summary = "Export a list",
-    description = format!("All users with their balances, all messages or the whole ledger as a CSV file, oldest first, by default of all days; or the e-mail addresses of at most {ADDRESSES} users, each of whom the audit log lists. If the last line has no line break, the file was cut off: request it again."),
     security(("access_token" = [])),
     params(ListParam, openapi::Days, NamesParam, UsersParam),
     responses((

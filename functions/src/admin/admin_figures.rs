@@ -1,14 +1,8 @@
 //! `GET /api/admin/figures` - daily statistics. For administrators.
 //!
-//! In: `from` and `to`, the first and last day in UTC (`2026-11-20`), at most 366 days, by default
-//! the last 30. Out: `days`, oldest first, each with `users` (registered), `chats` (paid messages),
-//! `granted` and `spent` (tokens) and `closed` (whether the day's numbers are final), and their
-//! `totals`. With `accounts=true`, the reply also contains totals of all accounts. With `top=spent`
-//! or `top=chats`, it contains the most active users, and with `models=true`, it contains each
-//! model's costs and income. With `calls=true`, each day contains the calls to each model, their
-//! failures and their times, which the function `census` stores. A closed day is counted only once,
-//! and its counts are stored. If too many days have to be counted first, the reply is 503; a retry
-//! continues from the stored counts.
+//! Reads the stored figures, and counts the days that don't have stored figures yet. A closed day
+//! is counted only once, and its counts are stored. If too many days have to be counted first, a
+//! retry continues from the stored counts. The function `census` stores the calls to each model.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -55,13 +49,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How much of the function's time is reserved for the reply.
 const TIME_TO_REPLY: Duration = Duration::from_secs(4);
 
-/// Reads the stored figures, and counts the days that don't have stored figures yet.
+/// Read statistics by day
 #[utoipa::path(
     get,
     path = super::path::admin_figures,
     tag = "Administration",
-    summary = "Read statistics by day",
-    description = format!("The statistics of each day in UTC, and their totals: at most {DAYS} days, by default the last {USUAL}. If many days must be counted for the first time, the reply is 503: retry it."),
+    description = format!(
+        "The statistics of each day in UTC, and their totals: at most {DAYS} days, by default the \
+         last {USUAL}. If many days must be counted for the first time, the reply is 503: retry \
+         it."
+    ),
     security(("access_token" = [])),
     params(Days, FiguresParams),
     responses((status = 200, description = "Every day, oldest first, and the totals.", body = Range)),

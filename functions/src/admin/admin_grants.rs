@@ -1,14 +1,10 @@
 //! `POST /api/admin/grants` - grant many users tokens at once, or take some away. For
 //! administrators.
 //!
-//! In: `{id, reason, grants}`. There are at most 50 `grants`, each of the form `{user, amount,
-//! reason}`, where `user` is an id, username or e-mail address. A request without `id` is a
-//! preview: it changes nothing, and its reply contains an `id`. The same request with that `id`
-//! makes each grant as a separate adjustment. Out: the outcome of each grant. Under one `id`, each
-//! user gets at most one grant, no matter how often, or by which administrator, the request is
-//! sent. An `id` can be used for twelve hours, and its grants are remembered for longer. For 90
-//! days, a user can't be granted the same amount for the same reason again, even under a different
-//! `id`. If a request fails, some of its grants may already have been made.
+//! Makes the grants one after the other, because each grant's transaction checks the
+//! administrator's account, and DynamoDB rejects concurrent transactions on the same item. Each
+//! grant is a separate adjustment. If a request fails, some of its grants may already have been
+//! made.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -82,14 +78,21 @@ struct GrantToMake {
     reason: Option<String>,
 }
 
-/// Makes the grants one after the other, because each grant's transaction checks the
-/// administrator's account, and DynamoDB rejects concurrent transactions on the same item.
+/// Adjust many balances
 #[utoipa::path(
     post,
     path = super::path::admin_grants,
     tag = "Administration",
-    summary = "Adjust many balances",
-    description = format!("Grants many users tokens, or takes some, never below zero: at most {MOST} in a request. Without `id` it is a preview, which changes nothing and whose reply has an `id`. The same request with that `id` makes the grants. Under an `id`, each user is granted something once, however often requests are sent; it can be used for twelve hours, and for several requests of one file. Under any `id`, and for any administrator, a user isn't granted the same amount with the same reason again for 90 days: to do so, change the reason. Administrators can't adjust their own balance. The users' statements and the audit log list each grant. If a request fails, send it again."),
+    description = format!(
+        "Grants many users tokens, or takes some, never below zero: at most {MOST} in a request. \
+         Without `id` it is a preview, which changes nothing and whose reply has an `id`. The same \
+         request with that `id` makes the grants. Under an `id`, each user is granted something \
+         once, however often requests are sent; it can be used for twelve hours, and for several \
+         requests of one file. Under any `id`, and for any administrator, a user isn't granted the \
+         same amount with the same reason again for 90 days: to do so, change the reason. \
+         Administrators can't adjust their own balance. The users' statements and the audit log \
+         list each grant. If a request fails, send it again."
+    ),
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The result of each grant, in the order of the request.", body = GrantsMade)),

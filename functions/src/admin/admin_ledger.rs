@@ -1,10 +1,7 @@
 //! `GET /api/admin/users/{id}/ledger` - a user's statement, newest first. For administrators.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `from` and
-//! `to`, the first and last day in UTC; `model` for the rows for which one model was paid, `key` for
-//! the rows of messages that one API key sent; `Accept: text/csv` for CSV. Out: the rows as the user
-//! sees them, each with its `actor`, which is an account's id or `manage`. If the operator has
-//! closed the messages to administrators, rows don't contain an `excerpt`.
+//! Reads the user's account and the administrator's account in parallel, and then the page. If the
+//! operator has closed the messages to administrators, rows don't contain an `excerpt`.
 
 use shared::config::ChatAccess;
 use shared::error::Failure;
@@ -25,13 +22,14 @@ pub(crate) const LAMBDA: Lambda =
         get_many(Tokens(&["apikey:*"])),
     ]);
 
-/// Reads the user's account and the administrator's account in parallel, and then the page.
+/// Read a user's statement
+///
+/// The user's view of it, and the actor of each row. With `Accept: text/csv` the reply is a file
+/// for spreadsheets.
 #[utoipa::path(
     get,
     path = super::path::admin_ledger,
     tag = "Administration",
-    summary = "Read a user's statement",
-    description = "The user's view of it, and the actor of each row. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
     params(PathId, PageQuery, Days, ModelAndKey),
     responses((

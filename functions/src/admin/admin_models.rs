@@ -1,7 +1,6 @@
 //! `GET /api/admin/models` - the price list, or an earlier version of it. For administrators.
 //!
-//! In: `version`, for an earlier version. Out: the list with its version, author and time. If there
-//! is no list, all fields are null.
+//! Reads the list from the store, bypassing the functions' cache.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,13 +14,14 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators the price list")
     .permits(permits![VERIFY_TOKENS, get(Tokens(&["models:*"]))]);
 
-/// Reads the list from the store, bypassing the functions' cache.
+/// Read the price list
+///
+/// The models with their fares and system prompts, and who set the list when. Everything is null if
+/// there is no list.
 #[utoipa::path(
     get,
     path = super::path::admin_models,
     tag = "Administration",
-    summary = "Read the price list",
-    description = "The models with their fares and system prompts, and who set the list when. Everything is null if there is no list.",
     security(("access_token" = [])),
     params(("version" = Option<String>, Query, description = "An earlier version.", example = "")),
     responses((status = 200, description = "The list.", body = Prices)),

@@ -1,9 +1,7 @@
 //! `PUT /api/admin/models` - set or remove the price list. For administrators.
 //!
-//! In: `{list, version}`. `list` is the new list, or null to remove the current one. `version` is
-//! the version that the administrator has seen, or null if there was no list. Out: the list, as
-//! `GET` shows it. Functions start using a new list within a minute. Messages that were sent before
-//! the change are priced by the earlier list.
+//! Sets the list in one transaction. The transaction also checks that the caller is still an
+//! administrator, and records the action.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -36,14 +34,16 @@ struct Body {
     version: Option<String>,
 }
 
-/// Sets the list in one transaction. The transaction also checks that the caller is still an
-/// administrator, and records the action.
+/// Set the price list
+///
+/// Sets the models with their fares and system prompts, or removes the list. The new list is in use
+/// within a minute. Messages that were sent before are priced by the earlier list. Each wrong field
+/// is named in `errors`, such as `list.models[0].fare.input`. The audit log shows the change with
+/// the list's version as its reason.
 #[utoipa::path(
     put,
     path = super::path::admin_models_change,
     tag = "Administration",
-    summary = "Set the price list",
-    description = "Sets the models with their fares and system prompts, or removes the list. Each wrong field is named in `errors`, such as `list.models[0].fare.input`. The audit log shows the change with the list's version as its reason.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The list.", body = Prices)),

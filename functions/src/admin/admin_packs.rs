@@ -1,6 +1,6 @@
 //! `GET /api/admin/packs` - the packs that users can buy. For administrators.
 //!
-//! Out: the packs with their version, author and time. If nothing is sold, all fields are null.
+//! Reads the packs with strong consistency.
 
 use serde::Serialize;
 use shared::store::StoredList;
@@ -13,13 +13,14 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators the packs")
     .permits(permits![VERIFY_TOKENS, get(Tokens(&["packs:*"]))]);
 
-/// Reads the packs with strong consistency.
+/// Read the packs
+///
+/// The packs of tokens that users can buy, and who set them when. Everything is null if nothing is
+/// sold.
 #[utoipa::path(
     get,
     path = super::path::admin_packs,
     tag = "Administration",
-    summary = "Read the packs",
-    description = "The packs of tokens that users can buy, and who set them when. Everything is null if nothing is sold.",
     security(("access_token" = [])),
     responses((status = 200, description = "The packs.", body = PacksOnSale)),
 )]

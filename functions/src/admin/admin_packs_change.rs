@@ -1,8 +1,7 @@
 //! `PUT /api/admin/packs` - set or remove the packs that users can buy. For administrators.
 //!
-//! In: `{packs, version}`. `packs` are the new packs, or null to sell nothing. `version` is the
-//! version that the administrator has seen, or null if there were no packs. Out: the packs, as
-//! `GET` shows them. Earlier orders keep their tokens and prices.
+//! Sets the packs in one transaction. The transaction also checks that the caller is still an
+//! administrator, and records the action.
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors};
@@ -30,14 +29,15 @@ struct Body {
     version: Option<String>,
 }
 
-/// Sets the packs in one transaction. The transaction also checks that the caller is still an
-/// administrator, and records the action.
+/// Set the packs
+///
+/// Sets the packs of tokens that users can buy, or removes them. Earlier purchases keep their
+/// tokens and prices. Each wrong field is named in `errors`, such as `packs[0].price`. The audit
+/// log shows the change with the packs' version as its reason.
 #[utoipa::path(
     put,
     path = super::path::admin_packs_change,
     tag = "Administration",
-    summary = "Set the packs",
-    description = "Sets the packs of tokens that users can buy, or removes them. Each wrong field is named in `errors`, such as `packs[0].price`. The audit log shows the change with the packs' version as its reason.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The packs.", body = PacksOnSale)),

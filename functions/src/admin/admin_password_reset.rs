@@ -1,8 +1,8 @@
 //! `POST /api/admin/users/{id}/password-reset` - send a user a password-reset e-mail. For
 //! administrators.
 //!
-//! In: nothing, or `{reason}`, a line for the audit log. Out: 202 and a message; 409 for an account
-//! without an address. The old password stays valid until the link is used.
+//! Writes the e-mail to the outbox in one transaction, which also checks that the caller is still
+//! an administrator. The `mail` function creates the link later, so administrators never see it.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -22,14 +22,15 @@ pub(crate) const LAMBDA: Lambda =
         RECORD_ACTION,
     ]);
 
-/// Writes the e-mail to the outbox in one transaction, which also checks that the caller is still
-/// an administrator. The `mail` function creates the link later, so administrators never see it.
+/// Send a user an e-mail that resets the password
+///
+/// Sends the same e-mail as a request for a forgotten password. Its link is valid for an hour;
+/// until it is used, the old password stays valid. At most one e-mail a minute is sent to an
+/// address; further requests get the same reply. The audit log lists each e-mail that was sent.
 #[utoipa::path(
     post,
     path = super::path::admin_password_reset,
     tag = "Administration",
-    summary = "Send a user an e-mail that resets the password",
-    description = "Sends the same e-mail as a request for a forgotten password. Its link is valid for an hour; until it is used, the old password stays valid. At most one e-mail a minute is sent to an address; further requests get the same reply. The audit log lists each e-mail that was sent.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Option<ActReason>,

@@ -1,12 +1,8 @@
 //! `GET /api/admin/purchases` - all purchases, newest first, as a bare list. For administrators.
 //!
-//! In: `attention=true` for purchases that are stranded, disputed, or refunded with tokens still
-//! owed, `state` for the purchases in the given states, `user_id` for one buyer's, `from` and `to`
-//! (the first and last day in UTC), `limit` (1 to 100, by default 20), `cursor` from the `Link` of
-//! the previous page; `Accept: text/csv` for CSV, in which money is in the currency's unit. Out: the
-//! fields of a purchase, and `user_id`, `username`, `kept`, `stranded`, `disputed`, `session` and
-//! `payment`, and a `Link` header to the next page. With a filter, a page may contain few purchases,
-//! or none at all, even though there is a next page.
+//! Reads the orders' ids from an index, then reads the orders with strong consistency, and then
+//! reads the buyers' names. Filtering may need many reads, so a filtered page is read only after
+//! the caller's role is checked.
 
 use std::borrow::Cow;
 
@@ -62,15 +58,18 @@ const COLUMNS: [&str; 18] = [
 /// The maximum number of batches, each of a hundred orders, that a filtered request reads.
 const READS: usize = 5;
 
-/// Reads the orders' ids from an index, then reads the orders with strong consistency, and then
-/// reads the buyers' names. Filtering may need many reads, so a filtered page is read only after
-/// the caller's role is checked.
+/// List purchases
+///
+/// All purchases, newest first. With `attention=true` only those that owe tokens, because a refund
+/// couldn't take them from the balance, those whose tokens couldn't be granted, and those that a
+/// bank disputes. With `state`, `user_id`, `from` or `to`, a request looks at a limited number of
+/// purchases: a page may be short or empty, and still have a next page. Purchases that were never
+/// paid are deleted after a week. With `Accept: text/csv` the reply is a file for spreadsheets,
+/// with money in the currency's unit, such as 4.99.
 #[utoipa::path(
     get,
     path = super::path::admin_purchases,
     tag = "Administration",
-    summary = "List purchases",
-    description = "All purchases, newest first. With `attention=true` only those that owe tokens, because a refund couldn't take them from the balance, those whose tokens couldn't be granted, and those that a bank disputes. With `state`, `user_id`, `from` or `to`, a request looks at a limited number of purchases: a page may be short or empty, and still have a next page. Purchases that were never paid are deleted after a week. With `Accept: text/csv` the reply is a file for spreadsheets, with money in the currency's unit, such as 4.99.",
     security(("access_token" = [])),
     params(("attention" = Option<bool>, Query, description = "Whether only purchases are listed that an administrator should look at."), Filters, Days, PageQuery),
     responses((

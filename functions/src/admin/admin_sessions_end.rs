@@ -1,8 +1,7 @@
-//! `DELETE /api/admin/users/{id}/sessions` - end all of a user's sessions, for example after a
-//! theft. For administrators.
+//! `DELETE /api/admin/users/{id}/sessions` - end all of a user's sessions. For administrators.
 //!
-//! In: nothing, or `{reason}`, a line for the audit log. Out: a message. The user's access and
-//! refresh tokens and e-mailed links become invalid at once. API keys remain valid.
+//! Increments the account's epoch in one transaction, which also checks that the caller is still an
+//! administrator.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -22,14 +21,15 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lets administrators end the sessi
         RECORD_ACTION,
     ]);
 
-/// Increments the account's epoch in one transaction, which also checks that the caller is still an
-/// administrator.
+/// End all sessions of a user
+///
+/// Signs the user out everywhere, for example after a theft: all tokens and e-mailed links are
+/// invalid at once. API keys stay valid. The audit log lists it. For their own sessions,
+/// administrators log out.
 #[utoipa::path(
     delete,
     path = super::path::admin_sessions_end,
     tag = "Administration",
-    summary = "End all sessions of a user",
-    description = "Signs the user out everywhere: all tokens and e-mailed links are invalid at once. API keys stay valid. The audit log lists it. For their own sessions, administrators log out.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Option<ActReason>,

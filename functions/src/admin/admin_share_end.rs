@@ -1,8 +1,11 @@
 //! `DELETE /api/admin/shares/{id}`, `DELETE /api/admin/shares/{id}/reports/{report}` - end a user's
 //! shared chat, or dismiss a report about it. For administrators.
 //!
-//! In: nothing, or `{reason}`, a line for the audit log. Out: a message; 404 for a shared chat that
-//! has ended, or for a report that was dismissed.
+//! Deletes the shared chat with its messages and reports in one transaction. The transaction also
+//! checks that the caller is still an administrator.
+//!
+//! To dismiss a report, reads the report and the shared chat in parallel. One transaction deletes
+//! the report, and checks that the caller is still an administrator.
 
 use shared::error::Failure;
 use shared::openapi::{self, PathId};
@@ -27,14 +30,15 @@ pub(crate) const LAMBDA: Lambda =
 /// The path for dismissing a report.
 pub(crate) const REPORT_PATH: &str = "/api/admin/shares/{id}/reports/{report}";
 
-/// Deletes the shared chat with its messages and reports in one transaction. The transaction also
-/// checks that the caller is still an administrator.
+/// End a user's shared chat
+///
+/// The link stops working, and the copies of the messages and the reports are deleted. Caches may
+/// show the shared chat for another minute. The audit log lists it. Administrators end their own
+/// shared chats as users do.
 #[utoipa::path(
     delete,
     path = super::path::admin_share_end,
     tag = "Administration",
-    summary = "End a user's shared chat",
-    description = "The link stops working, and the copies of the messages and the reports are deleted. Caches may show the shared chat for another minute. The audit log lists it. Administrators end their own shared chats as users do.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Option<ActReason>,
@@ -61,15 +65,15 @@ async fn end(app: &App, administrator: &Administrator, id: &str, why: ActReason)
     http::ok(&Done { message: "The chat is no longer shared." })
 }
 
-/// Reads the report and the shared chat in parallel. One transaction deletes the report, and checks
-/// that the caller is still an administrator.
+/// Dismiss a report about a shared chat
+///
+/// The report is deleted, and the chat stays shared. The audit log lists the dismissal, but not the
+/// report's text.
 #[utoipa::path(
     delete,
     path = REPORT_PATH,
     operation_id = "admin_share_report_dismiss",
     tag = "Administration",
-    summary = "Dismiss a report about a shared chat",
-    description = "The report is deleted, and the chat stays shared. The audit log lists the dismissal, but not the report's text.",
     security(("access_token" = [])),
     params(PathId, PathReport),
     request_body = Option<ActReason>,

@@ -1,10 +1,8 @@
 //! `GET /api/admin/shares` - the reports about shared chats, newest first, as a bare list. For
 //! administrators.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: for
-//! each report, `id`, `reason`, `reported`, the shared chat's `share_id`, and its `link`, `title`,
-//! `user_id`, `username` and `shared`, which are null if it has ended; and a `Link` header to the
-//! next page.
+//! Reads the reports' ids from an index first, and then the reports and their shared chats with
+//! strong consistency.
 
 use serde::Serialize;
 use shared::http::Paging;
@@ -25,14 +23,14 @@ pub(crate) const LAMBDA: Lambda =
 /// The scope of this list's cursors.
 const SCOPE: &str = "admin/shares";
 
-/// Reads the reports' ids from an index first, and then the reports and their shared chats with
-/// strong consistency.
+/// List reports about shared chats
+///
+/// The readers' reports, newest first. A report is kept for 90 days, or until the shared chat is
+/// ended or an administrator dismisses the report.
 #[utoipa::path(
     get,
     path = super::path::admin_shares,
     tag = "Administration",
-    summary = "List reports about shared chats",
-    description = "The readers' reports, newest first. A report is kept for 90 days, or until the shared chat is ended or an administrator dismisses the report.",
     security(("access_token" = [])),
     params(PageQuery),
     responses((status = 200, description = "A page of the reports.", body = Vec<ReportedShare>)),

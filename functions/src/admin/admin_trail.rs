@@ -1,12 +1,8 @@
 //! `GET /api/admin/trail` - the audit log of administrators' actions, newest first, as a bare list.
 //! For administrators.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; the
-//! filters `act`, `user_id`, `actor`, `from` and `to` (the first and last day in UTC); `Accept:
-//! text/csv` for CSV. Out: for each action, `id`, `timestamp`, `act` (such as `adjustment`,
-//! `deactivation` or `sessions`), the affected user (`user_id`, `username`), the administrator
-//! (`actor`, `actor_name`), the `amount` or the `role`, and the `reason`; and a `Link` header to
-//! the next page. The usernames of deleted accounts are null.
+//! Reads the page and the administrator's account in parallel, and then the usernames. Filtering
+//! may need many queries, so a filtered page is read only after the caller's role is checked.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -44,14 +40,15 @@ const COLUMNS: [&str; 10] = [
     "reason",
 ];
 
-/// Reads the page and the administrator's account in parallel, and then the usernames. Filtering
-/// may need many queries, so a filtered page is read only after the caller's role is checked.
+/// Read the audit log
+///
+/// What administrators did to accounts, such as adjusting a balance or changing a role, newest
+/// first. A request looks at a limited number of actions: a page may be short or empty, and still
+/// have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.
 #[utoipa::path(
     get,
     path = super::path::admin_trail,
     tag = "Administration",
-    summary = "Read the audit log",
-    description = "What administrators did to accounts, such as adjusting a balance or changing a role, newest first. A request looks at a limited number of actions: a page may be short or empty, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
     params(PageQuery, Filter, Days),
     responses((

@@ -1,9 +1,7 @@
 //! `GET /api/admin/users/{id}` - a user, with the balance, held tokens and sessions. For
 //! administrators.
 //!
-//! Out: the user's data, the balance (`tokens`, `tokens_left` and `remaining_tokens`), `granted`
-//! and `spent`, `reservations` (the tokens held for unfinished messages), the newest `sessions`,
-//! the number of `api_keys`, and the day's `free_work`. The reply is 404 if no account has this id.
+//! Reads the user's account and the administrator's account in parallel.
 
 use serde::Deserialize;
 use shared::error::Failure;
@@ -22,13 +20,13 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows administrators a user").per
     get_many(Tokens(&["session:*"])),
 ]);
 
-/// Reads the user's account and the administrator's account in parallel.
+/// Read a user
+///
+/// The user's data with balance, held tokens and sessions.
 #[utoipa::path(
     get,
     path = super::path::admin_user,
     tag = "Administration",
-    summary = "Read a user",
-    description = "The user's data with balance, held tokens and sessions.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The user.", body = UserDetails)),

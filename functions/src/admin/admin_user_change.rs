@@ -1,10 +1,8 @@
-//! `PATCH /api/admin/users/{id}` - activate or deactivate a user, change the user's role, or unlock
-//! a user whose messages failed too often. For administrators.
+//! `PATCH /api/admin/users/{id}` - change a user's state or role, or unlock a user whose messages
+//! failed too often. For administrators.
 //!
-//! In: `{active, role, unlock, reason}`, at least one of the first three; `role` is `user` or
-//! `admin`, `unlock` is `true`, and `reason` is a line for the audit log. Out: the user, as `GET`
-//! shows it. Changing `active` or `role` ends all of the user's sessions at once. Administrators
-//! can't deactivate, demote or unlock themselves (409).
+//! Changes the account in one transaction, which also checks that the caller is still an
+//! administrator. If the request wouldn't change anything, nothing is written.
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors};
@@ -41,14 +39,17 @@ struct Body {
     reason: Option<String>,
 }
 
-/// Changes the account in one transaction, which also checks that the caller is still an
-/// administrator. If the request wouldn't change anything, nothing is written.
+/// Change a user's state or role, or unlock the user
+///
+/// Activates or deactivates a user, or changes the role: `active`, `role`, or both. Such a change
+/// ends all sessions of the user at once. `unlock` resets the day's `free_work`, so that a user
+/// whose messages failed too often can send messages again. The audit log lists every change.
+/// Administrators can't change their own account. Vouchers that the user has created as an
+/// administrator stay valid: void the ones that you don't trust.
 #[utoipa::path(
     patch,
     path = super::path::admin_user_change,
     tag = "Administration",
-    summary = "Change a user's state or role, or unlock the user",
-    description = "Activates or deactivates a user, or changes the role: `active`, `role`, or both. Such a change ends all sessions of the user at once. `unlock` resets the day's `free_work`, so that a user whose messages failed too often can send messages again. The audit log lists every change. Administrators can't change their own account. Vouchers that the user has created as an administrator stay valid: void the ones that you don't trust.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Body,

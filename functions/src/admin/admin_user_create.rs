@@ -1,9 +1,7 @@
 //! `POST /api/admin/users` - create a user, or invite one by e-mail. For administrators.
 //!
-//! In: `{username}`, and optionally `email`, `role`, `tokens` (the first grant), `password`,
-//! `invite` (instead of `password`: send an e-mail with a link for setting the password) and
-//! `reason`, a line for the audit log. `Idempotency-Key` makes retries safe. Out: 201 with the user
-//! as the list shows it.
+//! Creates the account in one transaction, which also checks that the caller is still an
+//! administrator. A retry with the same `Idempotency-Key` gets 201 again.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -70,14 +68,15 @@ struct Creation {
     reason: Option<Reason>,
 }
 
-/// Creates the account in one transaction, which also checks that the caller is still an
-/// administrator. A retry with the same `Idempotency-Key` gets 201 again.
+/// Create or invite a user
+///
+/// The account begins with a grant of tokens and no session. Its password is sent here, or chosen
+/// by its user with the link of an invitation, which is valid for a week, or of a forgotten
+/// password. The audit log lists it.
 #[utoipa::path(
     post,
     path = super::path::admin_user_create,
     tag = "Administration",
-    summary = "Create or invite a user",
-    description = "The account begins with a grant of tokens and no session. Its password is sent here, or chosen by its user with the link of an invitation, which is valid for a week, or of a forgotten password. The audit log lists it.",
     security(("access_token" = [])),
     params(IdempotencyKey),
     request_body = Body,

@@ -1,8 +1,8 @@
 //! `DELETE /api/admin/users/{id}` - delete a user's account. For administrators.
 //!
-//! In: nothing, or `{reason}`, a line for the audit log. Out: 202 and a message; 404 if the account
-//! was already deleted. As with a deletion by the owner, the account's data is erased within
-//! minutes.
+//! Deletes the account in one transaction, which also checks that the caller is still an
+//! administrator. Callers can't delete their own accounts here, so at least one administrator
+//! always remains.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -23,15 +23,17 @@ pub(crate) const LAMBDA: Lambda =
         RECORD_ACTION,
     ]);
 
-/// Deletes the account in one transaction, which also checks that the caller is still an
-/// administrator. Callers can't delete their own accounts here, so at least one administrator
-/// always remains.
+/// Delete a user
+///
+/// Like a deletion by the owner, this can't be undone: all tokens and API keys are invalid at once,
+/// and messages are erased within minutes. The e-mail address is free at once, and so is the
+/// username if that is the address; other usernames are free after a day. The ledger stays, without
+/// a name. Vouchers that the user has created as an administrator stay valid. Administrators delete
+/// their own accounts with `DELETE /api/user/`.
 #[utoipa::path(
     delete,
     path = super::path::admin_user_delete,
     tag = "Administration",
-    summary = "Delete a user",
-    description = "Like a deletion by the owner, this can't be undone: all tokens and API keys are invalid at once, and messages are erased within minutes. The e-mail address is free at once, and so is the username if that is the address; other usernames are free after a day. The ledger stays, without a name. Vouchers that the user has created as an administrator stay valid. Administrators delete their own accounts with `DELETE /api/user/`.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Option<ActReason>,

@@ -1,13 +1,7 @@
-//! `GET /api/admin/users` - all users, newest first, or the users whose name or address begins with
-//! a search string, as a bare list. For administrators.
+//! `GET /api/admin/users` - all users, or the users whom a search finds, as a bare list. For
+//! administrators.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; `q` for a
-//! search at the beginning of names and addresses, or with `match=anywhere` anywhere in them;
-//! `sort` for a different order; the filters `role`, `active`, `tokens_from`, `tokens_to`,
-//! `last_message_from` and `last_message_to`; `details` for more fields. Out: `id`, `username`,
-//! `email`, `role`, `is_staff`, `active` and `date_joined` of each user; with `details`, also
-//! `tokens`, `spent` and `last_message`; and a `Link` header to the next page. A page may contain
-//! few users, or none at all, even though there is a next page.
+//! Reads the page and the administrator's account in parallel, unless the page is filtered.
 
 mod query;
 
@@ -41,13 +35,15 @@ enum Users {
     Unread,
 }
 
-/// Reads the page and the administrator's account in parallel, unless the page is filtered.
+/// List users
+///
+/// Newest first, or by `sort`. With `q`, the users whose name or address begins with it or, with
+/// `match=anywhere`, contains it, in alphabetical order. A request looks at a limited number of
+/// users: a page may be short or empty, and still have a next page.
 #[utoipa::path(
     get,
     path = super::path::admin_users,
     tag = "Administration",
-    summary = "List users",
-    description = "Newest first, or by `sort`. With `q`, the users whose name or address begins with it or, with `match=anywhere`, contains it, in alphabetical order. A request looks at a limited number of users: a page may be short or empty, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery, Filters),
     responses((status = 200, description = "A page of the users.", body = Vec<ListedUser>)),

@@ -1,10 +1,8 @@
 //! `GET /api/admin/vouchers/{id}/redemptions` - the users who redeemed vouchers of a batch, newest
 //! first, as a bare list. For administrators.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; `Accept:
-//! text/csv` for CSV. Out: for each redemption, `id` (of the row in the user's statement),
-//! `timestamp`, `user_id`, `username` and `tokens`, and a `Link` header to the next page. The
-//! usernames of deleted accounts are null. 404 for an unknown batch.
+//! Reads the batch and the redemptions' ids from an index in parallel, then the redemptions with
+//! strong consistency, and then the usernames.
 
 use std::borrow::Cow;
 
@@ -28,14 +26,14 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists who redeemed vouchers").per
 /// The columns of the CSV file.
 const COLUMNS: [&str; 5] = ["id", "timestamp", "user_id", "username", "tokens"];
 
-/// Reads the batch and the redemptions' ids from an index in parallel, then the redemptions with
-/// strong consistency, and then the usernames.
+/// List the redemptions of vouchers
+///
+/// The users who redeemed codes of a batch, newest first. Redemptions that earlier releases made
+/// aren't listed. With `Accept: text/csv` the reply is a file for spreadsheets.
 #[utoipa::path(
     get,
     path = super::path::admin_voucher_redemptions,
     tag = "Administration",
-    summary = "List the redemptions of vouchers",
-    description = "The users who redeemed codes of a batch, newest first. Redemptions that earlier releases made aren't listed. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
     params(PathId, PageQuery),
     responses((

@@ -1,10 +1,8 @@
 //! `GET /api/admin/vouchers` - the batches of vouchers, newest first, as a bare list. For
 //! administrators.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: `id`,
-//! `name`, `tokens`, `count`, `uses`, `redeemed`, `ends`, `created`, `creator` and `voided` of each
-//! batch, and a `Link` header to the next page. Codes aren't shown, because the store contains only
-//! their hashes.
+//! Reads the batches' ids from an index first, and then reads the batches with strong consistency.
+//! The store contains only hashes of the codes.
 
 use serde::Serialize;
 use shared::http::Paging;
@@ -24,13 +22,13 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists vouchers").permits(permits!
 /// The scope of this list's cursors.
 const SCOPE: &str = "admin/vouchers";
 
-/// Reads the batches' ids from an index first, and then reads the batches with strong consistency.
+/// List vouchers
+///
+/// The batches of vouchers, newest first. Only the reply that created a batch has its codes.
 #[utoipa::path(
     get,
     path = super::path::admin_vouchers,
     tag = "Administration",
-    summary = "List vouchers",
-    description = "The batches of vouchers, newest first. Only the reply that created a batch has its codes.",
     security(("access_token" = [])),
     params(PageQuery),
     responses((status = 200, description = "A page of the batches.", body = Vec<Vouchers>)),

@@ -1,9 +1,8 @@
 //! `POST /api/admin/vouchers` - create vouchers, which users can exchange for tokens. For
 //! administrators.
 //!
-//! In: `{name, tokens, count, uses, ends}`. Out: 201 with the batch and its `codes`. No other reply
-//! shows the codes, because the store contains only their hashes. A request with an
-//! `Idempotency-Key` creates vouchers only once; a retry gets 409 `codes_shown`.
+//! Stores the codes' hashes first, and then the batch. Codes are valid only once their batch is
+//! stored.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, FieldErrors, REQUIRED, last_day, required};
@@ -47,14 +46,14 @@ struct Body {
     ends: Option<String>,
 }
 
-/// Stores the codes' hashes first, and then the batch. Codes are valid only once their batch is
-/// stored.
+/// Create vouchers
+///
+/// Creates codes that users exchange for tokens. Only this reply has the codes: keep it. The audit
+/// log lists the batch. Administrators can't redeem vouchers that they created.
 #[utoipa::path(
     post,
     path = super::path::admin_vouchers_create,
     tag = "Administration",
-    summary = "Create vouchers",
-    description = "Creates codes that users exchange for tokens. Only this reply has the codes: keep it. The audit log lists the batch. Administrators can't redeem vouchers that they created.",
     security(("access_token" = [])),
     params(IdempotencyKey),
     request_body = Body,

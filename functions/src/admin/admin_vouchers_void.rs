@@ -1,7 +1,6 @@
 //! `DELETE /api/admin/vouchers/{id}` - void a batch of vouchers. For administrators.
 //!
-//! Out: the batch with `voided`; 404 for an unknown id. From then on, the codes are refused. Users
-//! keep the tokens that they have already been granted.
+//! Voids the batch in one transaction, which also checks that the caller is still an administrator.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -17,13 +16,14 @@ pub(crate) const LAMBDA: Lambda =
         allow(&[GetItem, UpdateItem], Tokens(&["vouchers:*"])),
     ]);
 
-/// Voids the batch in one transaction, which also checks that the caller is still an administrator.
+/// Void vouchers
+///
+/// From then on, the batch's codes are no longer accepted. Users keep the tokens already granted.
+/// The audit log lists it.
 #[utoipa::path(
     delete,
     path = super::path::admin_vouchers_void,
     tag = "Administration",
-    summary = "Void vouchers",
-    description = "From then on, the batch's codes are no longer accepted. Users keep the tokens already granted. The audit log lists it.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The batch.", body = Vouchers)),

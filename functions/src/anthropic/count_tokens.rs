@@ -1,9 +1,7 @@
 //! `POST /v1/messages/count_tokens`, `POST /v1/v1/messages/count_tokens` - estimate how many tokens
 //! a message has ([reference](https://docs.anthropic.com/en/api/messages-count-tokens)).
 //!
-//! In: the body of a request for a message, of which `max_tokens` may be missing. Out: the model
-//! tokens that providers usually count in the prompt, without the operator's system prompt. The
-//! request is free, and no provider is asked.
+//! Reads the account, but writes nothing, and asks no provider.
 
 use std::borrow::Cow;
 
@@ -20,13 +18,15 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda = Lambda::new("Estimates the tokens of messages")
     .permits(permits![VERIFY_TOKENS, get(Tokens(&["apikey:*"]))]);
 
-/// Reads the account, but writes nothing.
+/// Estimate the tokens of a message
+///
+/// Takes the body of a request for a message, and returns an estimate of the model tokens in its
+/// prompt, without the operator's system prompt. The request is free. The provider of the model may
+/// count otherwise.
 #[utoipa::path(
     post,
     path = super::path::count_tokens,
     tag = "Anthropic",
-    summary = "Estimate the tokens of a message",
-    description = "Takes the body of a request for a message, and returns an estimate of the model tokens in its prompt, without the operator's system prompt. The request is free. The provider of the model may count otherwise.",
     security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
     request_body = CountedBody,
     responses((

@@ -1,17 +1,9 @@
 //! `POST /v1/messages`, `POST /v1/v1/messages` - a message in the format of Anthropic's API
 //! ([reference](https://docs.anthropic.com/en/api/messages)).
 //!
-//! In: an API key in `x-api-key`, or an API key or access token in `Authorization`, and
-//! `max_tokens` and `messages`. The history shows the user's last text. These fields take effect:
-//! `system`, `stream`, `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`,
-//! `thinking` and `output_config`. A provider that caches prompts gets `cache_control`. `model`
-//! chooses a model from the price list; without a list, the operator's settings determine the
-//! model. Tools that run at Anthropic, MCP servers, PDFs and citations are refused. Other fields and
-//! `anthropic-` headers are ignored; for example, `context_management` has no effect. If the
+//! Holds the tokens, calls the AI, and then stores the answer or returns the tokens. If the
 //! provider is Anthropic, it gets those names in `anthropic-beta` that are known not to change what
-//! the operator pays. Out: a message, or its events. Prices and retries work as for completions. A
-//! request also gets the message that was already paid for if it repeats a body in the same session
-//! of Claude Code (`x-claude-code-session-id`).
+//! the operator pays.
 
 mod events;
 mod reply;
@@ -20,14 +12,14 @@ use shared::ai::{BETA_HEADER, Display, Prompt, Thinking, known_betas};
 use shared::charge::AnswerForm;
 use shared::error::Failure;
 use shared::http::{self, Events, FailureFormat};
-use shared::openapi::IdempotencyKey;
+use shared::openapi::{IdempotencyKey, RetryCount};
 use shared::values::{Chat, Credential};
 use shared::{App, Reply, Request, Result, auth};
 
 use self::events::{EventWriter, MessageEvent};
 use self::reply::{Message, message_id};
 use crate::anthropic::request::{Body, limits};
-use crate::asking::{self, Asked, BLOCK_KB, CompletionApp, Dialect, PICTURE_KB};
+use crate::asking::{self, Asked, CompletionApp, Dialect};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers Anthropic's clients")
@@ -36,22 +28,26 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers Anthropic's clients")
     .streams(asking::SECONDS)
     .permits(permits![VERIFY_TOKENS, ASK_AI, ACCEPT_PROGRAMS]);
 
-/// Holds the tokens, calls the AI, and then stores the answer or returns the tokens.
+/// Send the AI a message in Anthropic's format
+///
+/// The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture
+/// counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of
+/// the model may be by usage.
+///
+/// The fields of the body take effect, unless their description says otherwise. Other fields, such
+/// as `context_management`, and headers whose names begin with `anthropic-` are ignored. Tools that
+/// run at Anthropic, PDFs and citations are refused. The answer contains the model's reasoning only
+/// if `thinking` asks for it. A model without functions answers with a text, unless `tool_choice`
+/// demands a call.
+///
+/// A request that Claude Code sends again in a session (`x-claude-code-session-id`) is not charged
+/// again.
 #[utoipa::path(
     post,
     path = super::path::messages,
     tag = "Anthropic",
-    summary = "Send the AI a message in Anthropic's format",
-    description = format!("The request costs the price of a message for every {BLOCK_KB} KB of its prompt, rounded up. A picture counts as {PICTURE_KB} KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `system`, `stream`, \
-                   `temperature`, `top_p`, `top_k`, `stop_sequences`, `tools`, `tool_choice`, `thinking` and `output_config` take effect, and `cache_control` if the provider caches prompts. Tools that run at Anthropic, `mcp_servers` and citations are refused, other fields are ignored. \
-                   The answer contains the model's reasoning only if `thinking` asks for it. A model without functions answers with a text, unless `tool_choice` demands a call. \
-                   With `x-stainless-retry-count`, which Anthropic's SDKs send, a retry is not charged again, \
-                   and neither is a request that Claude Code sends again in a session (`x-claude-code-session-id`)."),
     security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
-    params(
-        IdempotencyKey,
-        ("x-stainless-retry-count" = Option<String>, Header, description = "How often this request was sent before. Values that aren't numbers are ignored.", example = "0"),
-    ),
+    params(IdempotencyKey, RetryCount),
     request_body = Body,
     responses((
         status = 200,

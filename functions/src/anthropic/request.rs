@@ -66,7 +66,7 @@ pub(super) struct Body {
     thinking: Option<ThinkingConfig>,
     #[serde(default, deserialize_with = "object")]
     output_config: Option<OutputConfig>,
-    /// A cache breakpoint at the end of the prompt.
+    /// A cache breakpoint at the end of the prompt, for providers that cache prompts.
     #[serde(default, deserialize_with = "object")]
     cache_control: Option<CacheControl>,
     /// The older name for `format` in `output_config`.

@@ -1,5 +1,4 @@
-//! `POST /api/user/email` - resend the e-mail that verifies the caller's address. The body isn't
-//! read.
+//! `POST /api/user/email` - resend the e-mail that verifies the caller's address.
 
 use serde::Serialize;
 use shared::error::Failure;
@@ -15,13 +14,13 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Sends another e-mail that verifie
         update(Tokens(&["mailed:*"])),
     ]);
 
-/// Sends each account at most one e-mail a minute.
+/// Send the verification e-mail again
+///
+/// At most once a minute. The request has no body.
 #[utoipa::path(
     post,
     path = super::path::email_resend,
     tag = "Accounts",
-    summary = "Send the verification e-mail again",
-    description = "At most once a minute. The request has no body.",
     security(("access_token" = [])),
     responses((status = 202, description = "An e-mail is on its way.", body = ResentEmail)),
     extensions(("x-fails" = json!([Failure::NothingToVerify, Failure::TooManyMails]))),

@@ -1,8 +1,10 @@
 //! `POST /api/user/email/verify` - verify an e-mail address with the token that was sent to it.
 //!
-//! In: `{token}` with the account's access token, or `{token, password}` with a new password. Out:
-//! the address, which now belongs to the account. The first verification of an address invalidates
-//! all of the account's other sessions, API keys and e-mailed links.
+//! Verifies the address in one transaction. The transaction invalidates the link, and removes the
+//! address from any other account that hasn't verified it. An attacker who knows the account's
+//! password may have registered it with this address. Therefore a first verification also
+//! invalidates the account's other sessions, its API keys and its links, and a caller who isn't
+//! logged in must set a new password.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, required};
@@ -39,19 +41,16 @@ struct Body {
     password: Option<String>,
 }
 
-/// Verifies the address in one transaction. The transaction invalidates the link, and removes the
-/// address from any other account that hasn't verified it. A first verification also invalidates
-/// the account's other sessions, its API keys and its links. An attacker who knows the account's
-/// password may have registered it with this address. Therefore a caller who isn't logged in must
-/// set a new password.
+/// Verify an e-mail address
+///
+/// The token in the e-mail works once. An account that claimed the address without verifying it
+/// loses the address. The first verification of an address takes an access token of the account,
+/// whose session continues, or a new `password`. It invalidates every other session, and every API
+/// key and e-mailed link of the account.
 #[utoipa::path(
     post,
     path = super::path::email_verify,
     tag = "Accounts",
-    summary = "Verify an e-mail address",
-    description = "The token in the e-mail works once. An account that claimed the address without verifying it loses the address. The first verification of an address \
-        takes an access token of the account, whose session continues, or a new `password`. It \
-        invalidates every other session, and every API key and e-mailed link of the account.",
     security((), ("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The address is verified.", body = VerifiedEmail)),

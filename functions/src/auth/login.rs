@@ -1,9 +1,9 @@
 //! `POST /api/login`, `POST /api/token` - exchange a username (or an e-mail address) and a password
 //! for the tokens of a new session.
 //!
-//! In: `{username, password}` as JSON or as a form. `username` may be an e-mail address; `email` is
-//! an alias of `username`. Out: `token`, `access`, `refresh` and the balance. With
-//! `X-Refresh-Token: cookie` the refresh token is in a cookie, and `token` is missing.
+//! Unknown users, wrong passwords and deactivated users all result in the same error after the same
+//! time. After too many failures the password is no longer checked, whether or not the account
+//! exists.
 
 use serde::{Deserialize, Serialize};
 use shared::app::LoginApp;
@@ -46,15 +46,13 @@ struct Body {
     password: Option<String>,
 }
 
-/// Logs in. Unknown users, wrong passwords and deactivated users all result in the same error after
-/// the same time. After too many failures the password is no longer checked, whether or not the
-/// account exists.
+/// Log in
+///
+/// Exchanges a username or an e-mail address and a password for the tokens of a new session.
 #[utoipa::path(
     post,
     path = super::path::login,
     tag = "Sessions",
-    summary = "Log in",
-    description = "Exchanges a username or an e-mail address and a password for the tokens of a new session.",
     params(KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 200, description = "A session has begun.", body = LoggedIn)),

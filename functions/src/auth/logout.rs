@@ -1,7 +1,6 @@
 //! `POST /api/logout` - end the caller's session, or all of the account's sessions.
 //!
-//! In: nothing, or `{all}`, which is `true` to log out everywhere. Out: a message. The access
-//! token, the long-lived `token` and the refresh tokens become invalid immediately.
+//! Updates the account and deletes the session in parallel. Idempotent.
 
 use serde::Deserialize;
 use shared::http::{self, cookie};
@@ -26,13 +25,14 @@ struct Body {
     all: Option<bool>,
 }
 
-/// Updates the account and deletes the session in parallel. Idempotent.
+/// Log out
+///
+/// Ends the session of the request, or with `all` every session of the account. Their tokens are
+/// invalid at once.
 #[utoipa::path(
     post,
     path = super::path::logout,
     tag = "Sessions",
-    summary = "Log out",
-    description = "Ends the session of the request, or with `all` every session of the account. Their tokens are invalid at once.",
     security(("access_token" = [])),
     request_body = Option<Body>,
     responses((status = 200, description = "The session has ended.", body = Done, headers(("Set-Cookie" = String)))),

@@ -1,8 +1,7 @@
 //! `POST /api/user/password` - change the caller's password.
 //!
-//! In: `{current_password, new_password}`. Out: `token`, `access` and `refresh` of a new session;
-//! all other sessions end. With `X-Refresh-Token: cookie` the refresh token is in a cookie, and
-//! `token` is missing.
+//! Changes the password in one transaction. The transaction sets the password, ends all sessions by
+//! incrementing the epoch, and begins a new session.
 
 use serde::{Deserialize, Serialize};
 use shared::app::IssuerApp;
@@ -37,14 +36,13 @@ struct Body {
     new_password: Option<String>,
 }
 
-/// Changes the password in one transaction. The transaction sets the password, ends all sessions by
-/// incrementing the epoch, and begins a new session.
+/// Change the password
+///
+/// Every other session ends; the reply begins a new one.
 #[utoipa::path(
     post,
     path = super::path::password_change,
     tag = "Accounts",
-    summary = "Change the password",
-    description = "Every other session ends; the reply begins a new one.",
     security(("access_token" = [])),
     params(KeptInCookie, openapi::DeviceToken),
     request_body = Body,

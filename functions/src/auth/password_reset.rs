@@ -1,6 +1,6 @@
 //! `POST /api/password/reset` - request an e-mail that lets the user replace a forgotten password.
 //!
-//! In: `{email}`. Out: 202, whether or not the address belongs to an account.
+//! Stores the request without looking up the address; the `mail` function looks it up later.
 
 use serde::Deserialize;
 use shared::error::required;
@@ -25,15 +25,15 @@ struct Body {
     email: Option<String>,
 }
 
-/// Stores the request without looking up the address; the `mail` function looks it up later. An
-/// address gets at most one e-mail a minute, five an hour and ten a day. Requests above these
-/// limits get the same reply.
+/// Request a password reset
+///
+/// Sends an e-mail with a link to the address. The reply is the same whether or not an account has
+/// the address. At most one e-mail a minute, five an hour and ten a day are sent to an address;
+/// further requests get the same reply.
 #[utoipa::path(
     post,
     path = super::path::password_reset,
     tag = "Accounts",
-    summary = "Request a password reset",
-    description = "Sends an e-mail with a link to the address. The reply is the same whether or not an account has the address. At most one e-mail a minute, five an hour and ten a day are sent to an address; further requests get the same reply.",
     request_body = Body,
     responses((status = 202, description = "If an account has the address, an e-mail is on its way.", body = Done)),
 )]

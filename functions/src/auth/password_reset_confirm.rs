@@ -1,7 +1,8 @@
 //! `POST /api/password/reset/confirm` - set a new password with the token from an e-mail.
 //!
-//! In: `{token, password}`; `new_password` is an alias of `password`. Out: a message. All sessions
-//! end, and the new password takes effect.
+//! The link is looked up before the password is hashed, so that rejecting a guessed token is cheap.
+//! One transaction invalidates the link, sets the password, and ends all sessions. If the address
+//! wasn't verified before, the transaction also invalidates the API keys.
 
 use serde::Deserialize;
 use shared::clock::in_words;
@@ -38,14 +39,11 @@ struct Body {
     new_password: Option<String>,
 }
 
-/// Sets the password. The link is looked up before the password is hashed, so that rejecting a
-/// guessed token is cheap. One transaction invalidates the link, sets the password, and ends all
-/// sessions. If the address wasn't verified before, the transaction also invalidates the API keys.
+/// Replace a forgotten password
 #[utoipa::path(
     post,
     path = super::path::password_reset_confirm,
     tag = "Accounts",
-    summary = "Replace a forgotten password",
     description = format!(
         "The token in the e-mail works once, within {}. Every session ends, and the new password is valid. \
          If the address had not been verified before, every API key is revoked too.",

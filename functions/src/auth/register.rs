@@ -1,9 +1,6 @@
 //! `POST /api/register` - create an account with a first grant of tokens and a session.
 //!
-//! In: `{username, password}`, as JSON or as a form. `password1` is an alias of `password`,
-//! `password2` must equal it, and `email` is optional. A `username` with an `@` is also the
-//! `email`. `Idempotency-Key` makes retries safe. Out: 201 with the user's data, the balance and
-//! the session's tokens. With `X-Refresh-Token: cookie` the refresh token is in a cookie.
+//! Creates the account in one transaction.
 
 use std::future::ready;
 
@@ -57,15 +54,15 @@ struct Registration {
     password: NewPassword,
 }
 
-/// Creates the account in one transaction. Of two registrations with the same username, exactly one
-/// succeeds. A retry with the same `Idempotency-Key` gets 201 again, with the tokens of a new
+/// Create an account
+///
+/// The account begins with a grant of tokens and a session. Of two registrations with the same
+/// username exactly one succeeds. A retry with the same `Idempotency-Key` gets the tokens of a new
 /// session.
 #[utoipa::path(
     post,
     path = super::path::register,
     tag = "Accounts",
-    summary = "Create an account",
-    description = "The account begins with a grant of tokens and a session. Of two registrations with the same username exactly one succeeds.",
     params(IdempotencyKey, KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 201, description = "The account is created, and a session has begun.", body = OpenedAccount)),

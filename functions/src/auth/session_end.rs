@@ -1,8 +1,6 @@
-//! `DELETE /api/user/sessions/{id}` - end one of the caller's sessions, for example on a lost
-//! device.
+//! `DELETE /api/user/sessions/{id}` - end one of the caller's sessions.
 //!
-//! Out: a message; 404 for a session that doesn't belong to the caller or has already ended. The
-//! session's tokens become invalid at once.
+//! Reads the session and the account in parallel, and then ends the session.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -17,13 +15,13 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Ends one session of the caller").
     allow(&[GetItem, DeleteItem], Tokens(&["session:*"])),
 ]);
 
-/// Reads the session and the account in parallel, and then ends the session.
+/// End a session
+///
+/// For example, the session of a lost device. All its tokens are invalid at once.
 #[utoipa::path(
     delete,
     path = super::path::session_end,
     tag = "Sessions",
-    summary = "End a session",
-    description = "For example, the session of a lost device. All its tokens are invalid at once.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The session has ended.", body = Done)),

@@ -1,9 +1,7 @@
 //! `GET /api/user/sessions` - the caller's active sessions, newest first, as a bare list.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: `id`,
-//! `device`, `began`, `last_used`, `ends` and `current` of each session, and a `Link` header to the
-//! next page. A request reads a limited number of sessions, so a page may contain few sessions, or
-//! none at all, even though there is a next page.
+//! Reads the account and the ids of its sessions in parallel, and then the sessions. The ids come
+//! from an index. Unlike the index, the sessions are read with strong consistency.
 
 use shared::http::Paging;
 use shared::openapi::PageQuery;
@@ -21,14 +19,14 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists sessions").permits(permits!
 /// The scope of this list's cursors.
 const SCOPE: &str = "sessions";
 
-/// Reads the account and the ids of its sessions in parallel, and then the sessions. The ids come
-/// from an index. Unlike the index, the sessions are read with strong consistency.
+/// List sessions
+///
+/// The account's active sessions, newest first. A page reads a limited number of sessions: it may
+/// be short or empty, and still have a next page.
 #[utoipa::path(
     get,
     path = super::path::sessions,
     tag = "Sessions",
-    summary = "List sessions",
-    description = "The account's active sessions, newest first. A page reads a limited number of sessions: it may be short or empty, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery),
     responses((status = 200, description = "A page of the sessions.", body = Vec<OwnSession>)),

@@ -1,8 +1,9 @@
 //! `POST /api/token/blacklist` - end a refresh token's session, like
 //! djangorestframework-simplejwt's endpoint.
 //!
-//! In: `{refresh}`, as JSON or as a form. Out: `{}`, or 401 with the code `token_not_valid`. All of
-//! the session's tokens become invalid at once, including its access tokens.
+//! Reads the session and the account in parallel, and then ends the session as a log-out does. An
+//! outdated token is refused, but also ends its session, because a thief may have a copy of the
+//! token.
 
 use serde::Deserialize;
 use shared::error::{Failure, TokenFault, required};
@@ -31,15 +32,14 @@ struct Body {
     refresh: Option<String>,
 }
 
-/// Reads the session and the account in parallel, and then ends the session as a log-out does. An
-/// outdated token is refused, but also ends its session, because a thief may have a copy of the
-/// token.
+/// Blacklist a refresh token
+///
+/// Ends the session of a refresh token. All tokens of the session are invalid at once, access
+/// tokens too. A second request with the token gets 401.
 #[utoipa::path(
     post,
     path = super::path::token_blacklist,
     tag = "Sessions",
-    summary = "Blacklist a refresh token",
-    description = "Ends the session of a refresh token. All tokens of the session are invalid at once, access tokens too. A second request with the token gets 401.",
     request_body = Body,
     responses((status = 200, description = "The session has ended.", body = Nothing)),
     extensions(("x-form" = json!(true)), ("x-fails" = json!([Failure::InvalidToken]))),

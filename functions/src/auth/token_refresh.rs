@@ -1,10 +1,8 @@
 //! `POST /api/token/refresh` - exchange a refresh token for a new access token and the next refresh
 //! token.
 //!
-//! In: `{refresh}`, as JSON or as a form. Out: `access` and `refresh`. A repeated request with the
-//! same token gets the same `refresh`, so a client that ignores the new refresh tokens can keep
-//! using its first one until the session ends. With `X-Refresh-Token: cookie` the request and the
-//! reply contain the refresh token in a cookie.
+//! Advances the session with one conditional write, and reads the account in parallel. A client
+//! that ignores the new refresh tokens can keep using its first one until the session ends.
 
 use serde::Deserialize;
 use shared::app::IssuerApp;
@@ -37,14 +35,15 @@ struct Body {
     refresh: Option<String>,
 }
 
-/// Advances the session with one conditional write, and reads the account in parallel. An outdated
-/// token ends its session, because a thief may have a copy of the token.
+/// Refresh an access token
+///
+/// The new `refresh` replaces the old one. A repeated request with the old one gets the same
+/// `refresh` until the new one is used. A still older one ends its session, because a thief may
+/// have a copy of it.
 #[utoipa::path(
     post,
     path = super::path::token_refresh,
     tag = "Sessions",
-    summary = "Refresh an access token",
-    description = "The new `refresh` replaces the old one. A repeated request with the old one gets the same `refresh` until the new one is used. A still older one ends its session, since a thief may have a copy of it.",
     params(KeptInCookie),
     request_body = Option<Body>,
     responses((status = 200, description = "A new access token, and the next refresh token.", body = TokenPair)),

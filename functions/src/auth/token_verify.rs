@@ -1,8 +1,7 @@
 //! `POST /api/token/verify` - check a token, like djangorestframework-simplejwt's endpoint.
 //!
-//! In: `{token}`, an access or refresh token, as JSON or as a form. Out: `{}` if the token is
-//! currently valid for its account, otherwise 401 with the code `token_not_valid`. A refresh token
-//! gets 400 if its session has ended or the token was replaced.
+//! Reads the token's session and account with strong consistency, and changes nothing. An outdated
+//! refresh token ends its session when it is used, not when it is checked.
 
 use serde::Deserialize;
 use shared::error::{Failure, TokenFault, required};
@@ -27,14 +26,15 @@ struct Body {
     token: Option<String>,
 }
 
-/// Reads the token's session and account with strong consistency, and changes nothing. An outdated
-/// refresh token ends its session when it is used, not when it is checked.
+/// Verify a token
+///
+/// Checks that an access or refresh token is valid now. Log-out, a new password and the end of its
+/// session make a token invalid before it expires. If the session of a refresh token has ended, or
+/// a later token has replaced it, the reply is 400.
 #[utoipa::path(
     post,
     path = super::path::token_verify,
     tag = "Sessions",
-    summary = "Verify a token",
-    description = "Checks that an access or refresh token is valid now. Log-out, a new password and the end of its session make a token invalid before it expires.",
     request_body = Body,
     responses((status = 200, description = "The token is valid.", body = Nothing)),
     extensions(("x-form" = json!(true)), ("x-fails" = json!([Failure::InvalidToken, Failure::TokenBlacklisted]))),

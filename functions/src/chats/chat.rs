@@ -1,13 +1,6 @@
 //! `POST /api/chat`, `POST /api/chat_msg` - send the AI a message, and pay for its answer.
 //!
-//! In: `{message, conversation_id?, after?, folder_id?, temporary?}` as JSON or as a form, with an
-//! `Authorization` header, or with a `token` in the body. As JSON also `attachments`: pictures and
-//! texts that the AI gets with this message and all later ones. `Idempotency-Key` makes retries safe.
-//! Out: the answer, its conversation, the price and the balance. Without `conversation_id`, the
-//! message begins a new conversation, in the folder `folder_id` if that is given. A `temporary`
-//! conversation is deleted after a day. `after` is the id of an earlier message in the conversation;
-//! the AI gets only that message and the messages that led to it. A message is charged only if its
-//! answer is stored.
+//! Holds the tokens, calls the AI, and then stores the answer or returns the tokens.
 
 use shared::app::{AiApp, HandlerState, UsesSettings};
 use shared::charge::{self, BeginOutcome, Charge};
@@ -56,15 +49,17 @@ impl From<AiApp> for ChatApp {
     }
 }
 
-/// Holds the tokens, calls the AI, and then stores the answer or returns the tokens.
+/// Send the AI a message
+///
+/// The tokens are taken before the AI is called, and returned if it fails. A message that names an
+/// earlier message in `after` begins a branch of the conversation, for an edited message or another
+/// answer to the same one. The other versions are kept, and the AI doesn't get them, except their
+/// files: the AI gets the files of a conversation in all its branches, and they are charged with
+/// each message, until they are removed.
 #[utoipa::path(
     post,
     path = super::path::chat,
     tag = "Chat",
-    summary = "Send the AI a message",
-    description = "The tokens are taken before the AI is called, and returned if it fails. \
-                   A message that names an earlier message in `after` begins a branch of the conversation, for an edited message or another answer to the same one. \
-                   The other versions are kept, and the AI doesn't get them, except their files: the AI gets the files of a conversation in all its branches, and they are charged with each message, until they are removed.",
     security(("access_token" = []), ()),
     params(IdempotencyKey),
     request_body = charge::Body,

@@ -1,9 +1,6 @@
 //! `DELETE /api/chat/{id}` - delete one of the caller's messages and its answer.
 //!
-//! Out: a message; 404 if the message doesn't belong to the caller or was already deleted. The
-//! message's files are deleted with it. The statement keeps the message's price. If the
-//! conversation's title was this message, the conversation becomes untitled. Messages that followed
-//! this message now follow the one before it.
+//! Checks the owner first, and then deletes unconditionally, so that the SDK can retry the delete.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -20,13 +17,15 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Deletes messages").permits(permit
     allow(&[PutItem], Tokens(&["pending:*"])),
 ]);
 
-/// Checks the owner first, and then deletes unconditionally, so that the SDK can retry the delete.
+/// Delete a message
+///
+/// Deletes the message, its files and its answer. The statement keeps the message's price. If the
+/// conversation's title came from this message, the conversation becomes untitled. Messages that
+/// followed this message now follow the one before it.
 #[utoipa::path(
     delete,
     path = super::path::chat_delete,
     tag = "Chat",
-    summary = "Delete a message",
-    description = "Deletes the message, its files and its answer. The statement keeps the message's price. If the conversation's title came from this message, the conversation becomes untitled. Messages that followed this message now follow the one before it.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The message is deleted.", body = Done)),

@@ -1,13 +1,8 @@
 //! `GET /api/chat` - the caller's messages and answers, newest first, as a bare list.
 //!
-//! In: `limit` (1 to 100), `cursor` from the `Link` of the previous page, `q` for a search for
-//! words in messages and answers, `from` and `to` for a range of days, `model` for the messages that
-//! one model answered, `conversation_id` for one conversation's messages. Out: the list, and a
-//! `Link` header to the next page. A page contains at most about 1 MB of messages, and a request
-//! searches only a limited number of messages. Therefore a page may contain few messages, or none
-//! at all, even though there is a next page. Without any of these parameters, a page is as long as
-//! possible, because old clients read only the first page. With any of the others, `limit` defaults
-//! to 20.
+//! Reads the page and the account in parallel, and returns the page only if the caller's token is
+//! valid for the account. Without parameters, a page is as long as possible, because old clients
+//! read only the first page.
 
 use serde_json::json;
 use shared::charge::conversation_id;
@@ -43,14 +38,17 @@ enum History {
     Ids((Vec<String>, bool)),
 }
 
-/// Reads the page and the account in parallel, and returns the page only if the caller's token is
-/// valid for the account.
+/// List messages
+///
+/// The messages and answers of the account, newest first. Temporary chats are only in the list of
+/// their conversation. A page has at most about 1 MB of them, and a search reads a limited number
+/// per request: a page may be short or empty, and still have a next page. Without parameters, a
+/// page has as many messages as fit. With `q`, `from`, `to`, `model` or `conversation_id`, the
+/// default of `limit` is 20.
 #[utoipa::path(
     get,
     path = super::path::chat_history,
     tag = "Chat",
-    summary = "List messages",
-    description = "The messages and answers of the account, newest first. Temporary chats are only in the list of their conversation. A page has at most about 1 MB of them, and a search reads a limited number per request: a page may be short or empty, and still have a next page. Without parameters, a page has as many messages as fit. With `q`, `from`, `to`, `model` or `conversation_id`, the default of `limit` is 20.",
     security(("access_token" = [])),
     params(HistoryPage, SearchParams, Days),
     responses((status = 200, description = "A page of messages and answers.", body = Vec<view::SentChat>)),

@@ -1,6 +1,7 @@
 //! `GET /api/chat/{id}` - one of the caller's messages and its answer.
 //!
-//! Out: the message as the history shows it; 404 if it doesn't belong to the caller or was deleted.
+//! Reads the message and the account in parallel, and returns the message only if the caller's
+//! token is valid for the account.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -12,14 +13,13 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda = Lambda::new("Shows a message and its answer")
     .permits(permits![VERIFY_TOKENS, allow(&[GetItem, BatchGetItem], Chats)]);
 
-/// Reads the message and the account in parallel, and returns the message only if the caller's
-/// token is valid for the account.
+/// Read a message
+///
+/// The message and its answer, as the history shows them.
 #[utoipa::path(
     get,
     path = super::path::chat_read,
     tag = "Chat",
-    summary = "Read a message",
-    description = "The message and its answer, as the history shows them.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The message and its answer.", body = Chat)),

@@ -1,11 +1,8 @@
 //! `POST /api/chat/stop` - stop the answer to one of the caller's messages.
 //!
-//! In: an access token or an API key, and `{idempotency_key}`, the key that the message was sent
-//! with. Out: the id of the message, and whether its answer is `stopping` or had already `ended`.
-//! The function that generates the answer checks once a second whether it should stop. A stopped
-//! function closes the connection to the AI, stores the text that was delivered so far, and charges
-//! the message like any other message. If a stream has delivered no text and the prompt is short,
-//! the message isn't charged. Idempotent.
+//! If the caller owns the message, marks its hold as stopped. The function that generates the
+//! answer checks the hold once a second. A stopped function closes the connection to the AI, stores
+//! the text that was delivered so far, and charges the message like any other message. Idempotent.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, required};
@@ -50,16 +47,17 @@ enum Status {
     Ended,
 }
 
-/// If the caller owns the message, marks its hold as stopped.
+/// Stop an answer
+///
+/// Stops the answer to a message. The text delivered so far is stored, with the `finish_reason`
+/// `stopped`, and costs what an answer costs. A message whose request waits for the whole answer is
+/// charged too, and its answer is empty. If nothing of a stream was delivered yet, nothing is
+/// charged, and its request gets 410 `stopped`, unless its prompt has more than 32 KB. Only a
+/// message that was sent with an `Idempotency-Key` can be stopped, also a completion or a response.
 #[utoipa::path(
     post,
     path = super::path::chat_stop,
     tag = "Chat",
-    summary = "Stop an answer",
-    description = "Stops the answer to a message. The text delivered so far is stored, with the `finish_reason` `stopped`, and costs what an answer costs. \
-                   A message whose request waits for the whole answer is charged too, and its answer is empty. \
-                   If nothing of a stream was delivered yet, nothing is charged, and its request gets 410 `stopped`, unless its prompt has more than 32 KB. \
-                   Only a message that was sent with an `Idempotency-Key` can be stopped, also a completion or a response.",
     security(("api_key" = []), ("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The answer is stopping, or had ended before.", body = StoppedMessage)),

@@ -1,10 +1,7 @@
 //! `POST /api/chat/stream` - like `POST /api/chat`, but the answer arrives piece by piece.
 //!
-//! In: as for `POST /api/chat`. Out: server-sent events
-//! ([format](https://html.spec.whatwg.org/multipage/server-sent-events.html)): `reasoning` events
-//! with a `text` if the model shows its reasoning, `delta` events with a `text`, then `done` with
-//! the reply of `POST /api/chat`. A failure before the first piece is sent as an ordinary reply. A
-//! later failure is sent as an `error` event, whose data says whether the tokens were returned.
+//! Holds the tokens, and sends the pieces of the answer as they arrive. Even if the client
+//! disconnects, the function stores the answer or returns the tokens.
 
 use serde::Serialize;
 use shared::ai::{Piece, ReasoningPiece};
@@ -27,14 +24,18 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI, and str
     .streams(120)
     .permits(permits![VERIFY_TOKENS, ASK_AI, CONTINUE_CONVERSATION, ATTACH_FILES]);
 
-/// Holds the tokens, and sends the pieces of the answer as they arrive. Even if the client
-/// disconnects, the function stores the answer or returns the tokens.
+/// Send the AI a message, and read its answer piece by piece
+///
+/// The reply has [server-sent
+/// events](https://html.spec.whatwg.org/multipage/server-sent-events.html): `reasoning` events with
+/// a piece of the model's reasoning in `text`, if the model shows it, `delta` events with a piece
+/// of the answer in `text`, then `done` with the reply of `POST /api/chat/`. A failure before the
+/// first piece is an ordinary reply; after it, it is an `error` event, whose data is a problem
+/// document with `retry_after` that says whether the tokens were returned.
 #[utoipa::path(
     post,
     path = super::path::chat_stream,
     tag = "Chat",
-    summary = "Send the AI a message, and read its answer piece by piece",
-    description = "The reply has server-sent events: `reasoning` events with a piece of the model's reasoning in `text`, if the model shows it, `delta` events with a piece of the answer in `text`, then `done` with the reply of `POST /api/chat/`. A failure before the first piece is an ordinary reply; after it, it is an `error` event, whose data is a problem document with `retry_after`.",
     security(("access_token" = []), ()),
     params(IdempotencyKey),
     request_body = charge::Body,

@@ -1,9 +1,8 @@
-//! `GET /api/conversations/{id}` - one of the caller's conversations. The conversation's messages
-//! are in the history: `GET /api/chat?conversation_id={id}`.
+//! `GET /api/conversations/{id}` - one of the caller's conversations.
 //!
-//! Out: `id`, `title`, `created`, `last_used`, `pinned`, `instructions`, `folder_id` and `charged`,
-//! and `expires` if the conversation is temporary; 404 if it doesn't belong to the caller, was
-//! deleted or has expired.
+//! Reads the conversation and the account in parallel, and returns the conversation only if the
+//! caller's token is valid for the account. If an earlier release hasn't counted what the
+//! conversation was charged, adds up the costs of its messages.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -19,15 +18,13 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows a conversation").permits(pe
     get(Tokens(&["folders:*"])),
 ]);
 
-/// Reads the conversation and the account in parallel, and returns the conversation only if the
-/// caller's token is valid for the account. If an earlier release hasn't counted what the
-/// conversation was charged, adds up the costs of its messages.
+/// Read a conversation
+///
+/// The history has its messages: `GET /api/chat/?conversation_id={id}`.
 #[utoipa::path(
     get,
     path = super::path::conversation,
     tag = "Conversations",
-    summary = "Read a conversation",
-    description = "The history has its messages: `GET /api/chat/?conversation_id={id}`.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The conversation.", body = Conversation)),

@@ -1,9 +1,7 @@
 //! `DELETE /api/conversations/{id}` - delete one of the caller's conversations and all messages in
 //! it.
 //!
-//! Out: 202. Lists no longer show the conversation, and new messages in it are refused. A message
-//! that is still being answered is charged, and is stored without a conversation. The
-//! conversation's other messages are erased within minutes; the statement keeps their prices.
+//! Deletes the conversation and marks the account for the `erase` function, in one transaction.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -18,13 +16,14 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Deletes conversations").permits(p
     update(Chats),
 ]);
 
-/// Deletes the conversation and marks the account for the `erase` function, in one transaction.
+/// Delete a conversation with all its messages
+///
+/// Lists no longer show it, and messages to it are refused. A message that is being answered is
+/// charged and stored without a conversation. The statement keeps the prices.
 #[utoipa::path(
     delete,
     path = super::path::conversation_delete,
     tag = "Conversations",
-    summary = "Delete a conversation with all its messages",
-    description = "Lists no longer show it, and messages to it are refused. A message that is being answered is charged and stored without a conversation. The statement keeps the prices.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 202, description = "The conversation is deleted. Its messages are erased within minutes.", body = Done)),

@@ -1,11 +1,7 @@
-//! `PATCH /api/conversations/{id}` - change the title or the AI instructions of one of the caller's
-//! conversations, move it to a folder, pin or unpin it, or remove files from its context.
+//! `PATCH /api/conversations/{id}` - change one of the caller's conversations.
 //!
-//! In: at least one of `title` (1 to 100 characters), `instructions` (at most 2,000 bytes),
-//! `folder_id`, `pinned` (true or false) and `remove_files` (1 to 20 ids). An empty string removes
-//! the instructions, or takes the conversation out of its folder. The AI doesn't get removed files
-//! any more; they stay with their messages. Out: the conversation; 404 if the conversation or the
-//! folder doesn't belong to the caller or was deleted.
+//! Changes the conversation with one conditional write, once the caller's token has been checked
+//! against the account. Before the function unpins a conversation, it reads the conversation.
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors, required};
@@ -45,14 +41,16 @@ struct Body {
 // `max_items` above contains this number.
 const _: () = assert!(FILES_IN_CONTEXT == 20);
 
-/// Changes the conversation with one conditional write, once the caller's token has been checked
-/// against the account. Before the function unpins a conversation, it reads the conversation.
+/// Change a conversation
+///
+/// Changes its title, the instructions that the AI gets with its next message and all later ones,
+/// its folder, whether it is pinned, and which files the AI gets. Pinned conversations come first
+/// in the list. Missing fields don't change; one of them is required. An empty text removes the
+/// instructions, or takes the conversation out of its folder.
 #[utoipa::path(
     patch,
     path = super::path::conversation_rename,
     tag = "Conversations",
-    summary = "Change a conversation",
-    description = "Changes its title, the instructions that the AI gets with its next message and all later ones, its folder, whether it is pinned, and which files the AI gets. Pinned conversations come first in the list. Missing fields don't change; one of them is required.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Body,

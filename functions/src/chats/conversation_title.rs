@@ -1,11 +1,9 @@
 //! `POST /api/conversations/{id}/title` - let a model write the title of one of the caller's
 //! conversations.
 //!
-//! Out: the conversation; 404 if it doesn't belong to the caller, was deleted or has expired. A
-//! model writes at most one title for a conversation, from its first message and answer, and only if
-//! the title is still the one from the first message. In all other cases, or if the model fails,
-//! the conversation keeps its title. The operator pays for the model, so an account has a limit per
-//! day. Safe to repeat.
+//! Reads the account, the conversation and its first message in parallel. Claims the title before
+//! the model is called, so that a repeated request doesn't call it again. The operator pays for the
+//! model, so an account has a limit per day.
 
 use std::future::pending;
 use std::time::Duration;
@@ -66,14 +64,17 @@ impl HandlerState for TitleApp {
     }
 }
 
-/// Reads the account, the conversation and its first message in parallel. Claims the title before
-/// the model is called, so that a repeated request doesn't call it again.
+/// Let a model write a conversation's title
+///
+/// Pages request this after the first answer. A model writes one title for a conversation, from the
+/// first message and its answer; a title that the user has chosen is never replaced, and temporary
+/// conversations keep theirs. Without `TITLE_MODEL`, or if the model fails, the reply shows the
+/// conversation with its old title. It costs the user nothing, and an account gets a limited number
+/// of titles per day.
 #[utoipa::path(
     post,
     path = super::path::conversation_title,
     tag = "Conversations",
-    summary = "Let a model write a conversation's title",
-    description = "Pages request this after the first answer. A model writes one title for a conversation, from the first message and its answer; a title that the user has chosen is never replaced, and temporary conversations keep theirs. Without `TITLE_MODEL`, or if the model fails, the reply shows the conversation with its old title. It costs the user nothing, and an account gets a limited number of titles per day.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The conversation, with its new title if it got one.", body = Conversation)),

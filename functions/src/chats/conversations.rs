@@ -1,11 +1,7 @@
-//! `GET /api/conversations` - the caller's conversations: the pinned ones come first, then the
-//! others, with the most recently used first.
+//! `GET /api/conversations` - the caller's conversations.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
-//! search in titles, `folder_id` for the conversations of one folder. Out: a bare list with `id`,
-//! `title`, `created`, `last_used`, `pinned`, `instructions` and `folder_id` of each conversation,
-//! and a `Link` header to the next page. A request searches a limited number of conversations, so a
-//! page may contain few matches, or none at all, even though there is a next page.
+//! Reads the account and the conversations' keys in parallel, and then the conversations. The keys
+//! come from an index.
 
 use shared::charge::folder_id;
 use shared::http::{self, Paging, SEARCH_LENGTH};
@@ -31,14 +27,15 @@ const SCOPE: &str = "conversations";
 /// How many conversations a search reads per request.
 const SEARCHED: usize = 100;
 
-/// Reads the account and the conversations' keys in parallel, and then the conversations. The keys
-/// come from an index.
+/// List conversations
+///
+/// Pinned conversations come first, the most recently pinned at the top. The others follow, the
+/// most recently used first. A search, or a list of a folder, reads a limited number of them per
+/// request: a page may be short or empty, and still have a next page.
 #[utoipa::path(
     get,
     path = super::path::conversations,
     tag = "Conversations",
-    summary = "List conversations",
-    description = "Pinned conversations come first, the most recently pinned at the top. The others follow, the most recently used first. A search, or a list of a folder, reads a limited number of them per request: a page may be short or empty, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery, SearchParams),
     responses((status = 200, description = "A page of the conversations.", body = Vec<Conversation>)),

@@ -1,8 +1,7 @@
 //! `GET /api/files/{id}` - one of the caller's files, with its content.
 //!
-//! Out: the file as its message lists it, with a picture's bytes as Base64 in `data`, or a text in
-//! `text`; 404 if it doesn't belong to the caller, was deleted, or has expired with its temporary
-//! chat.
+//! Reads the file and the account in parallel, and returns the file only if the caller's token is
+//! valid for the account.
 
 use shared::error::Failure;
 use shared::openapi::FileId;
@@ -17,14 +16,14 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Shows a file").permits(permits![
     allow(&[GetItem, BatchGetItem], Chats),
 ]);
 
-/// Reads the file and the account in parallel, and returns the file only if the caller's token is
-/// valid for the account.
+/// Read a file
+///
+/// A file that was attached to a message, with its content: a picture's bytes as Base64 in `data`,
+/// or a text in `text`.
 #[utoipa::path(
     get,
     path = super::path::file_read,
     tag = "Chat",
-    summary = "Read a file",
-    description = "A file that was attached to a message, with its content: a picture's bytes as Base64 in `data`, or a text in `text`.",
     security(("access_token" = [])),
     params(FileId),
     responses((status = 200, description = "The file.", body = FileWithContent)),

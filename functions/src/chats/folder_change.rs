@@ -1,9 +1,6 @@
-//! `PATCH /api/folders/{id}` - change the name, the AI instructions or the position of one of the
-//! caller's folders.
+//! `PATCH /api/folders/{id}` - change one of the caller's folders.
 //!
-//! In: at least one of `name` (1 to 60 characters), `instructions` (at most 2,000 bytes) and
-//! `position` (0 for the first folder). An empty string removes the instructions. Out: the folder;
-//! 404 if it doesn't belong to the caller or was deleted.
+//! Changes the folder, if the account accepts the caller's token.
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors, required};
@@ -35,13 +32,15 @@ struct Body {
     position: Option<Whole<u64>>,
 }
 
-/// Changes the folder, if the account accepts the caller's token.
+/// Change a folder
+///
+/// Changes its name, the instructions that the AI gets with the next messages in the folder's
+/// conversations, and its position in the list. Missing fields don't change; one of them is
+/// required. An empty text removes the instructions.
 #[utoipa::path(
     patch,
     path = super::path::folder_change,
     tag = "Folders",
-    summary = "Change a folder",
-    description = "Changes its name, the instructions that the AI gets with the next messages in the folder's conversations, and its position in the list. Missing fields don't change; one of them is required.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Body,

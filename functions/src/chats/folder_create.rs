@@ -1,8 +1,6 @@
 //! `POST /api/folders` - create a folder for conversations.
 //!
-//! In: `{name, instructions?}`: a name of 1 to 60 characters, and instructions of at most 2,000
-//! bytes. Out: 201 with the folder, which is the last one in the list; 409 if the account has 30
-//! folders.
+//! Adds the folder, if the account accepts the caller's token.
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors, required};
@@ -30,13 +28,15 @@ struct Body {
     instructions: Option<String>,
 }
 
-/// Adds the folder, if the account accepts the caller's token.
+/// Create a folder
+///
+/// The folder is the last one in the list. The AI gets the folder's instructions with each message
+/// in the folder's conversations. A first message with `folder_id` begins a conversation in the
+/// folder, and `PATCH /api/conversations/{id}` moves a conversation to the folder.
 #[utoipa::path(
     post,
     path = super::path::folder_create,
     tag = "Folders",
-    summary = "Create a folder",
-    description = "The AI gets the folder's instructions with each message in the folder's conversations. A first message with `folder_id` begins a conversation in the folder, and `PATCH /api/conversations/{id}` moves a conversation to the folder.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 201, description = "The folder.", body = Folder)),

@@ -1,7 +1,6 @@
-//! `DELETE /api/folders/{id}` - delete one of the caller's folders. Its conversations stay, without
-//! a folder.
+//! `DELETE /api/folders/{id}` - delete one of the caller's folders.
 //!
-//! Out: 200; 404 if the folder doesn't belong to the caller or was deleted.
+//! Deletes the folder, if the account accepts the caller's token.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -16,13 +15,13 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Deletes folders").permits(permits
     allow(&[GetItem, UpdateItem], Tokens(&["folders:*"])),
 ]);
 
-/// Deletes the folder, if the account accepts the caller's token.
+/// Delete a folder
+///
+/// The folder's instructions are deleted, and its conversations stay, without a folder.
 #[utoipa::path(
     delete,
     path = super::path::folder_delete,
     tag = "Folders",
-    summary = "Delete a folder",
-    description = "The folder's instructions are deleted, and its conversations stay, without a folder.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The folder is deleted.", body = Done)),

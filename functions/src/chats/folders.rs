@@ -1,7 +1,6 @@
 //! `GET /api/folders` - the caller's folders of conversations, in the caller's order.
 //!
-//! Out: a bare list of at most 30 folders with `id`, `name` and `instructions`. The conversations of
-//! a folder are listed by `GET /api/conversations?folder_id={id}`.
+//! Reads the folders and the account in parallel.
 
 use shared::view::Folder;
 use shared::{App, Reply, Request, auth, http};
@@ -11,13 +10,14 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Lists folders").permits(permits![VERIFY_TOKENS, get(Tokens(&["folders:*"]))]);
 
-/// Reads the folders and the account in parallel.
+/// List folders
+///
+/// All folders, in the order that the user has chosen. `GET /api/conversations?folder_id={id}`
+/// lists a folder's conversations.
 #[utoipa::path(
     get,
     path = super::path::folders,
     tag = "Folders",
-    summary = "List folders",
-    description = "All folders, in the order that the user has chosen. `GET /api/conversations?folder_id={id}` lists a folder's conversations.",
     security(("access_token" = [])),
     responses((status = 200, description = "The folders.", body = Vec<Folder>)),
 )]

@@ -1,20 +1,13 @@
 //! `GET /api/models` - the models that users can choose from, and their prices.
 //!
-//! Out: the price list's `version`, the word for the product's tokens (`currency`), whether users
-//! can share chats (`sharing`), whether a model writes `titles`, the limits on a conversation's
-//! context and on files, and the `models`, the default one first. Without a price list, the list
-//! contains a single model, and `version` is null. `brand` is added if the operator has set one. The
-//! pages thus learn the brand without a request of their own.
-//!
-//! `usual_answer` is the usual number of model tokens in an answer. The daily census computes it.
+//! Reads the account, if there is one, and the price list. The reply contains the brand, so that
+//! the pages don't need a request of their own for it.
 //!
 //! Pages use `prompt_overhead` to compute the highest possible price of a message. The prompt
 //! consists of `prompt_overhead` model tokens, plus the model tokens of the message and the
 //! conversation. The answer consists of at most `most` model tokens. A string never has more model
 //! tokens than bytes. The number of bytes is that of the unnormalized, NFC or NFKC form, whichever
-//! is longest.
-//!
-//! A request without an access token gets the prices for a new account.
+//! is longest. The daily census computes `usual_answer`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,13 +38,15 @@ pub(crate) const LAMBDA: Lambda =
         get(Tokens(&["instructions:*"])),
     ]);
 
-/// Reads the account, if there is one, and the price list.
+/// List the models and their prices
+///
+/// The models of the price list, the default one first. Without a price list there is one model,
+/// whose fare is the price of a message. A request without an access token gets the prices for a
+/// new account.
 #[utoipa::path(
     get,
     path = super::path::model_list,
     tag = "Chat",
-    summary = "List the models and their prices",
-    description = "The models of the price list, the default one first. Without a price list there is one model, whose fare is the price of a message. A request without an access token gets the prices for a new account.",
     security((), ("access_token" = [])),
     responses((status = 200, description = "The models.", body = ModelList)),
 )]

@@ -1,15 +1,9 @@
 //! `POST /v1/embeddings` - vectors of texts, in the format of OpenAI's API
 //! ([reference](https://platform.openai.com/docs/api-reference/embeddings/create)).
 //!
-//! In: an API key or an access token, `model`, and `input`, which is a text, a list of texts, a list
-//! of token ids, or a list of such lists. `encoding_format` and `dimensions` take effect; other
-//! fields are ignored. `model` is the name of a model for embeddings in the price list. Unlike for
-//! messages, an unknown name is always refused, because vectors of different models can't be
-//! compared. Without a price list, only the providers that work offline have embeddings.
-//!
-//! Out: the vectors, in the order of the texts. They are written while the client reads, so they
-//! may be larger than the 6 MB that Lambda allows otherwise. Only the ledger row is stored. A retry
-//! of a paid request is computed again without a charge, at most twice.
+//! Holds the tokens, calls the AI, and then charges for the vectors or returns the tokens. The
+//! vectors are written while the client reads, so they may be larger than the 6 MB that Lambda
+//! allows otherwise.
 
 mod reply;
 mod request;
@@ -17,12 +11,12 @@ mod request;
 use shared::charge::{
     self, AnswerForm, ChosenModel, EMBEDDING_FAILURES, NewEmbeddings, RequestKey,
 };
-use shared::openapi::IdempotencyKey;
+use shared::openapi::{IdempotencyKey, RetryCount};
 use shared::{Reply, Request, auth, http};
 
 use self::reply::EmbeddingList;
 use self::request::{Asked, Body, limits};
-use crate::asking::{BLOCK_KB, CompletionApp, as_openai};
+use crate::asking::{CompletionApp, as_openai};
 use crate::lambda::Lambda;
 
 // A provider's reply can be a hundred megabytes long. Most are far shorter, and programs call this
@@ -33,19 +27,23 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Returns the vectors of texts to O
     .streams(120)
     .permits(permits![VERIFY_TOKENS, EMBED, ACCEPT_PROGRAMS]);
 
-/// Holds the tokens, calls the AI, and then charges for the vectors or returns the tokens.
+/// Turn texts into vectors
+///
+/// Returns a vector for each text, in the order of the texts, for searches by meaning. `model` is
+/// the name of a model for embeddings in the price list. Unlike for messages, an unknown name is
+/// refused, because vectors of different models can't be compared. Without a price list, only the
+/// providers that work offline have embeddings. Lists of token ids work only with servers that
+/// implement OpenAI's API.
+///
+/// The request costs the price of its tokens, or the model's flat price for every 64 KB of texts,
+/// rounded up. Nothing but the ledger row is stored. For a retry, the vectors of a paid request are
+/// computed again without a charge, at most twice.
 #[utoipa::path(
     post,
     path = super::path::embeddings,
     tag = "OpenAI",
-    summary = "Turn texts into vectors",
-    description = format!("Returns a vector for each text, for searches by meaning. `model` is the name of a model for embeddings in the price list; an unknown name is refused. The request costs the price of its tokens, or the model's flat price for every {BLOCK_KB} KB of texts, rounded up. Nothing but the ledger row is stored. \
-                   Lists of token ids work only with servers that implement OpenAI's API. With `Idempotency-Key`, or with `x-stainless-retry-count`, which OpenAI's SDKs send, the vectors of a paid request are computed again without a charge, at most twice."),
     security(("api_key" = []), ("access_token" = [])),
-    params(
-        IdempotencyKey,
-        ("x-stainless-retry-count" = Option<String>, Header, description = "How often this request was sent before. Values that aren't numbers are ignored.", example = "0"),
-    ),
+    params(IdempotencyKey, RetryCount),
     request_body = Body,
     responses((
         status = 200,

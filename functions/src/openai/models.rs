@@ -1,16 +1,8 @@
-//! `GET /v1/models`, `GET /v1/v1/models`, `GET /v1/models/{id}`, `GET /v1/v1/models/{id}`, `GET
-//! /v1/key`, `GET /v1/credits` - the configured models, in the format of OpenAI's API
+//! `GET /v1/models`, `GET /v1/v1/models`, `GET /v1/models/{id}`, `GET /v1/v1/models/{id}`,
+//! `GET /v1/key`, `GET /v1/credits` - the configured models, in the format of OpenAI's API
 //! ([reference](https://platform.openai.com/docs/api-reference/models)).
 //!
-//! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
-//! owned_by}]}`, in the order in which the models are called, or one model. With the
-//! `anthropic-version` header, the models and all failures have the form of Anthropic's API
-//! ([reference](https://docs.anthropic.com/en/api/models-list)). If the operator has changed the
-//! maximum prompt length, each model's entry also contains this length, in tokens, as
-//! `max_model_len`. If there is a price list, the reply contains the list's models with their own
-//! limits and fares, and after each model its aliases without a `*`. One model is found under each
-//! name with which a request would choose it. If the API key is restricted to certain models, only
-//! those models are listed and found.
+//! Returns the models only if the caller's credential is valid for the account.
 
 mod anthropic;
 
@@ -45,13 +37,17 @@ pub(crate) const KEY_PATH: &str = "/v1/key";
 /// The path of the caller's credits.
 pub(crate) const CREDITS_PATH: &str = "/v1/credits";
 
-/// Returns the models only if the caller's credential is valid for the account.
+/// List models
+///
+/// The configured models, in the order in which they are called. If there is a price list, its
+/// models, each followed by its aliases without a `*`. An API key that is restricted to certain
+/// models gets only those models. With the header `anthropic-version`, the reply has the form of
+/// [Anthropic's API](https://docs.anthropic.com/en/api/models-list), and the API key may be in
+/// `x-api-key`.
 #[utoipa::path(
     get,
     path = super::path::models,
     tag = "OpenAI",
-    summary = "List models",
-    description = "The configured models, in the order in which they are called. With the header `anthropic-version`, the reply has the form of Anthropic's API, and the API key may be in `x-api-key`.",
     security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
     params(("anthropic-version" = Option<String>, Header, description = "If this header is present, the reply has the form of Anthropic's API.", example = "2023-06-01")),
     responses((status = 200, description = "The models.", body = ModelsReply)),
@@ -97,15 +93,16 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
     }
 }
 
-/// Returns the model that a request with this name gets. Unlike requests, an unknown name never gets
-/// the first model.
+/// Read a model
+///
+/// The model that a request with this name gets. The name may be an alias, or begin like an alias
+/// with `*`. Unlike in requests, an unknown name is never the first model. An API key that is
+/// restricted to certain models finds only those models.
 #[utoipa::path(
     get,
     path = ONE_PATH,
     operation_id = "model",
     tag = "OpenAI",
-    summary = "Read a model",
-    description = "The model that a request with this name gets. The name may be an alias, or begin like an alias with `*`. Unlike in requests, an unknown name is never the first model.",
     security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
     params(
         ("id" = String, Path, description = "The model's name, or another name by which requests choose it.", example = "echo"),
@@ -135,14 +132,15 @@ pub(crate) fn find_model(
     })
 }
 
-/// Returns how much the caller's credential may spend.
+/// Read the API key's limit
+///
+/// Shows what the request's API key may spend and has spent, in OpenRouter's fields. Amounts are in
+/// tokens. For an access token, shows the account's amounts.
 #[utoipa::path(
     get,
     path = KEY_PATH,
     operation_id = "key",
     tag = "OpenAI",
-    summary = "Read the API key's limit",
-    description = "Shows what the request's API key may spend and has spent, in OpenRouter's fields. Amounts are in tokens. For an access token, shows the account's amounts.",
     security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
     responses((status = 200, description = "The key.", body = CurrentKey)),
     extensions(("x-fails" = json!([Failure::ApiKeyExpired, Failure::TwoCredentials]))),
@@ -175,14 +173,15 @@ pub(crate) fn show_key(app: &App, caller: &Credential, account: &Account) -> Rep
     })
 }
 
-/// Returns the account's balance as two totals; their difference is the balance.
+/// Read the account's totals
+///
+/// The tokens that the account was given and has used, in OpenRouter's fields. The balance is the
+/// difference. The balance doesn't include an allowance that is due until the next message.
 #[utoipa::path(
     get,
     path = CREDITS_PATH,
     operation_id = "credits",
     tag = "OpenAI",
-    summary = "Read the account's totals",
-    description = "The tokens that the account was given and has used, in OpenRouter's fields. The balance is the difference. The balance doesn't include an allowance that is due until the next message.",
     security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
     responses((status = 200, description = "The totals.", body = Totals)),
     extensions(("x-fails" = json!([Failure::ApiKeyExpired, Failure::TwoCredentials]))),

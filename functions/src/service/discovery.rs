@@ -1,10 +1,8 @@
 //! `GET /.well-known/openid-configuration`, `GET /.well-known/oauth-authorization-server` - where
 //! services that verify access tokens can find the public keys.
 //!
-//! Out: the tokens' issuer and the URL of the public keys, in the format of an authorization
-//! server's metadata ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). The document doesn't
-//! list any OAuth endpoints, because this API doesn't offer OAuth flows or issue ID tokens. Many
-//! libraries request only the first path.
+//! The reply has the format of an authorization server's metadata. Many libraries request only the
+//! first path. Allows clients to cache the reply for as long as they cache the public keys.
 
 use serde::Serialize;
 use shared::{Error, Reply, Request, http};
@@ -15,13 +13,15 @@ use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Says where the public signing keys are");
 
-/// Allows clients to cache the reply for as long as they cache the public keys.
+/// Find the public keys
+///
+/// The issuer of the access tokens, and the URL of the keys that verify them ([RFC
+/// 8414](https://www.rfc-editor.org/rfc/rfc8414)). This API has no OAuth flows and issues no ID
+/// tokens.
 #[utoipa::path(
     get,
     path = super::path::discovery,
     tag = "Service",
-    summary = "Find the public keys",
-    description = "The issuer of the access tokens, and the URL of the keys that verify them ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). This API has no OAuth flows and issues no ID tokens.",
     responses((status = 200, description = "The issuer, and the URL of its keys.", body = Discovery, headers(("Cache-Control" = String)))),
 )]
 pub async fn handle(stated: DocumentSettings, req: Request) -> Reply {

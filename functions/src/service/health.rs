@@ -1,7 +1,7 @@
 //! `GET /api/health` - checks that the API can reach its store.
 //!
-//! Out: `{"status": "ok", "version": "1.2.0", "first_grant": 4000, "chat_price": 100,
-//! "email_verification": true}`, or 503. `allowance` is added if new accounts get one.
+//! Reads an item from the smallest table, because a reply without a call to the store wouldn't
+//! prove anything.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Reports whether the store answers").permits(permits![scan(Keys)]);
 
-/// Reads an item from the smallest table, because a reply without a call to the store wouldn't
-/// prove anything.
+/// Check the service
+///
+/// Checks that the API can reach its database, and says the version and what a new account begins
+/// with.
 #[utoipa::path(
     get,
     path = super::path::health,
     tag = "Service",
-    summary = "Check the service",
-    description = "Checks that the API can reach its database, and says the version and what a new account begins with.",
     responses((status = 200, description = "The API can reach its database.", body = Healthy)),
 )]
 pub async fn handle(HealthApp { app, currency, sends_mail }: HealthApp, _req: Request) -> Reply {

@@ -1,5 +1,7 @@
-//! `GET /.well-known/jwks.json` - the public keys that verify access tokens ([RFC
-//! 7517](https://www.rfc-editor.org/rfc/rfc7517)).
+//! `GET /.well-known/jwks.json` - the public keys that verify access tokens.
+//!
+//! Lists every key that may have signed a JWT that is still valid. Clients may cache the reply for
+//! as long as this API caches keys.
 
 use serde::Serialize;
 use shared::store::PublicKey;
@@ -11,14 +13,14 @@ use crate::lambda::Lambda;
 pub(crate) const LAMBDA: Lambda =
     Lambda::new("Shows the public signing keys").permits(permits![scan(Keys)]);
 
-/// Lists every key that may have signed a JWT that is still valid. Clients may cache the reply for
-/// as long as this API caches keys.
+/// Read the public keys
+///
+/// Other services verify access tokens with these keys ([RFC
+/// 7517](https://www.rfc-editor.org/rfc/rfc7517)).
 #[utoipa::path(
     get,
     path = super::path::jwks,
     tag = "Service",
-    summary = "Read the public keys",
-    description = "Other services verify access tokens with these keys ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).",
     responses((status = 200, description = "The keys of all valid tokens.", body = PublicKeys, headers(("Cache-Control" = String)))),
 )]
 pub async fn handle(app: App, _req: Request) -> Reply {

@@ -1,8 +1,9 @@
 //! `GET /api/openapi.json` - this API's OpenAPI document
 //! ([3.1](https://spec.openapis.org/oas/v3.1.1.html)).
 //!
-//! Out: every route with its fields, limits, replies, headers and failures under the current
-//! settings. Each endpoint's file describes the endpoint, above its `handle` function. This file
+//! The document lists every route with its fields, limits, replies, headers and failures under the
+//! current settings. Each endpoint's file describes the endpoint, above its `handle` function: the
+//! first paragraph of the comment is the summary, and the others are the description. This file
 //! adds the parts that are common to all endpoints or can be derived.
 //!
 //! Five extensions in the endpoints' descriptions are instructions for this file. It removes them
@@ -59,13 +60,13 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Describes the API as an OpenAPI d
 )]
 struct Document;
 
-/// Replies with the document.
+/// Read this document
+///
+/// This API as an OpenAPI 3.1 document.
 #[utoipa::path(
     get,
     path = super::path::openapi,
     tag = "Service",
-    summary = "Read this document",
-    description = "This API as an OpenAPI 3.1 document.",
     params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier reply: if it is the current one, the reply is 304.")),
     responses(
         (status = 200, description = "The document.", body = Object, headers(("Cache-Control" = String), ("ETag" = String))),
@@ -173,6 +174,7 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
     for route in ROUTES.iter().filter(|route| route.page.is_none()) {
         let mut operation =
             operation(&described, route).ok_or_else(|| broken(route, "is not described"))?;
+        join_lines(&mut operation);
         without_null(&mut operation);
         with_empty_queries(&mut operation);
         with_form(&mut operation);
@@ -290,6 +292,21 @@ fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
     operation.insert("description".into(), json!(about));
     operation.insert("operationId".into(), json!(format!("{}_{name}", route.endpoint)));
     Some(operation)
+}
+
+/// Joins the lines of each paragraph in the descriptions of an operation and its parameters, because
+/// some tools show the end of a line as a line break. These descriptions contain no lists.
+fn join_lines(operation: &mut Map<String, Value>) {
+    fn join(about: &mut Value) {
+        if let Value::String(about) = about {
+            let paragraphs = about.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+            *about = paragraphs.collect::<Vec<_>>().join("\n\n");
+        }
+    }
+    operation.get_mut("description").into_iter().for_each(join);
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    let parameters = parameters.into_iter().flatten();
+    parameters.filter_map(|parameter| parameter.get_mut("description")).for_each(join);
 }
 
 /// Removes `null` from the schema of an optional body. The body may be missing, but not `null`.

@@ -1,9 +1,8 @@
 //! `POST /api/stripe/webhook` - receive an event that Stripe has signed.
 //!
-//! In: an event. Out: `{"received": true}`, even if the event isn't about a purchase or has an
-//! unknown shape. The reply is 400 for an invalid signature, 500 if an event about a payment can't
-//! be read, and 503 if the event couldn't be processed. After a failure, Stripe retries the event
-//! for three days.
+//! Checks the signature before anything is parsed or read, and merges the event's facts into the
+//! order. The reply is 500 if an event about a payment can't be read, and 503 if the event couldn't
+//! be processed.
 
 use serde::Serialize;
 use shared::app::WebhookApp;
@@ -29,14 +28,16 @@ pub(crate) const LAMBDA: Lambda =
         update(Tokens(&["order:*", "payment:*"])),
     ]);
 
-/// Checks the signature before anything is parsed or read, and merges the event's facts into the
-/// order.
+/// Receive an event of Stripe
+///
+/// Stripe reports payments, refunds and disputes here. Events can come several times and in any
+/// order. Nothing is read before the header `Stripe-Signature` is checked. A signed event of
+/// another type, of an unknown shape such as a thin event, or of Stripe's other mode, is confirmed
+/// and ignored. After a failure, Stripe sends the event again, for three days.
 #[utoipa::path(
     post,
     path = super::path::stripe_webhook,
     tag = "Service",
-    summary = "Receive an event of Stripe",
-    description = "Stripe reports payments, refunds and disputes here. Events can come several times and in any order. Nothing is read before the header `Stripe-Signature` is checked. A signed event of another type, of an unknown shape such as a thin event, or of Stripe's other mode, is confirmed and ignored.",
     request_body(content = Object, description = "The event, as Stripe sends it."),
     responses((status = 200, description = "The event was handled, or says nothing about a purchase.", body = EventReceipt)),
     extensions(("x-fails" = json!([Failure::InvalidSignature, Failure::NothingSold, Failure::UnknownOrder]))),

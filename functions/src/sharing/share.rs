@@ -1,9 +1,6 @@
 //! `GET /api/shares/{link}` - a shared chat, for everybody who knows its link.
 //!
-//! Out: `title`, `author` (null unless the author shows it), `shared`, and the `messages` with
-//! `message`, `answer`, `model` and, if the answer is incomplete, `cut`. The reply is 404 if the
-//! link is wrong, if the chat is no longer shared, or if its author's account was deactivated or
-//! deleted. Caches may keep the reply for a minute, and search engines must not list it.
+//! Reads the shared chat first, and then its messages and its author's account in parallel.
 
 use shared::app::{HandlerState, UsesSettings};
 use shared::clock::Clock;
@@ -26,13 +23,15 @@ pub(crate) const LAMBDA: Lambda =
         get_many(Tokens(&["share:*"])),
     ]);
 
-/// Reads the shared chat first, and then its messages and its author's account in parallel.
+/// Read a shared chat
+///
+/// A copy of the chat as it was when it was shared. The request needs no access token. If the
+/// author's account was deactivated or deleted, the chat is no longer shared. Caches may keep the
+/// reply for a minute, and search engines must not list it.
 #[utoipa::path(
     get,
     path = super::path::share,
     tag = "Shared chats",
-    summary = "Read a shared chat",
-    description = "A copy of the chat as it was when it was shared. The request needs no access token. Caches may keep the reply for a minute.",
     params(PathLink),
     responses((status = 200, description = "The shared chat.", body = SharedChat)),
     extensions(("x-fails" = json!([Failure::NoSuchShare, Failure::SharingOff]))),

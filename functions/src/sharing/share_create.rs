@@ -1,11 +1,7 @@
 //! `POST /api/user/shares` - share a copy of a chat with everybody who gets its link.
 //!
-//! In: `{conversation_id, last_message_id?, show_author?}`. The copy contains the messages up to
-//! `last_message_id` in its branch, or up to the newest message. Out: 201 with the shared chat's
-//! `id` and `link`, as lists show it. Messages that are sent later aren't added to the copy. The
-//! reply is 400 for a temporary conversation, 404 for an unknown conversation or message, 409 if
-//! the account has too many shared chats or the chat is too long, and 429 if the account has shared
-//! too many chats in this hour.
+//! Reads the messages, and then stores all copies in one transaction. The transaction also checks
+//! the account and how many shared chats it has, and counts how many it shares in an hour.
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors, required};
@@ -46,14 +42,19 @@ struct Body {
     show_author: Option<bool>,
 }
 
-/// Reads the messages, and then stores all copies in one transaction. The transaction also checks
-/// the account and how many shared chats it has, and counts how many it shares in an hour.
+/// Share a chat
 #[utoipa::path(
     post,
     path = super::path::share_create,
     tag = "Shared chats",
-    summary = "Share a chat",
-    description = format!("Copies a chat, so that everybody who knows the link can read the copy at `/s/{{link}}`, until it is ended. Messages that are sent later aren't added. Readers see the title, the messages, the answers and the models' names, but no prices, instructions or data of the account. A shared chat has at most {SHARED_MESSAGES} messages and {SHARED_BYTES} bytes. An account has at most {SHARES} shared chats, and shares at most {SHARES_AN_HOUR} an hour."),
+    description = format!(
+        "Copies a chat, so that everybody who knows the link can read the copy at `/s/{{link}}`, \
+         until it is ended. Messages that are sent later aren't added. Readers see the title, the \
+         messages, the answers and the models' names, but no prices, instructions or data of the \
+         account. A shared chat has at most {SHARED_MESSAGES} messages and {SHARED_BYTES} bytes. \
+         An account has at most {SHARES} shared chats, and shares at most {SHARES_AN_HOUR} an \
+         hour."
+    ),
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 201, description = "The shared chat.", body = OwnShare)),

@@ -1,7 +1,6 @@
 //! `DELETE /api/user/shares/{id}` - end one of the caller's shared chats.
 //!
-//! Out: a message; 404 for a shared chat that doesn't belong to the caller or has ended. The copies
-//! of its messages are deleted at once. Caches may show the shared chat for another minute.
+//! Deletes the shared chat with its messages and the reports about it in one transaction.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -17,13 +16,14 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Ends shared chats").permits(permi
     update(Tokens(&["shares:*"])),
 ]);
 
-/// Deletes the shared chat with its messages and the reports about it in one transaction.
+/// End a shared chat
+///
+/// The link stops working, and the copies of the messages are deleted. Caches may show the shared
+/// chat for another minute.
 #[utoipa::path(
     delete,
     path = super::path::share_end,
     tag = "Shared chats",
-    summary = "End a shared chat",
-    description = "The link stops working, and the copies of the messages are deleted. Caches may show the shared chat for another minute.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The chat is no longer shared.", body = Done)),

@@ -1,8 +1,7 @@
 //! `POST /api/shares/{link}/reports` - report a shared chat to the administrators.
 //!
-//! In: `{reason}`, a line of up to 200 characters. Out: 202 with a message. The request needs no
-//! account. The reply is 404 for a chat that can't be read, and 429 after ten reports from one
-//! network in an hour.
+//! Counts the report before it looks for the shared chat, so that a network can't try out links
+//! without a limit.
 
 use serde::Deserialize;
 use shared::error::{Failure, required};
@@ -32,14 +31,16 @@ struct Body {
     reason: Option<String>,
 }
 
-/// Counts the report before it looks for the shared chat, so that a network can't try out links
-/// without a limit.
+/// Report a shared chat
 #[utoipa::path(
     post,
     path = super::path::share_report,
     tag = "Shared chats",
-    summary = "Report a shared chat",
-    description = format!("Administrators can read the report, and end the shared chat. While ten reports about the chat are open, further reports aren't stored. The request needs no access token. One network can send {REPORTS_AN_HOUR} reports an hour."),
+    description = format!(
+        "Administrators can read the report, and end the shared chat. While ten reports about the \
+         chat are open, further reports aren't stored. The request needs no access token. One \
+         network can send {REPORTS_AN_HOUR} reports an hour."
+    ),
     params(PathLink),
     request_body = Body,
     responses((status = 202, description = "The chat is reported.", body = Done)),

@@ -1,7 +1,7 @@
 //! `GET /api/user/shares` - all of the caller's shared chats, newest first, as a bare list.
 //!
-//! Out: `id`, `link`, `title`, `author`, `conversation_id`, `messages` (their number) and `shared`
-//! of each shared chat. An account has at most 50, so the list isn't split into pages.
+//! Reads the account and the list of its shared chats in parallel, and then the shared chats. An
+//! account has few of them, so the list isn't split into pages.
 
 use shared::values::SHARES;
 use shared::view::OwnShare;
@@ -15,12 +15,11 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Lists a user's shared chats").per
     get_many(Tokens(&["share:*"])),
 ]);
 
-/// Reads the account and the list of its shared chats in parallel, and then the shared chats.
+/// List your shared chats
 #[utoipa::path(
     get,
     path = super::path::shares,
     tag = "Shared chats",
-    summary = "List your shared chats",
     description = format!("All shared chats of the account, newest first: at most {SHARES}."),
     security(("access_token" = [])),
     responses((status = 200, description = "The shared chats.", body = Vec<OwnShare>)),

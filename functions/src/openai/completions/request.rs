@@ -56,6 +56,7 @@ pub(super) struct Body {
     /// The answer ends before the first occurrence of any of these strings.
     #[schema(value_type = Option<Value>)]
     stop: Option<Stop>,
+    /// Refused unless it is 1: this API gives one answer only.
     n: Option<f64>,
     /// The functions and custom tools that the model may call.
     #[serde(default, deserialize_with = "functions_or_null")]
@@ -72,6 +73,7 @@ pub(super) struct Body {
     function_call: Option<FunctionChoice>,
     /// The format of the answer: text or JSON.
     response_format: Option<ResponseFormat>,
+    /// Refused: this API answers with a text only.
     #[schema(value_type = Option<Value>)]
     audio: Option<IgnoredAny>,
     /// How much the model reasons: `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`.

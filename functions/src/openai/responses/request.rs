@@ -56,7 +56,7 @@ pub(super) struct Body {
     top_p: Option<f64>,
     /// The maximum number of tokens in the answer. -1 means no limit.
     max_output_tokens: Option<f64>,
-    /// The functions and custom tools that the model may call.
+    /// The functions and custom tools that the model may call. Other tools are refused.
     #[serde(default, deserialize_with = "functions_or_null")]
     tools: Option<Vec<OfferedTool>>,
     /// Whether the model may, must or must not call a tool.
@@ -101,11 +101,15 @@ pub(super) struct Body {
     /// and `message.output_text.logprobs` is refused like `top_logprobs`.
     #[serde(default, deserialize_with = "read_included")]
     include: Option<Vec<String>>,
+    /// Refused if true: this API answers at once.
     background: Option<bool>,
+    /// Refused: this API stores no responses.
     #[schema(value_type = Option<Value>)]
     conversation: Option<IgnoredAny>,
+    /// Refused like `conversation`.
     #[schema(value_type = Option<Value>)]
     previous_response_id: Option<IgnoredAny>,
+    /// Refused: this API stores no prompts.
     #[schema(value_type = Option<Value>)]
     prompt: Option<IgnoredAny>,
 }

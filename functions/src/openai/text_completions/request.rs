@@ -62,12 +62,15 @@ pub(super) struct Body {
     /// From -100 to 100: by how much tokens become more likely, by the tokens' ids.
     #[schema(value_type = Option<BTreeMap<String, f64>>)]
     logit_bias: Option<LogitBias>,
+    /// Refused unless it is 1: this API gives one answer only.
     n: Option<f64>,
+    /// Refused above 1, like `n`.
     best_of: Option<f64>,
     /// Refused if true: an answer doesn't contain its prompt.
     echo: Option<bool>,
     /// Refused unless it is empty: the models can't insert text before another text.
     suffix: Option<String>,
+    /// Refused unless it is 0: the probabilities of tokens aren't stored with an answer.
     logprobs: Option<f64>,
 }
 
