@@ -8,7 +8,8 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from scripted import API_WIRE, BASE_URL, calls
@@ -129,21 +130,22 @@ def copilot(_home, key, model):
     return ["copilot", "-p", PROMPT, "--allow-all-tools", "--silent"], access | {"COPILOT_OFFLINE": "true"}
 
 
-def opencode(home, key, model):
+def opencode(home, key, model, package="openai-compatible"):
     options = {"baseURL": BASE_URL, "apiKey": key}
-    provider = {"npm": "@ai-sdk/openai-compatible", "options": options, "models": {name: {} for name in ["farebox", "quick", "deep"]}}
+    provider = {"npm": f"@ai-sdk/{package}", "options": options, "models": {model: {}}}
     settings = {"provider": {"farebox": provider}, "agent": {"title": {"disable": True}}, "permission": "allow", "autoupdate": False}
     written(home, "work/opencode.json", settings)
     return ["opencode", "run", "-m", f"farebox/{model}", PROMPT], {}
 
 
-def qwen_code(home, key, model):
+def qwen_code(home, key, model, api="openai", url=BASE_URL):
     written(
         home,
         ".qwen/settings.json",
         {"memory": {"enableManagedAutoMemory": False}, "tools": {"exclude": ["agent", "skill", "todo_write"]}, "privacy": {"usageStatisticsEnabled": False}},
     )
-    return ["qwen", "--auth-type", "openai", "--yolo", "-p", PROMPT], {"OPENAI_BASE_URL": BASE_URL, "OPENAI_API_KEY": key, "OPENAI_MODEL": model}
+    access = {f"{api.upper()}_{name}": value for name, value in {"BASE_URL": url, "API_KEY": key, "MODEL": model}.items()}
+    return ["qwen", "--auth-type", api, "--yolo", "-p", PROMPT], access
 
 
 def cline(home, key, model):
@@ -151,14 +153,14 @@ def cline(home, key, model):
     return ["sh", "-c", f"{access} >&2 && cline -P openai-compatible -m {model} '{PROMPT}'"], {}
 
 
-def continue_cn(home, key, model):
-    one = {"name": "Farebox", "provider": "openai", "model": model, "apiBase": BASE_URL, "apiKey": key, "capabilities": ["tool_use"]}
+def continue_cn(home, key, model, provider="openai"):
+    one = {"name": "Farebox", "provider": provider, "model": model, "apiBase": BASE_URL, "apiKey": key, "capabilities": ["tool_use"]}
     config = written(home, "config.yaml", {"name": "Farebox", "version": "1.0.0", "schema": "v1", "models": [one]})
     return ["cn", "--config", str(config), "--auto", "-p", PROMPT], {"CONTINUE_TELEMETRY_ENABLED": "0"}
 
 
-def pi(home, key, model):
-    provider = {"baseUrl": BASE_URL, "api": "openai-completions", "apiKey": key, "models": [{"id": model}]}
+def pi(home, key, model, api="openai-completions", url=BASE_URL):
+    provider = {"baseUrl": url, "api": api, "apiKey": key, "models": [{"id": model}]}
     written(home, ".pi/agent/models.json", {"providers": {"farebox": provider}})
     return ["pi", "-p", "--provider", "farebox", "--model", model, PROMPT], {"PI_OFFLINE": "1", "PI_TELEMETRY": "0"}
 
@@ -176,3 +178,11 @@ AGENTS = [
     Agent("Continue", "continue", "@continuedev/cli", continue_cn, calls(("Bash", {"command": SHELL}))),
     Agent("pi", "pi", "@earendil-works/pi-coding-agent", pi, calls(("bash", {"command": SHELL}))),
 ]
+# The settings with which agents use Anthropic's API, so that Claude caches their prompts.
+ANTHROPIC = {
+    "opencode": {"package": "anthropic"},
+    "qwen": {"api": "anthropic", "url": API_WIRE},
+    "continue": {"provider": "anthropic"},
+    "pi": {"api": "anthropic-messages", "url": API_WIRE},
+}
+FOR_CLAUDE = [replace(agent, settings=partial(agent.settings, **ANTHROPIC[agent.name]), model="by-anthropic") for agent in AGENTS if agent.name in ANTHROPIC]
