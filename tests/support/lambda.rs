@@ -41,10 +41,10 @@ pub fn binary(function: &str) -> PathBuf {
 }
 
 fn build(function: &str, target: &Path) {
-    // One cargo call builds the binary and this test, so that both use the same builds of their
-    // dependencies.
+    // Like `cargo test --workspace`, so that the binary and this test share the builds of all
+    // libraries.
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "functions", "-p", "local", "--bin", function])
+        .args(["build", "--quiet", "--workspace", "--bin", function])
         .args(["--test", "api", "--target-dir"])
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
