@@ -90,7 +90,7 @@ def check_skips():
     names = [*jobs["run"]["strategy"]["matrix"]["step"], "dependencies"]
     for path, expected in (
         ("docs/use/failures.md", ["lint", "test", "package"]),
-        ("site/chat/app.js", ["test", "package", "pages", "gateways"]),
+        ("site/chat/app.js", ["lint", "test", "package", "pages", "gateways"]),
         ("functions/src/pages/site.rs", names),
         (".ci/run", names),
     ):
