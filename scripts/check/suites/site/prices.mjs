@@ -216,7 +216,8 @@ await journeys({
     await page.getByRole("button", { name: "Model: quick", exact: true }).waitFor();
     await cost(page).getByText("100 tokens", { exact: true }).waitFor();
     await picker(page).click();
-    await choices(page).nth(2).waitFor();
+    // The usual price waits for the table of model tokens.
+    await choices(page).nth(1).getByText("Usually about").waitFor();
     const shown = (await choices(page).allInnerTexts()).map((text) => text.split("\n").filter((line) => line !== "chosen"));
     assert.deepEqual(shown[0], ["quick", "100 tokens a message"]);
     assert.deepEqual(shown[1].slice(0, 2), ["deep", "Slow, thorough"]);
@@ -1317,6 +1318,7 @@ await journeys({
     await heading(page, "Prices");
     const chat = await chatPage(await newUser("ann", { site: server.url }), { url: server.url });
     await picker(chat).click();
+    await choices(chat).nth(1).getByText("at most").waitFor();
     const [, most] = /at most ([\d,]+) tokens/.exec(await choices(chat).nth(1).innerText());
     const number = (text) => Number(text.replaceAll(",", ""));
     const [, previewed] = /at most ([\d,]+) tokens/.exec(offers[1]);
