@@ -7,7 +7,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use functions::{ENDPOINTS, Endpoint};
 use serde_json::Value;
 use serde_norway::Value as Yaml;
 
@@ -169,6 +168,30 @@ fn every_index_has_an_alarm_for_its_throttles() {
 }
 
 #[test]
+fn duration_alarms_watch_ai_functions_and_ten_quick_ones() {
+    let template = yaml(TEMPLATE);
+    let asking = ["ChatFunction", "ChatStreamFunction", "CompletionsFunction", "ResponsesFunction"];
+    assert_eq!(passed(&template, "ChatFunctions")[..4], asking);
+    let quick: BTreeSet<String> = passed(&template, "QuickFunctions").into_iter().collect();
+    assert_eq!(quick.len(), 10, "{quick:?}");
+    assert!(asking.iter().all(|name| !quick.contains(*name)), "{quick:?}");
+    let slow: BTreeSet<String> = covered("Duration").into_iter().collect();
+    let further = ["EmbeddingsFunction", "MessagesFunction", "TextCompletionsFunction"];
+    let asking = asking.into_iter().chain(further).map(str::to_owned);
+    assert_eq!(slow, quick.into_iter().chain(asking).collect());
+    let background = passed(&template, "BackgroundFunctions");
+    assert_eq!(covered("IteratorAge"), ["MailFunction"]);
+    let all = [
+        "SweepFunction",
+        "EraseFunction",
+        "MailFunction",
+        "CensusFunction",
+        "PaymentsCheckFunction",
+    ];
+    assert_eq!(background, all);
+}
+
+#[test]
 fn every_product_metric_with_an_alarm_is_in_the_code() {
     let section = OBSERVE.split("\n## ").find(|section| section.starts_with("Metrics\n"));
     let rows = section.expect("docs/operate/observe.md lists the metrics").lines();
@@ -235,7 +258,7 @@ fn every_product_metric_with_an_alarm_is_in_the_code() {
 #[test]
 fn functions_with_an_alias_are_rolled_back_by_their_alarm() {
     let template = yaml(TEMPLATE);
-    let mut canaries = BTreeSet::new();
+    let (mut canaries, mut binaries) = (BTreeSet::new(), BTreeSet::new());
     for (name, function) in of_type(&template, FUNCTION) {
         let properties = &function["Properties"];
         let preference = &properties["DeploymentPreference"];
@@ -267,9 +290,23 @@ fn functions_with_an_alias_are_rolled_back_by_their_alarm() {
         let expected = ["Errors", "Invocations", "Throttles"].map(str::to_owned);
         assert_eq!(fetched, BTreeSet::from(expected), "{canary}");
         canaries.insert(canary);
+        binaries.insert(function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap());
     }
-    for Endpoint { name, .. } in ENDPOINTS.iter().filter(|endpoint| endpoint.lambda.canary) {
-        assert!(RELEASE.contains(&format!("`{name}`")), "docs/operate/release.md lacks {name}");
+    let critical = [
+        "balance",
+        "chat",
+        "chat_history",
+        "chat_stream",
+        "completions",
+        "login",
+        "messages",
+        "register",
+        "responses",
+        "token_refresh",
+    ];
+    assert_eq!(binaries, BTreeSet::from(critical));
+    for binary in critical {
+        assert!(RELEASE.contains(&format!("`{binary}`")), "docs/operate/release.md lacks {binary}");
     }
     canaries.insert("FailedRequests".to_owned());
     assert_eq!(canaries, of_type(&template, ALARM).into_keys().collect());

@@ -107,6 +107,11 @@ impl fmt::Display for Permission {
 }
 
 impl Permission {
+    /// Returns true if the permission is for this action.
+    pub fn is_for(&self, action: &str) -> bool {
+        self.action == action
+    }
+
     fn allows(&self, call: &Call) -> bool {
         is_like(&call.action, &self.action)
             && !self.except.iter().any(|action| is_like(&call.action, action))

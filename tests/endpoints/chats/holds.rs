@@ -195,7 +195,7 @@ async fn a_limit_that_is_reached_needs_the_balance_for_the_bound() {
 }
 
 #[tokio::test]
-async fn parallel_messages_on_the_last_credits_never_pay_above_their_holds() {
+async fn parallel_messages_never_pay_above_their_holds() {
     let provider = Provider::start().await;
     let message = odd();
     let [high, bound] = counts(&message, Factor::SECRET);
