@@ -32,14 +32,20 @@ markdown.linkify.add("www.", {
 /**
  * Returns the tokens of the text. `env.references` collects link definitions, and may contain
  * earlier ones. `env.room` is the number of nodes that the text may get, by default any number. The
- * rest of the text is a token `as_written`, or the `rest` of an inline token.
+ * rest of the text is tokens `as_written`, or the `rest` of an inline token.
  */
 export function parse(text, env) {
   const room = (env.room ??= Infinity);
   if (room > 0) return markdown.parse(text, env);
-  const content = text.replace(/\n$/, "");
-  const map = [0, content.split("\n").length];
-  return [{ type: "as_written", nesting: 0, block: true, content, map, room }];
+  const lines = text.replace(/\n$/, "").split("\n");
+  const tokens = [];
+  for (let start = 0; start < lines.length; start += PART) {
+    const part = lines.slice(start, start + PART);
+    const map = [start, start + part.length];
+    const content = part.join("\n");
+    tokens.push({ type: "as_written", nesting: 0, block: true, content, map, room });
+  }
+  return tokens;
 }
 
 /** The language that the first line of a code block names. */
@@ -47,8 +53,14 @@ export const languageOf = (token) => markdown.utils.unescapeAll(token.info).trim
 
 // --- The budget of nodes ---
 
-/** The number of nodes, which are elements and texts, of tokens that make several. */
-const NODES = { fence: 12, code_block: 12 };
+/** The maximum number of lines in a token `as_written`. */
+const PART = 100;
+
+/**
+ * The number of nodes, which are elements and texts, of tokens that make several. The layout of an
+ * item with its mark takes as long as that of three other nodes.
+ */
+const NODES = { fence: 12, code_block: 12, list_item_open: 3 };
 
 /**
  * Matches one of the two marks of an element, or the beginning of an element that has one mark. A
@@ -96,8 +108,9 @@ function rest(state, start, end, silent) {
   if (roomAfter(state) > 0) return false;
   if (silent) return true;
   const isOver = (line) => state.sCount[line] < state.blkIndent && !state.isEmpty(line);
+  const last = Math.min(end, start + PART);
   let next = start + 1;
-  while (next < end && !isOver(next)) next += 1;
+  while (next < last && !isOver(next)) next += 1;
   const token = state.push("as_written", "p", 0);
   token.content = state.getLines(start, next, state.blkIndent, false);
   token.map = [start, next];

@@ -220,4 +220,34 @@ await journeys({
     // No change styles the whole answer again, not even its end.
     assert(Math.max(...styled) < all / 2, `${Math.max(...styled)} of ${all} elements`);
   },
+
+  async "a shared chat of many small blocks is drawn without long tasks"() {
+    const { url } = await newServer(null, { SHARING: "on" });
+    const ann = await newUser("ann", { site: url });
+    const { body: chat } = await ann.api("POST", "api/chat/", { message: "hi" });
+    const { body: share } = await ann.api("POST", "api/user/shares/", { conversation_id: chat.conversation_id });
+    const page = await newPage();
+    await page.addInitScript(observeTasks);
+    const longestOf = async (part) => {
+      const answer = `${part.repeat(65_000 / part.length)}\n\nThe end.`;
+      const messages = Array.from({ length: 11 }, () => ({ message: "hi", answer, model: "echo" }));
+      const json = { title: "Long", author: null, shared: "2026-11-20T07:17:39.995Z", messages };
+      await page.route("**/api/shares/*", (route) => route.fulfill({ json }));
+      await page.goto(`${url}s/${share.link}`);
+      await page.locator(".shared .prose").first().getByText("The end.").waitFor();
+      for (const element of await page.locator(".shared-turn").all()) {
+        await element.scrollIntoViewIfNeeded();
+        await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+      }
+      await page.unroute("**/api/shares/*");
+      return Math.round(Math.max(0, ...(await page.evaluate(() => globalThis.tasks))));
+    };
+    const words = await longestOf("The quick brown fox jumps over the lazy dog. ");
+    const longest = { words };
+    for (const part of ["```js\na\n```\n", "```\n```\n", "# a\n", "- a\n", "**a** ", "<br>"]) longest[part] = await longestOf(part);
+    console.log(`    the longest task in ms: ${JSON.stringify(longest)}`);
+    // On a slow machine, words take long, too.
+    const most = Math.max(200, 3 * words);
+    assert(Math.max(...Object.values(longest)) < most, `at most ${most} ms`);
+  },
 });
