@@ -1,20 +1,23 @@
 // The width and the height of a picture, read from the beginning of its file without decoding it.
 
-/** The number in `count` bytes from `at` on, whose first byte counts most. */
+/** The number in `count` bytes from `at` on, whose first byte counts most. @type {ReadNumber} */
 const big = (bytes, at, count) =>
   bytes.subarray(at, at + count).reduce((sum, byte) => 256 * sum + byte, 0);
 
-/** The number in `count` bytes from `at` on, whose last byte counts most. */
+/** The number in `count` bytes from `at` on, whose last byte counts most. @type {ReadNumber} */
 const little = (bytes, at, count) =>
   bytes.subarray(at, at + count).reduceRight((sum, byte) => 256 * sum + byte, 0);
 
-/** The markers that begin a frame of a JPEG: those from C0 to CF without C4, C8 and CC. */
+/**
+ * The markers that begin a frame of a JPEG: those from C0 to CF without C4, C8 and CC.
+ * @param {number} marker
+ */
 const isFrame = (marker) => (marker & 0xf0) === 0xc0 && ![0xc4, 0xc8, 0xcc].includes(marker);
 
-/** The header is the first chunk. */
+/** The header is the first chunk. @type {ReadSize} */
 const ofPng = (bytes) => [big(bytes, 16, 4), big(bytes, 20, 4)];
 
-/** The frame follows other segments, each with its length. */
+/** The frame follows other segments, each with its length. @type {ReadSize} */
 function ofJpeg(bytes) {
   let at = 2;
   while (bytes[at] === 0xff) {
@@ -26,7 +29,10 @@ function ofJpeg(bytes) {
   return null;
 }
 
-/** The first chunk is a lossy or a lossless picture, or describes the chunks after it. */
+/**
+ * The first chunk is a lossy or a lossless picture, or describes the chunks after it.
+ * @type {ReadSize}
+ */
 function ofWebp(bytes) {
   const kind = String.fromCharCode(...bytes.subarray(12, 16));
   if (kind === "VP8 ") return [little(bytes, 26, 2) & 0x3fff, little(bytes, 28, 2) & 0x3fff];
@@ -36,7 +42,12 @@ function ofWebp(bytes) {
   return [(sides & 0x3fff) + 1, ((sides >>> 14) & 0x3fff) + 1];
 }
 
+/** @type {Record<string, ReadSize>} */
 const READERS = { "image/png": ofPng, "image/jpeg": ofJpeg, "image/webp": ofWebp };
 
-/** The width and the height of a picture of this type, or null if its file doesn't tell them. */
+/**
+ * The width and the height of a picture of this type, or null if its file doesn't tell them.
+ * @param {Uint8Array} bytes
+ * @param {string} type
+ */
 export const dimensions = (bytes, type) => READERS[type]?.(bytes) ?? null;

@@ -6,7 +6,7 @@
 
 import { interrupted } from "../session/api.js";
 import { Unreadable, bytesOf, cutTo } from "./part.js";
-import { drawnWithin, newCanvas } from "./picture.js";
+import { contextOf, drawnWithin, newCanvas } from "./picture.js";
 import { textPart } from "./text.js";
 
 /** The long side of a page as a picture, in pixels. */
@@ -20,12 +20,16 @@ const WORKER = new URL("../vendor/pdfjs/pdf.worker.min.mjs", import.meta.url).hr
 /** A policy for this one script. Without one, the page's policy refuses every worker. */
 const policy = globalThis.trustedTypes?.createPolicy("pdf", { createScriptURL: () => WORKER });
 
-/** Returns true if a file begins like a PDF, whatever its name says. */
+/** Returns true if a file begins like a PDF, whatever its name says. @param {Uint8Array} bytes */
 export const isPdf = (bytes) => String.fromCharCode(...bytes.subarray(0, 1024)).includes("%PDF-");
 
 /**
- * Reads a PDF: `[{name, type, ..}]`, one part with its text, or up to `pictures` parts with pictures
- * of its pages. No part is larger than `most` bytes. `progress` gets a number from 0 to 1.
+ * Reads a PDF: one part with its text, or up to `pictures` parts with pictures of its pages. No part
+ * is larger than `most` bytes.
+ * @param {Uint8Array} bytes
+ * @param {string} name
+ * @param {{pictures: number} & PdfOptions} options
+ * @returns {Promise<Part[]>}
  */
 export async function readPdf(bytes, name, { most, pictures, signal, progress }) {
   const library = await import("../vendor/pdfjs/pdf.min.mjs").catch(() => {
@@ -33,10 +37,12 @@ export async function readPdf(bytes, name, { most, pictures, signal, progress })
   });
   signal.throwIfAborted();
   const port = new Worker(policy?.createScriptURL("") ?? WORKER, { type: "module" });
+  /** @type {Promise<never>} */
   const failed = new Promise((_, reject) =>
     port.addEventListener("error", () => reject(interrupted())),
   );
   failed.catch(() => {});
+  /** @type {PdfReading["within"]} */
   const within = (work) => Promise.race([work, failed]);
   const worker = new library.PDFWorker({ port, verbosity: library.VerbosityLevel.ERRORS });
   const loading = library.getDocument({
@@ -68,7 +74,7 @@ export async function readPdf(bytes, name, { most, pictures, signal, progress })
   }
 }
 
-/** The text of the pages as a part, or null if there is hardly any. */
+/** The text of the pages as a part, or null if there is hardly any. @param {PdfReading} reading */
 async function textOf({ pdf, most, signal, progress, within }) {
   const pages = [];
   let size = 0;
@@ -81,8 +87,9 @@ async function textOf({ pdf, most, signal, progress, within }) {
     const text = items.map(({ str = "", hasEOL }) => (hasEOL ? `${str}\n` : str)).join("");
     const clean = text.replaceAll("\0", "").toWellFormed?.() ?? text.replaceAll("\0", "");
     length += clean.trim().length;
-    pages.push(`Page ${number}\n\n${clean.trim()}\n\n`);
-    size += bytesOf(pages.at(-1));
+    const printed = `Page ${number}\n\n${clean.trim()}\n\n`;
+    pages.push(printed);
+    size += bytesOf(printed);
     progress(number / pdf.numPages);
   }
   if (length < SPARSE * pages.length) return null;
@@ -95,7 +102,12 @@ async function textOf({ pdf, most, signal, progress, within }) {
   return { ...textPart(whole, most, "application/pdf"), cut: `only ${range} of ${pdf.numPages}` };
 }
 
-/** The first pages as pictures. */
+/**
+ * The first pages as pictures.
+ * @param {PdfReading} reading
+ * @param {string} name
+ * @param {number} pictures
+ */
 async function picturesOf({ pdf, most, signal, progress, within }, name, pictures) {
   const count = Math.min(pictures, pdf.numPages);
   const parts = [];
@@ -105,7 +117,7 @@ async function picturesOf({ pdf, most, signal, progress, within }, name, picture
     const { width, height } = page.getViewport({ scale: 1 });
     const viewport = page.getViewport({ scale: LONGEST / Math.max(width, height) });
     const canvas = newCanvas(Math.ceil(viewport.width), Math.ceil(viewport.height));
-    const canvasContext = canvas.getContext("2d", { alpha: false });
+    const canvasContext = contextOf(canvas, { alpha: false });
     await within(page.render({ canvasContext, viewport }).promise);
     page.cleanup();
     const picture = await drawnWithin(most, canvas, true);

@@ -18,10 +18,13 @@ const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 /** The longest name, in characters. */
 const LONGEST = 100;
 
-/** Returns a file's name as the API keeps it, or `file` if nothing is left of it. */
+/**
+ * Returns a file's name as the API keeps it, or `file` if nothing is left of it.
+ * @param {string} name
+ */
 export function cleanName(name) {
   const last = (name.toWellFormed?.() ?? name).replace(HIDDEN, "").split(/[/\\]/).at(-1);
-  const clean = last.trim().replace(/^[.\s]+/, "");
+  const clean = (last ?? "").trim().replace(/^[.\s]+/, "");
   const characters = [...clean];
   if (characters.length <= LONGEST) return clean || "file";
   // Keep the extension.
@@ -35,9 +38,10 @@ export function cleanName(name) {
 }
 
 /**
- * Reads a file: its parts, `[{name, type, bytes, tokens, data | text, cut}]`. `limits` are the
- * API's, and `pictures` says how many more pictures the message can have, or why it can have none.
- * Throws an `Unreadable` with the reason, or an `ApiError` if a part of the page can't be loaded.
+ * Reads a file: its parts, with their `tokens`. Throws an `Unreadable` with the reason, or an
+ * `ApiError` if a part of the page can't be loaded.
+ * @param {File} file
+ * @param {FileOptions} options
  */
 export async function readFile(file, { limits, pictures, signal, progress }) {
   if (file.size > LARGEST) throw new Unreadable(`A file can have at most ${sizeInWords(LARGEST)}.`);
@@ -49,9 +53,9 @@ export async function readFile(file, { limits, pictures, signal, progress }) {
   signal.throwIfAborted();
   const name = cleanName(file.name);
   const most = limits.bytes;
-  const refusal = typeof pictures === "string" ? pictures : null;
-  const left = refusal ? 0 : pictures;
+  const [left, refusal] = typeof pictures === "string" ? [0, pictures] : [pictures, null];
   const type = pictureType(bytes);
+  /** @type {Part[]} */
   let parts;
   if (type) {
     if (refusal) throw new Unreadable(refusal);
@@ -63,13 +67,21 @@ export async function readFile(file, { limits, pictures, signal, progress }) {
   return parts.map((part) => ({ ...part, tokens: tokensOf(part) }));
 }
 
-/** The most model tokens of a text, as the API counts them before it has seen it. */
+/**
+ * The most model tokens of a text, as the API counts them before it has seen it.
+ * @param {Pick<Part, "name" | "text">} part
+ */
 export const tokensOf = ({ name, text }) =>
   text === undefined ? null : boundOf(text) + boundOf(name) + PER_TEXT;
 
-/** A picture's name with the extension of the format in which it is sent. */
+/**
+ * A picture's name with the extension of the format in which it is sent.
+ * @param {string} name
+ * @param {string} type
+ */
 function named(name, type) {
-  const extension = { "image/png": "png", "image/jpeg": "jpg" }[type];
-  const fits = { png: /\.png$/i, jpg: /\.jpe?g$/i }[extension];
+  const isPng = type === "image/png";
+  const extension = isPng ? "png" : "jpg";
+  const fits = isPng ? /\.png$/i : /\.jpe?g$/i;
   return fits.test(name) ? name : `${name.replace(/\.\w{1,5}$/, "")}.${extension}`;
 }

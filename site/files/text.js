@@ -6,7 +6,11 @@ import { Unreadable, cutTo, sizeInWords } from "./part.js";
 
 const OTHER = "This isn't a picture, a PDF or a text in UTF-8, so it can't be read here.";
 
-/** Reads a text: `{type, text, bytes, cut}`, where `bytes` is at most `most`. */
+/**
+ * Reads a text: `{type, text, bytes, cut}`, where `bytes` is at most `most`.
+ * @param {Uint8Array} bytes
+ * @param {number} most
+ */
 export function readText(bytes, most) {
   let whole;
   try {
@@ -18,12 +22,17 @@ export function readText(bytes, most) {
   return textPart(whole, most);
 }
 
+/** @param {Uint8Array} bytes */
 function encodingOf([first, second]) {
   if (first === 0xff && second === 0xfe) return "utf-16le";
   return first === 0xfe && second === 0xff ? "utf-16be" : "utf-8";
 }
 
-/** A part with as much of a text as fits. */
+/**
+ * A part with as much of a text as fits.
+ * @param {string} whole
+ * @param {number} most
+ */
 export function textPart(whole, most, type = "text/plain") {
   if (whole.trim() === "") throw new Unreadable("This file is empty.");
   const text = cutTo(most, whole);

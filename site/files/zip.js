@@ -11,13 +11,17 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   return sum;
 });
 
+/** @param {Uint8Array} bytes */
 function checksum(bytes) {
   let sum = ~0;
   for (const byte of bytes) sum = TABLE[(sum ^ byte) & 255] ^ (sum >>> 8);
   return ~sum >>> 0;
 }
 
-/** Numbers in little-endian order: pairs of a number and its size in bytes. */
+/**
+ * Numbers in little-endian order: pairs of a number and its size in bytes.
+ * @param {number[][]} pairs
+ */
 function numbers(...pairs) {
   const size = pairs.reduce((sum, [, bytes]) => sum + bytes, 0);
   const view = new DataView(new ArrayBuffer(size));
@@ -30,7 +34,7 @@ function numbers(...pairs) {
   return new Uint8Array(view.buffer);
 }
 
-/** The date and the time of an entry, as the format counts them. */
+/** The date and the time of an entry, as the format counts them. @param {Date} time */
 function stamp(time) {
   const clock = (time.getHours() << 11) | (time.getMinutes() << 5) | (time.getSeconds() >> 1);
   const day = ((time.getFullYear() - 1980) << 9) | ((time.getMonth() + 1) << 5) | time.getDate();
@@ -40,7 +44,10 @@ function stamp(time) {
   ];
 }
 
-/** A zip file with these entries, each `[name, bytes]`, as a blob. */
+/**
+ * A zip file with these entries, as a blob.
+ * @param {[name: string, bytes: Uint8Array<ArrayBuffer>][]} entries
+ */
 export function zip(entries, time = new Date()) {
   const parts = [];
   const directory = [];
@@ -73,5 +80,5 @@ export function zip(entries, time = new Date()) {
   return new Blob([...parts, ...directory, numbers(...end)], { type: "application/zip" });
 }
 
-/** A file name that no system refuses and that leads to no other folder. */
+/** A file name that no system refuses and that leads to no other folder. @param {string} name */
 export const safeName = (name) => name.replaceAll(/[\p{C}/\\:*?"<>|]/gu, "_").replace(/^\.+/, "_");

@@ -18,17 +18,19 @@ const HERE = `farebox.session${base.pathname}`;
 /** The name under which the browser stores the page key. */
 const KEY = `farebox.key${base.pathname}`;
 
-/**
- * A failed request. `status` is 0 if no reply arrived. `errors` contains the error messages for
- * each field. `retryAfter` is in seconds. If the request offered too little, `cost` is the lowest
- * amount that is enough. By usage, `prompt` is the prompt's usual price, and `most` the highest.
- */
+/** A failed request, with the fields of a `Problem`. */
 export class ApiError extends Error {
-  constructor({ status = 0, code, detail, errors = {}, retryAfter = null, ...more }) {
-    super(detail);
-    const { requestId = null, cost = null, prompt = null, most = null } = more;
-    Object.assign(this, { name: "ApiError", status, code, detail, errors, retryAfter });
-    Object.assign(this, { requestId, cost, prompt, most });
+  /** @param {Problem} problem */
+  constructor(problem) {
+    super(problem.detail);
+    this.name = "ApiError";
+    this.status = problem.status ?? 0;
+    this.code = problem.code;
+    this.errors = problem.errors ?? {};
+    this.retryAfter = problem.retryAfter ?? null;
+    this.cost = problem.cost ?? null;
+    this.prompt = problem.prompt ?? null;
+    this.most = problem.most ?? null;
   }
 
   /**
@@ -46,9 +48,12 @@ export class ApiError extends Error {
 
 // --- The session ---
 
+/** @type {?string} */
 let access = null;
+/** @type {?Promise<void>} */
 let refreshing = null;
-const listeners = { ended: new Set() };
+/** @type {Set<() => void>} */
+const listeners = new Set();
 const others = typeof BroadcastChannel === "function" ? new BroadcastChannel(HERE) : null;
 
 /** Returns true if this tab has a session. */
@@ -57,9 +62,12 @@ export const isSignedIn = () => access !== null;
 /** The id of the session's account, or null. */
 export const accountId = () => subject(access);
 
-/** Calls `listener` when the session ends for a reason outside of this tab. */
+/**
+ * Calls `listener` when the session ends for a reason outside of this tab.
+ * @param {() => void} listener
+ */
 export function onSessionEnded(listener) {
-  listeners.ended.add(listener);
+  listeners.add(listener);
 }
 
 /** Returns true if this browser probably has a session. */
@@ -87,7 +95,11 @@ export async function resume() {
  */
 export const sessionToken = async () => ((await resume()) ? access : null);
 
-/** Logs in, and resolves with the account. */
+/**
+ * Logs in, and resolves with the account.
+ * @param {string} username
+ * @param {string} password
+ */
 export async function signIn(username, password) {
   try {
     return await begin("api/login/", { username, password });
@@ -98,12 +110,20 @@ export async function signIn(username, password) {
   }
 }
 
-/** Creates an account and logs in to it. Idempotent under the same key. */
+/**
+ * Creates an account and logs in to it. Idempotent under the same key.
+ * @param {Registration} account
+ * @param {string} key
+ */
 export function register({ username, email, password }, key) {
   return begin("api/register/", { username, email, password }, key);
 }
 
-/** Changes the password. All other sessions end, and this tab continues in a new one. */
+/**
+ * Changes the password. All other sessions end, and this tab continues in a new one.
+ * @param {string} currentPassword
+ * @param {string} newPassword
+ */
 export async function changePassword(currentPassword, newPassword) {
   const body = { current_password: currentPassword, new_password: newPassword };
   const { data } = await request("POST", "api/user/password/", { body, headers: inCookie() });
@@ -132,6 +152,11 @@ function forget() {
   remembered.set("no");
 }
 
+/**
+ * @param {string} path
+ * @param {object} body
+ * @param {string} [key]
+ */
 async function begin(path, body, key) {
   const { data } = await request("POST", path, { body, key, headers: inCookie(), open: true });
   hold(data.access);
@@ -139,6 +164,7 @@ async function begin(path, body, key) {
   return data;
 }
 
+/** @param {string} token */
 function hold(token) {
   access = token;
   remembered.set("yes");
@@ -153,6 +179,7 @@ const remembered = {
       return "unknown";
     }
   },
+  /** @param {"no" | "yes"} value */
   set(value) {
     try {
       localStorage.setItem(HERE, value);
@@ -167,11 +194,12 @@ const remembered = {
  * it is read each time. The key outlives a log-out, because the device token's cookie is also bound
  * to it. The device token's cookie distinguishes this browser from strangers who guess passwords.
  * Without storage, there is no page key.
+ * @returns {Record<string, string>}
  */
 export function inCookie() {
   try {
     if (!localStorage.getItem(KEY)) localStorage.setItem(KEY, newKey());
-    return { "X-Refresh-Token": "cookie", "X-Page-Key": localStorage.getItem(KEY) };
+    return { "X-Refresh-Token": "cookie", "X-Page-Key": localStorage.getItem(KEY) ?? "" };
   } catch {
     return { "X-Refresh-Token": "cookie" };
   }
@@ -201,12 +229,11 @@ function refresh() {
       if (error.status === 401) end();
       throw error;
     })
-    .finally(() => {
-      refreshing = null;
-    });
+    .finally(() => (refreshing = null));
   return refreshing;
 }
 
+/** @param {() => Promise<void>} work */
 function alone(work) {
   return navigator.locks ? navigator.locks.request(HERE, work) : work();
 }
@@ -214,7 +241,7 @@ function alone(work) {
 function end() {
   const began = access !== null;
   forget();
-  if (began) listeners.ended.forEach((listener) => listener());
+  if (began) listeners.forEach((listener) => listener());
 }
 
 if (others) {
@@ -225,6 +252,7 @@ if (others) {
   };
 }
 
+/** @param {?string} token */
 function subject(token) {
   if (!token) return null;
   try {
@@ -244,14 +272,15 @@ export function newKey() {
 
 /**
  * Sends a request and reads the reply: `{data, status, next, replayed}`, where `next` is the URL of
- * a list's next page. Null and empty values in `query` are left out. With `open`, no token is sent.
- * Throws an `ApiError`.
+ * a list's next page. Throws an `ApiError`.
+ * @param {string} method
+ * @param {string} path
+ * @param {Options} [options]
  */
 export async function request(method, path, options = {}) {
-  const response = await send(method, path, {
-    ...options,
-    signal: within(PATIENCE, options.signal),
-  });
+  const limit = AbortSignal.timeout(PATIENCE);
+  const signal = options.signal ? AbortSignal.any([options.signal, limit]) : limit;
+  const response = await send(method, path, { ...options, signal });
   const text = await readText(response);
   return {
     data: text === "" ? null : json(text),
@@ -261,20 +290,24 @@ export async function request(method, path, options = {}) {
   };
 }
 
-/** `GET`; resolves with the data. */
+/** `GET`; resolves with the data. @type {Read} */
 export const get = async (path, query, options) =>
   (await request("GET", path, { ...options, query })).data;
-/** `POST`; resolves with the data. */
+/** `POST`; resolves with the data. @type {Write} */
 export const post = async (path, body, options) =>
   (await request("POST", path, { ...options, body })).data;
-/** `PATCH`; resolves with the data. */
+/** `PATCH`; resolves with the data. @type {Write} */
 export const patch = async (path, body, options) =>
   (await request("PATCH", path, { ...options, body })).data;
-/** `DELETE`; resolves with the data. */
+/** `DELETE`; resolves with the data. @type {Write} */
 export const del = async (path, body, options) =>
   (await request("DELETE", path, { ...options, body })).data;
 
-/** Deletes an item. Succeeds if it is already deleted, for example by another device. */
+/**
+ * Deletes an item. Succeeds if it is already deleted, for example by another device.
+ * @param {string} path
+ * @param {object} [body]
+ */
 export async function ensureDeleted(path, body) {
   try {
     await del(path, body);
@@ -283,7 +316,12 @@ export async function ensureDeleted(path, body) {
   }
 }
 
-/** Reads a page of a list: `{items, next}`, where `next` is the `path` of the next page or null. */
+/**
+ * Reads a page of a list: `{items, next}`, where `next` is the `path` of the next page or null.
+ * @param {string} path
+ * @param {Query} [query]
+ * @param {Options} [options]
+ */
 export async function page(path, query, options) {
   const { data, next } = await request("GET", path, { ...options, query });
   return { items: data, next };
@@ -292,10 +330,14 @@ export async function page(path, query, options) {
 /**
  * Yields the server-sent events in a reply, each `{event, data, replayed}` with parsed JSON as its
  * data. Throws an `ApiError`. Its code is `interrupted` if the connection is lost during the reply.
+ * @param {string} path
+ * @param {object} body
+ * @param {Options} [options]
  */
 export async function* stream(path, body, { key, signal } = {}) {
   const response = await send("POST", path, { body, key, signal });
   const replayed = response.headers.get("Idempotent-Replayed") === "true";
+  if (!response.body) throw interrupted();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   try {
@@ -316,6 +358,7 @@ export async function* stream(path, body, { key, signal } = {}) {
   }
 }
 
+/** @param {string} block */
 function parseEvent(block) {
   let event = "message";
   const data = [];
@@ -326,15 +369,21 @@ function parseEvent(block) {
   return data.length === 0 ? null : { event, data: json(data.join("\n")) };
 }
 
-/** The failure in a problem document, or in an `error` event. */
+/**
+ * The failure in a problem document, or in an `error` event.
+ * @param {any} data
+ * @param {number} [status]
+ */
 export function problemOf(data, status = data.status) {
-  const { retry_after: retryAfter, request_id: requestId } = data;
-  return new ApiError({ ...data, status, retryAfter, requestId });
+  return new ApiError({ ...data, status, retryAfter: data.retry_after });
 }
 
 /**
  * Sends a request. If the reply is 401, sends it again with a new access token. Resolves with the
  * response before its body is read. Throws an `ApiError` if the status is a failure.
+ * @param {string} method
+ * @param {string} path
+ * @param {Options} [options]
  */
 export async function send(
   method,
@@ -343,18 +392,17 @@ export async function send(
 ) {
   const url = new URL(path, base);
   for (const [name, value] of Object.entries(query ?? {})) {
-    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
+    if ((value ?? "") !== "") url.searchParams.set(name, value);
   }
   const attempt = () => {
     const head = new Headers({ Accept: accept, ...headers });
     if (body !== undefined) head.set("Content-Type", "application/json");
     if (key) head.set("Idempotency-Key", key);
     if (!open && access) head.set("Authorization", `Bearer ${access}`);
-    const content = body === undefined ? undefined : JSON.stringify(body);
     return fetch(url, {
       method,
       headers: head,
-      body: content,
+      body: JSON.stringify(body),
       signal,
       credentials: "same-origin",
       cache: "no-store",
@@ -374,13 +422,12 @@ export async function send(
   }
 }
 
+/** @param {any} error */
 function asApiError(error) {
   if (error instanceof ApiError || error.name === "AbortError") return error;
   if (error.name === "TimeoutError") {
-    return new ApiError({
-      code: "timeout",
-      detail: "The server didn't reply in time. Your request may have succeeded or failed.",
-    });
+    const detail = "The server didn't reply in time. Your request may have succeeded or failed.";
+    return new ApiError({ code: "timeout", detail });
   }
   const detail = navigator.onLine
     ? "The server can't be reached. Check your connection and try again."
@@ -390,38 +437,33 @@ function asApiError(error) {
 
 /** The error for a connection that was lost during a reply. */
 export function interrupted() {
-  return new ApiError({
-    code: "interrupted",
-    detail: "The connection was lost before the end of the reply.",
-  });
+  const detail = "The connection was lost before the end of the reply.";
+  return new ApiError({ code: "interrupted", detail });
 }
 
-/** The error for a failed response. */
+/** The error for a failed response. @param {Response} response */
 async function problem(response) {
+  const { status, headers } = response;
   const text = await response.text().catch(() => "");
-  const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
+  const seconds = Number.parseInt(headers.get("Retry-After") ?? "", 10);
   const retryAfter = Number.isFinite(seconds) ? seconds : null;
   try {
     const document = JSON.parse(text);
-    if (document?.detail)
-      return problemOf({ retry_after: retryAfter, ...document }, response.status);
+    if (document?.detail) return problemOf({ retry_after: retryAfter, ...document }, status);
   } catch {
     // The reply doesn't come from the API. It may be a proxy's HTML page.
   }
-  return new ApiError({
-    status: response.status,
-    code: `http_${response.status}`,
-    detail: words(response.status),
-    retryAfter,
-  });
+  return new ApiError({ status, code: `http_${status}`, detail: words(status), retryAfter });
 }
 
+/** @param {number} status */
 function words(status) {
   if (status === 429) return "Too many requests. Try again in a moment.";
   if (status >= 500) return "The server can't answer right now. Try again in a moment.";
   return `The server refused this (${status}).`;
 }
 
+/** @param {Response} response */
 async function readText(response) {
   try {
     return await response.text();
@@ -430,6 +472,7 @@ async function readText(response) {
   }
 }
 
+/** @param {string} text */
 function json(text) {
   try {
     return JSON.parse(text);
@@ -441,13 +484,9 @@ function json(text) {
 /**
  * The URL of a list's next page, or null. Only the link's query is used, because a proxy may serve
  * the API under a different origin.
+ * @param {Response} response
  */
 export function nextPage(response) {
   const link = /<([^>]*)>\s*;[^,]*rel="?next"?/.exec(response.headers.get("Link") ?? "")?.[1];
   return link === undefined ? null : new URL(new URL(link, response.url).search, response.url).href;
-}
-
-function within(milliseconds, signal) {
-  const limit = AbortSignal.timeout(milliseconds);
-  return signal ? AbortSignal.any([signal, limit]) : limit;
 }

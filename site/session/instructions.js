@@ -17,6 +17,7 @@ const FEW = 4;
 /**
  * A text node that says how much the instructions in `box` add to the price of each message. It
  * changes with the text and with the models.
+ * @param {HTMLTextAreaElement} box
  */
 export function instructionsCost(box) {
   const shown = document.createTextNode("");
@@ -29,11 +30,14 @@ export function instructionsCost(box) {
   return shown;
 }
 
+/** @param {string} instructions */
 function addedBy(instructions) {
   const all = models();
   if (all.every(({ fare }) => isFlat(fare))) return "They don't change the price of a message.";
   const bound = boundOfInstructions(instructions);
+  /** @param {Model} model */
   const addedTo = ({ fare }) => (isFlat(fare) ? 0 : highestPriceOf(fare, bound, 0));
+  /** @param {number} tokens */
   const inWords = (tokens) => (tokens > 0 ? `at most ${formatTokens(tokens)}` : "nothing");
   if (all.length === 1) return `They add ${inWords(addedTo(all[0]))} to the price of each message.`;
   const named = all.length > FEW ? [chosenModel()] : all;

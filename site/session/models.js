@@ -11,33 +11,30 @@ const KEY = "farebox.model";
 /** The age at which a price list is read again when the user returns, in milliseconds. */
 const OLD = 5 * 60 * 1000;
 
-/** The list of a server that doesn't offer models to choose from. */
-const NONE = { version: null, models: [] };
-
-/** The API's reply, or null while it is unknown. */
+/** The API's reply, or null while it is unknown. @type {?ModelList} */
 let list = null;
 let since = 0;
+/** @type {?Promise<void>} */
 let reading = null;
+/** @type {Set<() => void>} */
 const watchers = new Set();
 
 /**
  * Calls `show` after each change of the list or the choice. Returns a function that stops these
  * calls.
+ * @param {() => void} show
  */
 export function watchModels(show) {
   watchers.add(show);
   return () => watchers.delete(show);
 }
 
-/** Reads the models and their prices again, or uses the awaited reply `asked`. */
+/**
+ * Reads the models and their prices again, or uses the awaited reply `asked`.
+ * @param {Promise<ModelList>} [asked]
+ */
 export function readModels(asked) {
-  const missing = (error) => {
-    // The previous release doesn't have this endpoint.
-    if (error.status !== 404) throw error;
-    return NONE;
-  };
   reading ??= (asked ?? get("api/models"))
-    .catch(missing)
     .then((reply) => {
       list = reply;
       since = Date.now();
@@ -66,6 +63,7 @@ export function renewModels() {
 /**
  * Reads the price list again if a new answer was charged under a different version, or without a
  * list (null).
+ * @param {?string} version
  */
 export function noticePrices(version) {
   if (list !== null && list.version !== version) readModels().catch(() => {});
@@ -74,12 +72,15 @@ export function noticePrices(version) {
 /**
  * Corrects a model until the list is read again. When the API refuses a price, it may know a newer
  * list than the one that the page has read, because functions read the list at most once a minute.
- * `more` is the number of tokens that a message may cost in addition to its highest price by the
- * list's rates.
+ * @param {string} name
+ * @param {Partial<Model>} changes
  */
 export function correctModel(name, changes) {
-  const corrected = (model) => (model.name === name ? { ...model, ...changes } : model);
-  list = { ...list, models: list.models.map(corrected) };
+  if (list === null) return;
+  const corrected = list.models.map((model) =>
+    model.name === name ? { ...model, ...changes } : model,
+  );
+  list = { ...list, models: corrected };
   changed();
 }
 
@@ -90,31 +91,25 @@ export function forgetModels() {
 }
 
 /** Returns true if the operator has a price list. */
-export const hasPrices = () => list !== null && list.version !== null;
+export const hasPrices = () => Boolean(list?.version);
 
-/** Returns true if the operator lets users share chats. */
+// `ModelList` describes these fields.
 export const canShare = () => list?.sharing === true;
-
-/** Returns true if the API lets a model write the titles of conversations. */
 export const hasTitles = () => list?.titles === true;
+export const context = () => list?.context;
+export const fileLimits = () => list?.attachments ?? null;
 
-/** Returns true for a model that answers messages. The others are for embeddings. */
+/**
+ * Returns true for a model that answers messages. The others are for embeddings.
+ * @param {Model} model
+ */
 export const isChat = ({ kind = "chat" }) => kind === "chat";
 
 /** All models in the price list, in its order. Empty without a price list. */
-export const allModels = () => (hasPrices() ? list.models : []);
+export const allModels = () => (list?.version ? list.models : []);
 
 /** The models that answer messages, with the default first. Empty without a price list. */
 export const models = () => allModels().filter(isChat);
-
-/**
- * The maximum number of earlier messages that the AI gets with a message, and their maximum size in
- * bytes.
- */
-export const context = () => list.context;
-
-/** The limits of the files that can be sent with a message, or null if none can. */
-export const fileLimits = () => list?.attachments ?? null;
 
 /** The model for the next message of the conversation that is shown. Null without a price list. */
 export const chosenModel = () => modelFor(continued);
@@ -122,6 +117,7 @@ export const chosenModel = () => modelFor(continued);
 /**
  * The model with this name, or else the last one that was chosen in this browser, or else the
  * default. Null without a price list.
+ * @param {?string} wanted
  */
 export const modelFor = (wanted) =>
   models().find(({ name }) => name === wanted) ??
@@ -135,7 +131,10 @@ export const hasChoice = () => models().length > 1 || models().some(({ fare }) =
 
 let remembered = stored();
 
-/** The name of the model with which the conversation that is shown continues, or null. */
+/**
+ * The name of the model with which the conversation that is shown continues, or null.
+ * @type {?string}
+ */
 let continued = null;
 
 function stored() {
@@ -146,7 +145,10 @@ function stored() {
   }
 }
 
-/** Continues a conversation with its model, or begins one (null) with the last choice of any tab. */
+/**
+ * Continues a conversation with its model, or begins one (null) with the last choice of any tab.
+ * @param {?string} name
+ */
 export function continueWith(name) {
   if (name === null) remembered = stored() ?? remembered;
   if (continued === name) return;
@@ -154,7 +156,10 @@ export function continueWith(name) {
   changed();
 }
 
-/** Chooses a model for this conversation, and for those that begin in this browser. */
+/**
+ * Chooses a model for this conversation, and for those that begin in this browser.
+ * @param {string} name
+ */
 export function chooseModel(name) {
   continued = name;
   remembered = name;
@@ -168,17 +173,22 @@ export function chooseModel(name) {
 
 // --- Fares ---
 
-/** Returns true for a fare with one price for all messages. */
+/**
+ * Returns true for a fare with one price for all messages.
+ * @param {Fare} fare
+ * @returns {fare is FlatFare}
+ */
 export const isFlat = (fare) => Number.isInteger(fare.message);
 
 /**
- * The price of a message in tokens according to a fare, rounded up. `prompt` and `answer` are model
- * token counts.
+ * The price of a message in tokens according to a fare, rounded up.
+ * @type {Price}
  */
 export function priceOf(fare, prompt, answer) {
   if (isFlat(fare)) return fare.message;
   // The products may exceed the integers that a number can represent.
-  const millionths = BigInt(prompt) * BigInt(fare.input) + BigInt(answer) * BigInt(fare.output);
+  const { input, output = 0 } = fare;
+  const millionths = BigInt(prompt) * BigInt(input) + BigInt(answer) * BigInt(output);
   return Number((millionths + 999_999n) / 1_000_000n);
 }
 
@@ -189,26 +199,36 @@ export function priceOf(fare, prompt, answer) {
 export const PROMPT = 1000;
 export const ANSWER = 500;
 
-/** The price of the example, of which nothing is cached, in tokens. */
-export const examplePrice = (fare) => priceOf({ output: 0, ...fare }, PROMPT, ANSWER);
+/** The price of the example, of which nothing is cached, in tokens. @param {Fare} fare */
+export const examplePrice = (fare) => priceOf(fare, PROMPT, ANSWER);
 
 /**
  * The usual price of a message to a listed model, if only the model is known: the example's prompt,
  * and an answer of the mean length that the API reports.
+ * @param {Model} model
  */
 export const usualOf = ({ fare, usual_answer: answer = ANSWER }) => priceOf(fare, PROMPT, answer);
 
-/** The highest price of a message in tokens, whatever part of its prompt is in a cache. */
+/**
+ * The highest price of a message in tokens, whatever part of its prompt is in a cache.
+ * @type {Price}
+ */
 export function highestPriceOf(fare, prompt, answer) {
   if (isFlat(fare)) return fare.message;
   const { input, cached, write = input } = fare;
   return priceOf({ ...fare, input: Math.max(input, cached, write) }, prompt, answer);
 }
 
-/** `100 tokens a message`, for a fare with one price */
+/**
+ * `100 tokens a message`, for a fare with one price
+ * @param {FlatFare} fare
+ */
 export const messageInWords = ({ message }) => `${formatTokens(message)} a message`;
 
-/** `1,000 prompt (200 cached, 300 written to the cache) and 500 answer model tokens` */
+/**
+ * `1,000 prompt (200 cached, 300 written to the cache) and 500 answer model tokens`
+ * @param {Usage} usage
+ */
 export function usageInWords(usage) {
   const { prompt_tokens: prompt, completion_tokens: answer, ...parts } = usage;
   const { cached_tokens: cached, written_tokens: written } = parts;
@@ -220,7 +240,8 @@ export function usageInWords(usage) {
   const words = `${formatNumber(prompt)} prompt${inside} and ${formatNumber(answer)} answer model tokens`;
   return usage.estimated ? `about ${words}` : words;
 }
-// --- The maximum number of model tokens in texts, which determines the highest price ---
+
+// --- Bounds, which determine the highest price ---
 
 /**
  * The length, in bytes, of the sentence before the user's instructions. The instructions are quoted
@@ -229,12 +250,16 @@ export function usageInWords(usage) {
 const PER_INSTRUCTIONS = 160;
 
 const encoder = new TextEncoder();
+/** @param {string} text */
 const bytes = (text) => encoder.encode(text).length;
 
-/** The maximum number of model tokens in a string. Tokenizers may normalize the string first. */
+/**
+ * The maximum number of model tokens in a string. Tokenizers may normalize the string first.
+ * @param {string} text
+ */
 export const boundOf = (text) =>
   Math.max(bytes(text), bytes(text.normalize("NFC")), bytes(text.normalize("NFKC")));
 
-/** The maximum number of model tokens in instructions. */
+/** The maximum number of model tokens in instructions. @param {string} text */
 export const boundOfInstructions = (text) =>
   text ? boundOf(text.replaceAll(/^|[\n\r\v\f\x85\u2028\u2029]/g, "$&> ")) + PER_INSTRUCTIONS : 0;

@@ -9,6 +9,7 @@ import { learnUsage, recordOf } from "./usual.js";
 /** The number of rows of the statement that are read, at most. */
 const ROWS = 50;
 
+/** @type {?Promise<void>} */
 let reading = null;
 
 const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 2000));
@@ -24,8 +25,10 @@ export async function recallUsage() {
   await reading;
 }
 
+/** @param {Model[]} wanted */
 async function recall(wanted) {
-  const { id: owner } = profile();
+  const owner = profile()?.id;
+  /** @type {LedgerRow[]} */
   const rows = await get("api/user/ledger/", { limit: ROWS });
   if (profile()?.id !== owner) return;
   // The messages of programs say little about those on this page.

@@ -5,15 +5,17 @@ import { get } from "./api.js";
 /** The pause before a failed request is repeated, in milliseconds. */
 const PAUSE = 30_000;
 
-/** `{sells, isUsed}`, or null while it is unknown. */
+/** Null while it is unknown. @type {?Shop} */
 let shop = null;
+/** @type {?Promise<void>} */
 let reading = null;
+/** @type {Set<() => void>} */
 const watchers = new Set();
 
-/** Calls `show` after each change. */
+/** Calls `show` after each change. @param {() => void} show */
 export const watchShop = (show) => watchers.add(show);
 
-/** Uses a reply with the packs and the newest purchases. */
+/** Uses a reply with the packs and the newest purchases. @param {Offers} reply */
 export function learnShop({ packs, purchases }) {
   const was = shop;
   shop = { sells: packs.length > 0, isUsed: purchases.length > 0 };
@@ -25,8 +27,7 @@ export function readShop() {
   if (shop) return Promise.resolve();
   if (reading) return reading;
   const asked = get("api/user/purchases/", { limit: 1 })
-    // The previous release doesn't have this endpoint.
-    .catch((error) => (error.status === 404 ? { packs: [], purchases: [] } : null))
+    .catch(() => null)
     .then((reply) => {
       // Another user may have logged in during the request.
       if (reading !== asked) return;
@@ -44,7 +45,7 @@ export function sells() {
 }
 
 /** Returns true if there is something to show: packs or earlier purchases. */
-export const hasShop = () => Boolean(shop && (shop.sells || shop.isUsed));
+export const hasShop = () => Boolean(shop?.sells || shop?.isUsed);
 
 /** Forgets the shop when the user logs out. */
 export function forgetShop() {

@@ -17,24 +17,28 @@ const FEW = 5;
 /** The time after which the balance is read again if tokens are held, in milliseconds. */
 const HELD_PACE = 15_000;
 
+/** @type {?number} */
 let tokens = null;
 /** The tokens held for messages without an answer. They aren't part of the balance. */
 let held = 0;
+/** @type {number | undefined} */
 let rereading;
-/** The price of all answers on a server without a price list. */
+/** The price of all answers on a server without a price list. @type {?number} */
 let price = null;
-/** The operator's text and link about getting more tokens: `{text, url}`. */
+/** The operator's text and link about getting more tokens. @type {?TopUp} */
 let topUp = null;
-/** The allowance, `{tokens, per, next}`, or null if there is none. */
+/** The allowance, or null if there is none. @type {?Allowance} */
 let allowance = null;
 /** The number of the last request for the balance, and of the newest reply that was used. */
 let asked = 0;
 let known = 0;
+/** @type {Set<() => void>} */
 const watchers = new Set();
 
 /**
  * Calls `show` now and after each change of the balance or the price. Returns a function that stops
  * these calls.
+ * @param {() => void} show
  */
 export function watchBalance(show) {
   watchers.add(show);
@@ -43,8 +47,12 @@ export function watchBalance(show) {
 }
 
 // The choice of a model also changes the price, and a shop is a way to get more tokens.
-watchModels(() => watchers.forEach((show) => show()));
-watchShop(() => watchers.forEach((show) => show()));
+watchModels(changed);
+watchShop(changed);
+
+function changed() {
+  watchers.forEach((show) => show());
+}
 
 /** The balance, or null if it is unknown. */
 export const balance = () => tokens;
@@ -52,7 +60,6 @@ export const balance = () => tokens;
 /** The tokens that a message can cost. Infinity if the balance is unknown, or is due to be filled. */
 export const spendable = () => (tokens === null || isAllowanceOld() ? Infinity : tokens);
 
-/** The tokens held for unfinished messages. */
 export const heldTokens = () => held;
 
 /** The price of an answer in tokens, or null if it is unknown or depends on the answer. */
@@ -65,10 +72,15 @@ export function answerPrice() {
 }
 
 /** How many answers the balance is enough for, or null if that is unknown. */
-const answersLeft = () =>
-  tokens === null || !answerPrice() ? null : Math.floor(tokens / answerPrice());
+function answersLeft() {
+  const cost = answerPrice();
+  return tokens === null || !cost ? null : Math.floor(tokens / cost);
+}
 
-/** Shows the balance, price, top-up and allowance in a reply, in all tabs. */
+/**
+ * Shows the balance, price, top-up and allowance in a reply, in all tabs.
+ * @param {BalanceReply} reply
+ */
 export function learn(reply) {
   const { tokens_left: left, tokens_deducted: cost, chat_price: now = cost, top_up: more } = reply;
   const learned = { left, holds: reply.tokens_held, cost: now, more, filled: reply.allowance };
@@ -76,6 +88,7 @@ export function learn(reply) {
   if (Number.isInteger(left)) tellTabs("balance", learned);
 }
 
+/** @param {Learned} learned */
 function use({ left, holds, cost, more, filled }) {
   if (filled !== undefined) allowance = filled;
   if (Number.isInteger(left)) {
@@ -91,7 +104,7 @@ function use({ left, holds, cost, more, filled }) {
   }
   if (Number.isInteger(cost) && cost > 0) price = cost;
   if (more) topUp = more;
-  watchers.forEach((show) => show());
+  changed();
 }
 
 onTold("balance", use);
@@ -103,16 +116,15 @@ const isAllowanceOld = () =>
 /**
  * Reads the price, the balance, the held tokens and the allowance's next day from a refusal's
  * message, and shows them.
+ * @param {string} sentence
  */
 export function learnPrice(sentence) {
-  const named = (pattern) => {
-    const digits = pattern.exec(sentence)?.[1];
-    return digits && Number(digits.replaceAll(",", ""));
-  };
+  /** A number in the message, or NaN. @param {RegExp} pattern */
+  const named = (pattern) => Number(pattern.exec(sentence)?.[1].replaceAll(",", ""));
   const cost = named(/costs (?:at least )?([\d,]+) /);
   if (!cost) return;
   const left = named(/^You have ([\d,]+) /);
-  const holds = named(/ and ([\d,]+) are held/) ?? 0;
+  const holds = named(/ and ([\d,]+) are held/) || 0;
   const next = / On (\d{4}-\d\d-\d\d) \(UTC\) your balance is filled up /.exec(sentence)?.[1];
   const filled = allowance && next ? { ...allowance, next } : undefined;
   learn({ tokens_deducted: cost, tokens_left: left, tokens_held: holds, allowance: filled });
@@ -120,7 +132,8 @@ export function learnPrice(sentence) {
 
 /**
  * Waits for a reply and shows it. If a newer reply arrives first, shows only the price and the
- * top-up from this reply, because the newer reply may lack them. Returns the reply.
+ * top-up from this reply, because the newer reply may lack them.
+ * @param {Promise<any>} awaited
  */
 async function learnLater(awaited) {
   const turn = ++asked;
@@ -177,8 +190,12 @@ export function balanceLink() {
     const unfinished = h("span", { class: "balance-rest" }, " for an unfinished message");
     fill(holding, held > 0 && [h("span", {}, `${formatNumber(held)} held`), unfinished]);
     element.classList.toggle("balance-low", left !== null && left < FEW);
-    const cost = answerPrice() && `An answer costs ${formatTokens(answerPrice())}.`;
-    const about = [cost, allowanceInWords(), "Open your statement"];
+    const cost = answerPrice();
+    const about = [
+      cost && `An answer costs ${formatTokens(cost)}.`,
+      allowanceInWords(),
+      "Open your statement",
+    ];
     element.title = about.filter(Boolean).join(" ");
   });
   return element;
@@ -186,20 +203,23 @@ export function balanceLink() {
 
 /**
  * The warning about a low balance, with the ways to get more tokens, or null. `offer` is the offer
- * for the next message, of which only `usual` is required, if its price depends on the answer.
+ * for the next message, if its price depends on the answer.
+ * @param {?Offer} offer
  */
 export function lowBalance(offer = null) {
   const left = answersLeft();
   if (left === null && offer !== null && tokens !== null) {
     const { usual, isCut } = offer;
     if (tokens >= FEW * usual) return null;
-    return [h("p", {}, fewUsual(usual, isCut)), (hasWay() || tokens < usual) && moreTokens()];
+    const long = isCut ? ", and a long one may be shortened" : "";
+    const about = `${youHave()} An answer usually costs about ${formatNumber(usual)}${long}.`;
+    return [h("p", {}, about), (hasWay() || tokens < usual) && moreTokens()];
   }
   if (left === null || left >= FEW) return null;
   const sentence =
     left === 0
       ? lessThanAnAnswer()
-      : inCurrency(`Your tokens are enough for ${left} more ${left === 1 ? "answer" : "answers"}.`);
+      : inCurrency(`Your tokens are enough for ${plural(left, "more answer")}.`);
   return [h("p", {}, sentence), (hasWay() || left === 0) && moreTokens()];
 }
 
@@ -213,35 +233,27 @@ export function allowanceInWords() {
   return `Your balance is filled up to ${formatTokens(most)} each ${per}, next on ${formatUtcDay(next)} (UTC).`;
 }
 
-const lessThanAnAnswer = () => `${youHave()} An answer costs ${formatNumber(answerPrice())}.`;
+const lessThanAnAnswer = () => `${youHave()} An answer costs ${formatNumber(answerPrice() ?? 0)}.`;
 
-function fewUsual(usual, isCut) {
-  const long = isCut ? ", and a long one may be shortened" : "";
-  return `${youHave()} An answer usually costs about ${formatNumber(usual)}${long}.`;
+function youHave() {
+  const too = held > 0 ? `, and ${formatNumber(held)} are held for an unfinished message` : "";
+  return `You have ${formatTokens(tokens ?? 0)}${too}.`;
 }
-
-/** What the API says about a message that the balance doesn't cover. */
-function needs({ cost, prompt }) {
-  const missing = cost > tokens ? `, which is ${formatNumber(cost - tokens)} more` : "";
-  const usual = prompt && ` Without its answer, it usually costs about ${formatNumber(prompt)}.`;
-  return `${youHave()} This message needs at least ${formatNumber(cost)}${missing}.${usual || ""}`;
-}
-
-const youHave = () => `You have ${formatTokens(tokens)}${heldToo()}.`;
-
-const heldToo = () =>
-  held > 0 ? `, and ${formatNumber(held)} are held for an unfinished message` : "";
 
 /**
  * The note for a user who has too few tokens for an answer, after the API's `refusal`. The known
  * balance may be older than the refusal.
+ * @param {Refusal} refusal
  */
-export function tooFew(refusal) {
+export function tooFew({ cost, prompt }) {
   const now = answerPrice();
-  const cost = now && `An answer costs ${formatTokens(now)}.`;
-  const flat = answersLeft() === 0 ? lessThanAnAnswer() : cost;
-  const isOpen = hasPrices() && now === null && refusal.cost !== null && tokens !== null;
-  const sentence = isOpen ? needs(refusal) : flat;
+  const flat = now && `An answer costs ${formatTokens(now)}.`;
+  let sentence = answersLeft() === 0 ? lessThanAnAnswer() : flat;
+  if (hasPrices() && now === null && cost !== null && tokens !== null) {
+    const missing = cost > tokens ? `, which is ${formatNumber(cost - tokens)} more` : "";
+    sentence = `${youHave()} This message needs at least ${formatNumber(cost)}${missing}.`;
+    if (prompt) sentence += ` Without its answer, it usually costs about ${formatNumber(prompt)}.`;
+  }
   const head = h("strong", {}, inCurrency("You don't have enough tokens. "));
   return [h("p", {}, head, sentence), moreTokens()];
 }
@@ -261,24 +273,23 @@ function moreTokens() {
 
 // --- The profile ---
 
+/** @type {?Profile} */
 let own = null;
+/** @type {Set<() => void>} */
 const ofProfile = new Set();
 
 /** The profile, or null. */
 export const profile = () => own;
 
-/** Calls `show` now and after each change of the profile. */
+/** Calls `show` now and after each change of the profile. @param {() => void} show */
 export function watchProfile(show) {
   ofProfile.add(show);
   show();
 }
 
-/** Shows the profile and balance in an awaited reply. */
+/** Shows the profile and balance in an awaited reply. @param {Promise<Profile>} awaited */
 export async function learnProfile(awaited) {
-  changeProfile(await learnLater(awaited));
-}
-
-function changeProfile(changes) {
+  const changes = await learnLater(awaited);
   own = { ...own, ...changes };
   ofProfile.forEach((show) => show());
 }

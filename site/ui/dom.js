@@ -45,7 +45,7 @@ export const newId = (prefix = "id") => `${prefix}-${(ids += 1)}`;
 /** Moves the focus to an element that isn't focusable, such as a heading or a new row. */
 export function focusOn(element) {
   element.tabIndex = -1;
-  element.focus({ preventScroll: false });
+  element.focus();
 }
 
 /** Scrolls a strip of links sideways so that the current link is in view. The page doesn't move. */
