@@ -7,6 +7,7 @@ pub mod anthropic;
 pub mod auth;
 pub mod background;
 pub mod chats;
+pub mod failure_formats;
 pub mod openai;
 pub mod order_of_checks;
 pub mod service;
