@@ -14,10 +14,12 @@ pub mod purchase_create;
 pub mod purchases;
 pub mod voucher_redeem;
 
-use shared::http::{FailureFormat, Route};
+use shared::http::{PROBLEMS, Route};
+
+use crate::dialects::django::SIMPLEJWT_GUARDED;
 
 endpoints! {
-    Route::without_path(FailureFormat::Problem) => {
+    Route::without_path(PROBLEMS) => {
         ledger: GET "/api/user/ledger", GET ledger::MONTHS_PATH => months;
         api_keys: GET "/api/user/api-keys";
         api_key_create: POST "/api/user/api-keys";
@@ -29,7 +31,7 @@ endpoints! {
         purchases: GET "/api/user/purchases";
         purchase_create: POST "/api/user/purchases";
     }
-    Route::without_path(FailureFormat::SimplejwtGuarded) => {
+    Route::without_path(SIMPLEJWT_GUARDED) => {
         balance:
             GET "/api/tokens",
             GET "/api/token_balance",

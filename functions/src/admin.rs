@@ -30,10 +30,10 @@ pub mod admin_vouchers;
 pub mod admin_vouchers_create;
 pub mod admin_vouchers_void;
 
-use shared::http::{FailureFormat, Route};
+use shared::http::{PROBLEMS, Route};
 
 endpoints! {
-    Route::without_path(FailureFormat::Problem) => {
+    Route::without_path(PROBLEMS) => {
         admin_users: GET "/api/admin/users";
         admin_user_create: POST "/api/admin/users";
         admin_user: GET "/api/admin/users/{id}";

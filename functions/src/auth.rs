@@ -14,10 +14,12 @@ pub mod token_blacklist;
 pub mod token_refresh;
 pub mod token_verify;
 
-use shared::http::{FailureFormat, Route};
+use shared::http::{PROBLEMS, Route};
+
+use crate::dialects::django::SIMPLEJWT;
 
 endpoints! {
-    Route::without_path(FailureFormat::Problem) => {
+    Route::without_path(PROBLEMS) => {
         logout: POST "/api/logout";
         password_change: POST "/api/user/password";
         email_resend: POST "/api/user/email";
@@ -27,7 +29,7 @@ endpoints! {
         sessions: GET "/api/user/sessions";
         session_end: DELETE "/api/user/sessions/{id}";
     }
-    Route::without_path(FailureFormat::Simplejwt) => {
+    Route::without_path(SIMPLEJWT) => {
         register: POST "/api/register";
         login: POST "/api/login", POST "/api/token";
         token_refresh: POST "/api/token/refresh";

@@ -18,13 +18,15 @@ pub mod folder_delete;
 pub mod folders;
 pub mod model_list;
 
-use shared::http::{BodyLimit, FailureFormat, Route};
+use shared::http::{BodyLimit, PROBLEMS, Route};
+
+use crate::dialects::django::SIMPLEJWT_GUARDED;
 
 endpoints! {
-    Route { body_limit: BodyLimit::Files, ..Route::without_path(FailureFormat::Problem) } => {
+    Route { body_limit: BodyLimit::Files, ..Route::without_path(PROBLEMS) } => {
         chat_stream: POST "/api/chat/stream";
     }
-    Route::without_path(FailureFormat::Problem) => {
+    Route::without_path(PROBLEMS) => {
         chat_stop: POST "/api/chat/stop";
         chat_read: GET "/api/chat/{id}";
         chat_delete: DELETE "/api/chat/{id}";
@@ -42,11 +44,11 @@ endpoints! {
     }
     Route {
         body_limit: BodyLimit::Files,
-        ..Route::without_path(FailureFormat::SimplejwtGuarded)
+        ..Route::without_path(SIMPLEJWT_GUARDED)
     } => {
         chat: POST "/api/chat", POST "/api/chat_msg";
     }
-    Route::without_path(FailureFormat::SimplejwtGuarded) => {
+    Route::without_path(SIMPLEJWT_GUARDED) => {
         chat_history: GET "/api/chat";
     }
 }

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use shared::app::{self, HandlerState};
 use shared::clock::Clock;
 use shared::config::{AiConfig, ConfigError, EdgeConfig, Names, Settings};
-use shared::http::{Body, Response, edge};
+use shared::http::{Body, Response, Route, edge};
 use shared::telemetry::trace::Traces;
 use shared::{App, Reply, Request};
 
-use crate::ROUTES;
 use crate::lambda::Lambda;
 
 /// Defines a room's `ENDPOINTS` and `ROUTES` from its rows. A group of rows begins with the fields
@@ -31,7 +30,10 @@ macro_rules! rows {
                 stringify!($name),
                 $name::handle,
                 $name::LAMBDA,
-                |settings, clock| $crate::endpoint::start($name::handle, settings, clock),
+                |settings, clock| {
+                    let routes = $crate::routes_of!(stringify!($name));
+                    $crate::endpoint::start(routes, $name::handle, settings, clock)
+                },
             ),
         )+)+];
 
@@ -121,6 +123,8 @@ impl Endpoint {
 /// A started endpoint. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Function {
+    /// The routes that the function knows.
+    pub routes: &'static [Route],
     /// The settings for the checks that every request must pass.
     pub edge: Arc<EdgeConfig>,
     traces: Option<Traces>,
@@ -130,6 +134,7 @@ pub struct Function {
 impl Function {
     /// Binds a handler to its first parameter.
     pub fn new<A: HandlerState, F>(
+        routes: &'static [Route],
         edge: Arc<EdgeConfig>,
         needs: A,
         handle: fn(A, Request) -> F,
@@ -138,13 +143,13 @@ impl Function {
         F: Future<Output = Reply> + Send + 'static,
     {
         let traces = needs.app().and_then(|app| app.traces.clone());
-        Self { edge, traces, handler: Arc::new(Bound { needs, handle }) }
+        Self { routes, edge, traces, handler: Arc::new(Bound { needs, handle }) }
     }
 
     /// Answers one request.
     pub async fn answer(&self, req: Request) -> Response<Body> {
         let (edge, traces) = (&self.edge, self.traces.as_ref());
-        edge::answer(ROUTES, |req| self.handler.call(req), edge, traces, req).await
+        edge::answer(self.routes, |req| self.handler.call(req), edge, traces, req).await
     }
 
     /// Returns the handler's first parameter if it is of type `A`.
@@ -160,7 +165,7 @@ impl Function {
     /// Returns this endpoint with a different `App` in the handler's first parameter.
     pub fn with_app(&self, app: App) -> Self {
         let (edge, traces) = (self.edge.clone(), app.traces.clone());
-        Self { edge, traces, handler: self.handler.with_app(app) }
+        Self { routes: self.routes, edge, traces, handler: self.handler.with_app(app) }
     }
 }
 
@@ -213,6 +218,7 @@ pub(crate) const fn row<A: HandlerState, F>(
 
 /// Creates the handler's first parameter, and binds the handler to it.
 pub(crate) fn start<'s, A: HandlerState, F>(
+    routes: &'static [Route],
     handle: fn(A, Request) -> F,
     settings: &'s Settings<'s>,
     clock: Clock,
@@ -222,6 +228,6 @@ where
 {
     Box::pin(async move {
         let edge = Arc::new(app::edge_config::<A>(settings)?);
-        Ok(Function::new(edge, A::start(settings, clock).await?, handle))
+        Ok(Function::new(routes, edge, A::start(settings, clock).await?, handle))
     })
 }

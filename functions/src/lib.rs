@@ -11,8 +11,9 @@ mod endpoint;
 pub mod gateway;
 #[macro_use]
 pub mod lambda;
+mod own_routes;
 
-mod asking;
+mod dialects;
 
 pub mod account;
 pub mod admin;
@@ -29,6 +30,7 @@ use shared::http::Route;
 use utoipa::OpenApi;
 
 pub use endpoint::{Endpoint, Function};
+pub use own_routes::{count_routes, own_routes};
 
 /// Every endpoint, for servers that run all of them in one process.
 pub const ENDPOINTS: &[Endpoint] = &concat::<_, { length(ENDPOINTS_OF_ROOMS) }>(ENDPOINTS_OF_ROOMS);
@@ -45,8 +47,8 @@ const ENDPOINTS_OF_ROOMS: &[&[Endpoint]] = &[
     pages::ENDPOINTS,
 ];
 
-/// Every route, without the optional trailing slash. Each binary contains all routes, but serves
-/// only one endpoint.
+/// Every route, without the optional trailing slash. A function's binary contains only
+/// [`routes_of!`] its endpoint.
 pub const ROUTES: &[Route] = &concat::<_, { length(ROUTES_OF_ROOMS) }>(ROUTES_OF_ROOMS);
 
 const ROUTES_OF_ROOMS: &[&[Route]] = &[
@@ -63,7 +65,8 @@ const ROUTES_OF_ROOMS: &[&[Route]] = &[
 
 /// Returns the OpenAPI descriptions of all endpoints.
 pub(crate) fn described() -> utoipa::openapi::OpenApi {
-    auth::RoomPaths::openapi()
+    dialects::FailureSchemas::openapi()
+        .merge_from(auth::RoomPaths::openapi())
         .merge_from(chats::RoomPaths::openapi())
         .merge_from(sharing::RoomPaths::openapi())
         .merge_from(account::RoomPaths::openapi())

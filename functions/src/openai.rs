@@ -1,4 +1,4 @@
-//! The endpoints for OpenAI's clients, and the format of an answer, which these endpoints share.
+//! The endpoints for OpenAI's clients.
 
 pub mod completions;
 pub mod embeddings;
@@ -6,19 +6,20 @@ pub mod models;
 pub mod responses;
 pub mod text_completions;
 
-mod format;
-mod options;
-mod reasoning;
+use shared::http::{BodyLimit, Failures, Route};
 
-use shared::http::{BodyLimit, FailureFormat, Route};
+use crate::dialects;
 
 endpoints! {
-    v1(FailureFormat::OpenAi) => {
+    v1(dialects::completions::FAILURES) => {
         completions: POST "/v1/chat/completions";
         embeddings: POST "/v1/embeddings";
     }
     // Anthropic's programs may call `/v1/v1`, as for messages.
-    Route { also_anthropic: true, ..v1(FailureFormat::OpenAi) } => {
+    Route {
+        other_clients: Some(dialects::messages::CLIENTS),
+        ..v1(dialects::completions::FAILURES)
+    } => {
         models:
             GET "/v1/models",
             GET "/v1/v1/models",
@@ -27,15 +28,15 @@ endpoints! {
             GET models::KEY_PATH,
             GET models::CREDITS_PATH => find_model, show_key, show_credits;
     }
-    v1(FailureFormat::Responses) => {
+    v1(dialects::responses::FAILURES) => {
         responses: POST "/v1/responses";
     }
-    v1(FailureFormat::TextCompletions) => {
+    v1(dialects::text_completions::FAILURES) => {
         text_completions: POST "/v1/completions";
     }
 }
 
 /// Returns the fields that routes under `/v1` share.
-const fn v1(failures: FailureFormat) -> Route {
+const fn v1(failures: &'static dyn Failures) -> Route {
     Route { body_limit: BodyLimit::Conversation, ..Route::without_path(failures) }
 }

@@ -5,14 +5,12 @@ pub mod brand;
 pub mod not_found;
 pub mod site;
 
-use shared::http::{FailureFormat, Route};
+use shared::http::{PROBLEMS, Route};
 
 /// The fields that these routes share. People may open an unknown path in a browser, so the reply
 /// to an unknown path can be a page.
-const PAGES: Route = Route {
-    page: Some(&include_str!("pages/not_found.html")),
-    ..Route::without_path(FailureFormat::Problem)
-};
+const PAGES: Route =
+    Route { page: Some(include_str!("pages/not_found.html")), ..Route::without_path(PROBLEMS) };
 
 rows! {
     PAGES => {

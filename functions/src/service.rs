@@ -7,10 +7,10 @@ pub mod jwks;
 pub mod openapi;
 pub mod stripe_webhook;
 
-use shared::http::{BodyLimit, FailureFormat, Route};
+use shared::http::{BodyLimit, PROBLEMS, Route};
 
 endpoints! {
-    Route::without_path(FailureFormat::Problem) => {
+    Route::without_path(PROBLEMS) => {
         health: GET "/api/health";
         openapi: GET "/api/openapi.json";
         jwks: GET "/.well-known/jwks.json";
@@ -18,7 +18,7 @@ endpoints! {
             GET "/.well-known/openid-configuration",
             GET "/.well-known/oauth-authorization-server";
     }
-    Route { body_limit: BodyLimit::Event, ..Route::without_path(FailureFormat::Problem) } => {
+    Route { body_limit: BodyLimit::Event, ..Route::without_path(PROBLEMS) } => {
         stripe_webhook: POST "/api/stripe/webhook";
     }
 }

@@ -6,10 +6,10 @@ pub mod share_end;
 pub mod share_report;
 pub mod shares;
 
-use shared::http::{FailureFormat, Route};
+use shared::http::{PROBLEMS, Route};
 
 endpoints! {
-    Route::without_path(FailureFormat::Problem) => {
+    Route::without_path(PROBLEMS) => {
         shares: GET "/api/user/shares";
         share_create: POST "/api/user/shares";
         share_end: DELETE "/api/user/shares/{id}";

@@ -23,28 +23,24 @@ pub(crate) use self::accept::wants_html;
 pub use self::csv::{csv, csv_download, csv_row};
 pub use self::cursor::{UnverifiedCursor, seal};
 pub use self::events::{Events, events};
-pub use self::failure::django::BAD_HEADER;
 pub(crate) use self::failure::not_found;
-pub use self::failure::{
-    AnthropicError, AnthropicFailure, FailureFormat, OpenAiFailure, Problem, StreamProblem,
-};
+pub use self::failure::{Failures, Layout, PROBLEMS, Problem, StreamProblem};
 pub(crate) use self::page::{LARGEST_PAGE, PAGE};
 pub use self::page::{Paging, ProvenPage, invalid_limit};
 pub use self::query::{
     SEARCH_LENGTH, query, query_day, query_days, query_flag, query_model, query_search,
 };
 pub use self::read::{
-    api_key, authorization, authorization_or_token, bare_stage, base_path, base_url,
-    claude_code_session, codex_turn, device, escaped, fields, file_id, id, idempotency_key, json,
-    json_or_nothing, path, path_id, path_parameter, received_at, require_json, retry_count,
-    source_network, time_left, unescaped,
+    api_key, authorization, authorization_or_token, bare_stage, base_path, base_url, device,
+    escaped, fields, file_id, id, idempotency_key, json, json_or_nothing, path, path_id,
+    path_parameter, received_at, require_json, source_network, time_left, unescaped,
 };
 pub(crate) use self::read::{
     function_name, function_request_id, is_form, request_id, source_address,
 };
 pub use self::reply::{
-    Reply, accepted, cached, cached_for_a_minute, chosen, created, download, limited,
-    limited_as_openai, moved, ok, replayed, see_other, tagged, text, to_json, unlisted, written,
+    Reply, accepted, cached, cached_for_a_minute, chosen, created, download, moved, ok, replayed,
+    see_other, tagged, text, to_json, unlisted, written,
 };
-pub use self::route::{ANTHROPIC_VERSION, BodyLimit, FILES_BODY, Route, parameters, pattern};
+pub use self::route::{BodyLimit, FILES_BODY, OtherClients, Route, parameters, pattern};
 pub use self::stream::{Body, Pieces};

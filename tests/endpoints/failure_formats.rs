@@ -173,7 +173,8 @@ async fn failures_keep_their_recorded_formats() {
     assert_recorded(FAILURES, &(rows.join("\n") + "\n"));
 }
 
-/// Sends a request to the edge, in front of a handler that fails.
+/// Sends a request to the edge, in front of a handler that fails. An unknown path gets the reply of
+/// the function that serves unknown paths.
 async fn at_the_edge(method: Method, path: &str, other_header: Option<&'static str>) -> String {
     let mut request = Request::default().with_raw_http_path(path);
     *request.method_mut() = method;
@@ -189,7 +190,11 @@ async fn at_the_edge(method: Method, path: &str, other_header: Option<&'static s
         statuses: ClientStatuses::default(),
     };
     let handle = async |_| Err(Error::NotAuthenticated);
-    shown(edge::answer(ROUTES, handle, &config, None, request).await).await
+    let routes = match ROUTES.iter().any(|route| route.path == path) {
+        true => ROUTES,
+        false => functions::routes_of!("not_found"),
+    };
+    shown(edge::answer(routes, handle, &config, None, request).await).await
 }
 
 #[tokio::test]

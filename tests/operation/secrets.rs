@@ -410,7 +410,7 @@ async fn signatures_of_strangers_cause_one_read_a_minute() {
         ..endpoint.needs::<WebhookApp>().unwrap().clone()
     };
     let handle = functions::service::stripe_webhook::handle;
-    let function = Function::new(endpoint.edge.clone(), app, handle);
+    let function = Function::new(endpoint.routes, endpoint.edge.clone(), app, handle);
     let send = async |signature: &str| -> Reply {
         let headers = [("stripe-signature", signature)];
         ask(&function, "stripe_webhook", "/api/stripe/webhook", &headers, event()).await

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use crate::support::client::Api;
 use crate::support::document::{DOCUMENT, LINKS, Link, inlined, operations, stated, validator};
 use shared::error::Failure;
-use shared::http::FailureFormat;
 
 const PATH: &str = "/api/openapi.json";
 
@@ -79,7 +78,7 @@ fn the_document_says_where_failures_have_anthropics_format() {
     let about = DOCUMENT["info"]["description"].as_str().unwrap();
     let (_, about) = about.split_once("Under `/v1`, failures").unwrap();
     let (about, _) = about.split_once("the format of Anthropic's API").unwrap();
-    let routes = ROUTES.iter().filter(|route| route.failures == FailureFormat::Anthropic);
+    let routes = ROUTES.iter().filter(|route| route.failures.name() == "Anthropic");
     for route in routes {
         let mut places = about.split('`').filter(|place| place.contains("/messages"));
         let is_named = places.any(|place| route.path.starts_with(place));

@@ -219,6 +219,19 @@ fn shared_modules_import_only_from_floors_below() {
     hold("## The floors of `shared`", &imports);
 }
 
+#[test]
+fn http_and_charge_name_no_other_api() {
+    let mut files = vec![root().join("shared/src/charge.rs")];
+    files_below(&root().join("shared/src/charge"), ".rs", &mut files);
+    files_below(&root().join("shared/src/http"), ".rs", &mut files);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let named = ["OpenAI", "OpenAi", "Anthropic", "Codex", "Claude", "Django"];
+        let named: Vec<_> = named.into_iter().filter(|name| text.contains(name)).collect();
+        assert!(named.is_empty(), "{}: {named:?}", file.display());
+    }
+}
+
 /// Returns the pages' scripts, keyed by their paths in `site/`, each with the scripts that it
 /// imports, statically or dynamically. Libraries, which are `.mjs` files, import nothing.
 fn scripts() -> BTreeMap<String, BTreeSet<String>> {

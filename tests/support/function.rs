@@ -98,7 +98,7 @@ pub async fn invoke(function: &Function, event: &Value, time: Duration) -> Respo
 pub fn changed_chat(chat: &Function, change: impl FnOnce(&mut AiApp)) -> Function {
     let mut app = chat.needs::<ChatApp>().unwrap().clone();
     change(&mut app.asking);
-    Function::new(chat.edge.clone(), app, functions::chats::chat::handle)
+    Function::new(chat.routes, chat.edge.clone(), app, functions::chats::chat::handle)
 }
 
 /// Returns the `chat` function with the settings of its AI changed.

@@ -15,16 +15,17 @@ pub fn generate(files: &mut Files, functions: &[Function]) -> Result<(), Failure
     let mut rows = String::new();
     for function in all {
         let Function { name, module, .. } = function;
+        let routes = format!("functions::routes_of!(\"{name}\")");
         let serving = match function.lambda.trigger {
-            None if function.lambda.streams => {
-                format!("serve_streaming(functions::ROUTES, {module}::handle)")
-            }
-            None => format!("serve(functions::ROUTES, {module}::handle)"),
-            Some(Trigger::Schedule(_)) => format!("serve_schedule({module}::work)"),
-            Some(Trigger::Outbox) => format!("serve_outbox({module}::work)"),
+            None if function.lambda.streams => format!("serve_streaming({routes}, handle)"),
+            None => format!("serve({routes}, handle)"),
+            Some(Trigger::Schedule(_)) => "serve_schedule(work)".to_owned(),
+            Some(Trigger::Outbox) => "serve_outbox(work)".to_owned(),
         };
+        let called = if function.lambda.trigger.is_none() { "handle" } else { "work" };
         let main = format!(
             "//! The Lambda binary for [`{module}`]. Written by `cargo xtask generate`.\n\n\
+             use {module}::{called};\n\n\
              fn main() -> std::process::ExitCode {{\n    shared::lambda::{serving}\n}}\n"
         );
         files.put(&format!("functions/src/bin/{name}.rs"), main);

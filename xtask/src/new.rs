@@ -43,7 +43,7 @@ impl NewEndpoint {
         create(&format!("functions/src/{room}/{name}.rs"), self.handler())?;
         change(&format!("functions/src/{room}.rs"), &|text| {
             let row = format!("\n        {name}: {method} \"{path}\";\n    }}");
-            let group = text.find("    Route::without_path(FailureFormat::Problem) => {")?;
+            let group = text.find("    Route::without_path(PROBLEMS) => {")?;
             let end = group + text.get(group..)?.find("\n    }")?;
             let (before, after) = (text.get(..end)?, text.get(end + "\n    }".len()..)?);
             in_order(&format!("{before}{row}{after}"), "pub mod ", &format!("pub mod {name};"))

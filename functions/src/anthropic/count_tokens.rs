@@ -12,7 +12,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::anthropic::request::{Body, limits};
+use crate::dialects::messages::request::{Body, limits};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Estimates the tokens of messages")

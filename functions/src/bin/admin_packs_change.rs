@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::admin::admin_packs_change`]. Written by `cargo xtask generate`.
 
+use functions::admin::admin_packs_change::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin::admin_packs_change::handle)
+    shared::lambda::serve(functions::routes_of!("admin_packs_change"), handle)
 }

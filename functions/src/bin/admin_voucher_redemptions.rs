@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::admin::admin_voucher_redemptions`]. Written by `cargo xtask generate`.
 
+use functions::admin::admin_voucher_redemptions::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin::admin_voucher_redemptions::handle)
+    shared::lambda::serve(functions::routes_of!("admin_voucher_redemptions"), handle)
 }

@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::account::balance`]. Written by `cargo xtask generate`.
 
+use functions::account::balance::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::account::balance::handle)
+    shared::lambda::serve(functions::routes_of!("balance"), handle)
 }

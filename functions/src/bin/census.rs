@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::background::census`]. Written by `cargo xtask generate`.
 
+use functions::background::census::work;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_schedule(functions::background::census::work)
+    shared::lambda::serve_schedule(work)
 }

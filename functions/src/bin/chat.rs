@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::chats::chat`]. Written by `cargo xtask generate`.
 
+use functions::chats::chat::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::chats::chat::handle)
+    shared::lambda::serve(functions::routes_of!("chat"), handle)
 }

@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::chats::chat_history`]. Written by `cargo xtask generate`.
 
+use functions::chats::chat_history::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::chats::chat_history::handle)
+    shared::lambda::serve(functions::routes_of!("chat_history"), handle)
 }

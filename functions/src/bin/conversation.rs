@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::chats::conversation`]. Written by `cargo xtask generate`.
 
+use functions::chats::conversation::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::chats::conversation::handle)
+    shared::lambda::serve(functions::routes_of!("conversation"), handle)
 }

@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::chats::conversation_title`]. Written by `cargo xtask generate`.
 
+use functions::chats::conversation_title::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::chats::conversation_title::handle)
+    shared::lambda::serve(functions::routes_of!("conversation_title"), handle)
 }

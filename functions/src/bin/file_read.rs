@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::chats::file_read`]. Written by `cargo xtask generate`.
 
+use functions::chats::file_read::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::chats::file_read::handle)
+    shared::lambda::serve(functions::routes_of!("file_read"), handle)
 }

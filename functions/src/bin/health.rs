@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::service::health`]. Written by `cargo xtask generate`.
 
+use functions::service::health::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::service::health::handle)
+    shared::lambda::serve(functions::routes_of!("health"), handle)
 }

@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::service::jwks`]. Written by `cargo xtask generate`.
 
+use functions::service::jwks::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::service::jwks::handle)
+    shared::lambda::serve(functions::routes_of!("jwks"), handle)
 }

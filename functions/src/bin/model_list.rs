@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::chats::model_list`]. Written by `cargo xtask generate`.
 
+use functions::chats::model_list::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::chats::model_list::handle)
+    shared::lambda::serve(functions::routes_of!("model_list"), handle)
 }

@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::openai::models`]. Written by `cargo xtask generate`.
 
+use functions::openai::models::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::openai::models::handle)
+    shared::lambda::serve(functions::routes_of!("models"), handle)
 }

@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::pages::not_found`]. Written by `cargo xtask generate`.
 
+use functions::pages::not_found::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::pages::not_found::handle)
+    shared::lambda::serve(functions::routes_of!("not_found"), handle)
 }

@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::service::openapi`]. Written by `cargo xtask generate`.
 
+use functions::service::openapi::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::service::openapi::handle)
+    shared::lambda::serve(functions::routes_of!("openapi"), handle)
 }

@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::account::profile`]. Written by `cargo xtask generate`.
 
+use functions::account::profile::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::account::profile::handle)
+    shared::lambda::serve(functions::routes_of!("profile"), handle)
 }

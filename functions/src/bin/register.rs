@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::auth::register`]. Written by `cargo xtask generate`.
 
+use functions::auth::register::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::auth::register::handle)
+    shared::lambda::serve(functions::routes_of!("register"), handle)
 }

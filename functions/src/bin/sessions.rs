@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::auth::sessions`]. Written by `cargo xtask generate`.
 
+use functions::auth::sessions::handle;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::auth::sessions::handle)
+    shared::lambda::serve(functions::routes_of!("sessions"), handle)
 }

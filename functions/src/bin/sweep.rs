@@ -1,5 +1,7 @@
 //! The Lambda binary for [`functions::background::sweep`]. Written by `cargo xtask generate`.
 
+use functions::background::sweep::work;
+
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_schedule(functions::background::sweep::work)
+    shared::lambda::serve_schedule(work)
 }

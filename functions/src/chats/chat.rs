@@ -3,14 +3,16 @@
 //! Holds the tokens, calls the AI, and then stores the answer or returns the tokens.
 
 use shared::app::{AiApp, HandlerState, UsesSettings};
-use shared::charge::{self, BeginOutcome, Charge};
+use shared::charge::{self, Charge};
 use shared::clock::Clock;
 use shared::config::{AiConfig, ClientStatuses, ConfigError, Names, Settings};
 use shared::error::Failure;
 use shared::openapi::IdempotencyKey;
 use shared::view::PaidChat;
-use shared::{Reply, Request, extends, http};
+use shared::{Reply, Request, extends};
 
+use crate::dialects::answer_whole;
+use crate::dialects::native::Native;
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI")
@@ -83,14 +85,6 @@ impl From<AiApp> for ChatApp {
 pub async fn handle(app: ChatApp, req: Request) -> Reply {
     let ChatApp { asking, statuses } = app;
     let (caller, asked) = charge::read_of_old_client(&asking, &req).await?;
-    match Charge::begin(&asking, &req, &caller, asked).await? {
-        BeginOutcome::Replayed(chat) => {
-            http::chosen(statuses.message, &PaidChat::of(&chat)).map(http::replayed)
-        }
-        BeginOutcome::Charge(charge) => {
-            let paid = charge.answer(None).await?;
-            let reply = http::chosen(statuses.message, &PaidChat::of(&paid.chat))?;
-            Ok(http::limited(reply, &paid.this_minute))
-        }
-    }
+    let outcome = Charge::begin(&asking, &req, &caller, asked).await?;
+    answer_whole(outcome, &Native { status: statuses.message }).await
 }

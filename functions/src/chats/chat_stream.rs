@@ -3,19 +3,14 @@
 //! Holds the tokens, and sends the pieces of the answer as they arrive. Even if the client
 //! disconnects, the function stores the answer or returns the tokens.
 
-use serde::Serialize;
-use shared::ai::{Piece, ReasoningPiece};
 use shared::app::AiApp;
-use shared::charge::{self, AnswerStream, BeginOutcome, Charge, read};
+use shared::charge::{self, Charge};
 use shared::error::Failure;
-use shared::http::{self, Events, FailureFormat, StreamProblem};
-use shared::openapi::{self, IdempotencyKey};
-use shared::view::PaidChat;
-use shared::{Reply, Request, Result};
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{OneOf, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use shared::openapi::IdempotencyKey;
+use shared::{Reply, Request};
 
+use crate::dialects::answer_in_pieces;
+use crate::dialects::native::{ChatEvent, Native};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI, and streams its answers")
@@ -48,74 +43,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Sends messages to the AI, and str
     extensions(("x-fails" = json!([charge::FAILURES, &[Failure::NoSuchConversation, Failure::NoSuchFolder]].concat()))),
 )]
 pub async fn handle(app: AiApp, req: Request) -> Reply {
-    let (caller, asked) = read(&app, &req).await?;
-    match Charge::begin(&app, &req, &caller, asked).await? {
-        BeginOutcome::Replayed(chat) => {
-            let said = http::events(
-                &req,
-                FailureFormat::Problem,
-                app.ai.config.silence,
-                async move |events| {
-                    let reasoning = chat.reasoning_text();
-                    if !reasoning.is_empty() {
-                        events.send("reasoning", &Delta { text: &reasoning }).await?;
-                    }
-                    events.send("delta", &Delta { text: &chat.response }).await?;
-                    events.send("done", &PaidChat::of(&chat)).await
-                },
-            );
-            said.map(http::replayed)
-        }
-        BeginOutcome::Charge(charge) => {
-            let mut answering = AnswerStream::begin(charge).await?;
-            http::events(&req, FailureFormat::Problem, app.ai.config.silence, async move |events| {
-                while let Some(piece) = answering.next().await {
-                    send_piece(&events, &piece).await?;
-                }
-                match answering.end().await {
-                    Ok(paid) => events.send("done", &PaidChat::of(&paid.chat)).await,
-                    Err(error) => events.fail(&error).await,
-                }
-            })
-        }
-    }
-}
-
-/// Sends a piece of the answer or its reasoning. Signatures are only for clients that send the
-/// reasoning back.
-async fn send_piece(events: &Events, piece: &Piece) -> Result<()> {
-    match &piece.reasoning {
-        Some(ReasoningPiece::Text(text)) => events.send("reasoning", &Delta { text }).await,
-        Some(_) => Ok(()),
-        None => events.send("delta", &Delta { text: &piece.text }).await,
-    }
-}
-
-/// The schema of a stream's events.
-#[derive(Debug)]
-pub struct ChatEvent;
-
-impl PartialSchema for ChatEvent {
-    fn schema() -> RefOr<Schema> {
-        let kinds = [
-            ("reasoning", Delta::name()),
-            ("delta", Delta::name()),
-            ("done", PaidChat::name()),
-            ("error", StreamProblem::name()),
-        ];
-        let events = kinds.into_iter().fold(OneOf::builder(), |events, (name, schema)| {
-            events.item(openapi::event(Some(name), &[&schema], None))
-        });
-        events.into()
-    }
-}
-
-impl ToSchema for ChatEvent {}
-
-/// A piece of an answer, or of the model's reasoning before it.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Delta<'a> {
-    /// The next piece of text.
-    #[schema(examples("Hello!"))]
-    text: &'a str,
+    let (caller, asked) = charge::read(&app, &req).await?;
+    let outcome = Charge::begin(&app, &req, &caller, asked).await?;
+    answer_in_pieces(outcome, Native { status: 200 }, &req, app.ai.config.silence).await
 }

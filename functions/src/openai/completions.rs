@@ -3,25 +3,18 @@
 //!
 //! Holds the tokens, calls the AI, and then stores the answer or returns the tokens.
 
-mod reasoning;
-pub(super) mod reply;
-pub(super) mod request;
-
-use shared::charge::AnswerForm;
-use shared::http::{self, Events, FailureFormat};
 use shared::openapi::{IdempotencyKey, RetryCount};
-use shared::values::Chat;
-use shared::{Reply, Request, Result};
+use shared::{Reply, Request};
 
-use self::reply::{ChunkEvent, Chunks, Completion, Completions, Form};
-use self::request::{Body, limits};
-use crate::asking::{self, Asked, CompletionApp, Dialect};
+use crate::dialects::completions::reply::{ChunkEvent, Completion, Completions};
+use crate::dialects::completions::request::{Body, limits};
+use crate::dialects::programs::{self, CompletionApp};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's API")
     .canary()
     .asks_ai()
-    .streams(asking::SECONDS)
+    .streams(programs::SECONDS)
     .permits(permits![VERIFY_TOKENS, ASK_AI, ACCEPT_PROGRAMS]);
 
 /// Send the AI a message in OpenAI's format
@@ -51,31 +44,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's A
         content((Completion = "application/json"), (ChunkEvent = "text/event-stream")),
         headers(("RateLimit" = String)),
     )),
-    extensions(("x-fails" = json!(asking::failures())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!(programs::failures())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: CompletionApp, req: Request) -> Reply {
-    asking::answer::<Completions>(app, req).await
-}
-
-impl Dialect for Completions {
-    const FORM: AnswerForm = AnswerForm::Completion;
-    const FAILURES: FailureFormat = FailureFormat::OpenAi;
-
-    type Body = Body;
-    type Writer = Chunks;
-
-    fn read(body: Body, message_limit: usize) -> Result<(Asked, Self)> {
-        let calls = if body.is_older() { Form::Function } else { Form::Tools };
-        let (with_usage, hides_reasoning) = (body.wants_usage(), body.hides_reasoning());
-        let (asked, custom) = body.read(message_limit)?;
-        Ok((asked, Self { calls, custom, with_usage, hides_reasoning }))
-    }
-
-    fn reply(&self, chat: &Chat) -> Reply {
-        http::ok(&Completion::of(chat, self))
-    }
-
-    fn writer(self, events: Events, chat_id: &str, began: u64) -> Chunks {
-        Chunks::of(events, self, chat_id, began)
-    }
+    programs::answer::<Completions>(app, req).await
 }

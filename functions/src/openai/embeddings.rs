@@ -8,15 +8,14 @@
 mod reply;
 mod request;
 
-use shared::charge::{
-    self, AnswerForm, ChosenModel, EMBEDDING_FAILURES, NewEmbeddings, RequestKey,
-};
+use shared::charge::{self, AnswerForm, ChosenModel, EMBEDDING_FAILURES, NewEmbeddings};
 use shared::openapi::{IdempotencyKey, RetryCount};
 use shared::{Reply, Request, auth, http};
 
 use self::reply::EmbeddingList;
 use self::request::{Asked, Body, limits};
-use crate::asking::{CompletionApp, as_openai};
+use crate::dialects::completions;
+use crate::dialects::programs::{CompletionApp, refused, retries};
 use crate::lambda::Lambda;
 
 // A provider's reply can be a hundred megabytes long. Most are far shorter, and programs call this
@@ -26,6 +25,9 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Returns the vectors of texts to O
     .memory(512)
     .streams(120)
     .permits(permits![VERIFY_TOKENS, EMBED, ACCEPT_PROGRAMS]);
+
+/// The form of the vectors, which aren't stored.
+const FORM: AnswerForm = AnswerForm { word: "embeddings", is_stored: false };
 
 /// Turn texts into vectors
 ///
@@ -60,12 +62,11 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let Asked { model, request, encoding } = http::json::<Body>(&req)?.read()?;
     let model = ChosenModel::choose_for_embeddings(&app, &model, &caller).await?;
     model.check_texts(&app, &request.input)?;
-    let form = AnswerForm::Embeddings;
-    let key = RequestKey::of_program(&app, &req, &caller, key.as_ref(), form).await?;
+    let key = retries::request_key(&app, &req, &caller, key.as_ref(), FORM, None).await?;
     let asked = NewEmbeddings { request, key, model };
     let paid = charge::embed(&app, &req, &caller, asked).await;
-    let paid = paid.map_err(|error| as_openai(&app, error))?;
+    let paid = paid.map_err(|error| refused(error, app.empty_balance))?;
     let (limit, is_repeat) = (paid.this_minute, paid.is_repeat);
-    let reply = http::limited_as_openai(reply::write(paid, encoding), &limit);
+    let reply = completions::FAILURES.limited(reply::write(paid, encoding), &limit);
     Ok(if is_repeat { http::replayed(reply) } else { reply })
 }

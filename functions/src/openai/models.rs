@@ -22,6 +22,7 @@ use shared::{App, Credits, Error, Reply, Request, auth, extends, http};
 use utoipa::ToSchema;
 
 use self::anthropic::{AnthropicModel, AnthropicModels};
+use crate::dialects::messages;
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda =
@@ -57,7 +58,7 @@ pub(crate) const CREDITS_PATH: &str = "/v1/credits";
     ),
 )]
 pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Request) -> Reply {
-    let is_anthropics = req.headers().contains_key(http::ANTHROPIC_VERSION);
+    let is_anthropics = req.headers().contains_key(messages::VERSION_HEADER);
     let caller = match is_anthropics {
         true => auth::program_of_anthropic(&app, &req).await?,
         false => auth::program(&app, &req).await?,

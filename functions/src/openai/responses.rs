@@ -3,30 +3,21 @@
 //!
 //! Holds the tokens, calls the AI, and then stores the answer or returns the tokens.
 
-mod encrypted_content;
-mod events;
-mod items;
-mod reply;
-mod request;
-mod tools;
-
-use shared::charge::AnswerForm;
 use shared::error::Failure;
-use shared::http::{self, Events, FailureFormat};
 use shared::openapi::{IdempotencyKey, RetryCount};
-use shared::values::{Chat, Credential};
-use shared::{Reply, Request, Result};
+use shared::{Reply, Request};
 
-use self::events::{EventWriter, ResponseEvent};
-use self::reply::{RepeatedFields, Response};
-use self::request::{Body, limits};
-use crate::asking::{self, Asked, CompletionApp, Dialect};
+use crate::dialects::programs::{self, CompletionApp};
+use crate::dialects::responses::Responses;
+use crate::dialects::responses::events::ResponseEvent;
+use crate::dialects::responses::reply::Response;
+use crate::dialects::responses::request::{Body, limits};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's Responses API")
     .canary()
     .asks_ai()
-    .streams(asking::SECONDS)
+    .streams(programs::SECONDS)
     .permits(permits![VERIFY_TOKENS, ASK_AI, ACCEPT_PROGRAMS, get_many(Chats)]);
 
 /// Send the AI a message in the format of OpenAI's Responses API
@@ -56,38 +47,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's R
         content((Response = "application/json"), (ResponseEvent = "text/event-stream")),
         headers(("RateLimit" = String)),
     )),
-    extensions(("x-fails" = json!([asking::failures(), vec![Failure::NoSuchItem]].concat())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!([programs::failures(), vec![Failure::NoSuchItem]].concat())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: CompletionApp, req: Request) -> Reply {
-    asking::answer::<Responses>(app, req).await
-}
-
-/// The dialect of the Responses API.
-struct Responses {
-    repeated: RepeatedFields,
-}
-
-impl Dialect for Responses {
-    const FORM: AnswerForm = AnswerForm::Response;
-    const FAILURES: FailureFormat = FailureFormat::Responses;
-
-    type Body = Body;
-    type Writer = EventWriter;
-
-    async fn resolve(app: &CompletionApp, caller: &Credential, body: &mut Body) -> Result<()> {
-        body.resolve(app, caller).await
-    }
-
-    fn read(body: Body, message_limit: usize) -> Result<(Asked, Self)> {
-        let (asked, repeated) = body.read(message_limit)?;
-        Ok((asked, Self { repeated }))
-    }
-
-    fn reply(&self, chat: &Chat) -> Reply {
-        http::ok(&Response::of(chat, &self.repeated))
-    }
-
-    fn writer(self, events: Events, chat_id: &str, began: u64) -> EventWriter {
-        EventWriter::of(events, self.repeated, chat_id, began)
-    }
+    programs::answer::<Responses>(app, req).await
 }

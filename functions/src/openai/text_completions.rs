@@ -4,24 +4,19 @@
 //! Holds the tokens, calls the AI, and then stores the answer or returns the tokens. The AI gets
 //! the prompt as a chat with one message, because the models are models for chats.
 
-mod reply;
-mod request;
-
-use shared::charge::AnswerForm;
-use shared::http::{self, Events, FailureFormat};
 use shared::openapi::{IdempotencyKey, RetryCount};
-use shared::values::Chat;
-use shared::{Reply, Request, Result};
+use shared::{Reply, Request};
 
-use self::reply::{TextChunkEvent, TextChunks, TextCompletion};
-use self::request::{Body, limits};
-use crate::asking::{self, Asked, CompletionApp, Dialect};
+use crate::dialects::programs::{self, CompletionApp};
+use crate::dialects::text_completions::TextCompletions;
+use crate::dialects::text_completions::reply::{TextChunkEvent, TextCompletion};
+use crate::dialects::text_completions::request::{Body, limits};
 use crate::lambda::Lambda;
 
 // Programs call this endpoint rarely. A canary would watch too few requests to notice a failure.
 pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's older API")
     .asks_ai()
-    .streams(asking::SECONDS)
+    .streams(programs::SECONDS)
     .permits(permits![VERIFY_TOKENS, ASK_AI, ACCEPT_PROGRAMS]);
 
 /// Send the AI a prompt in the format of OpenAI's older completions
@@ -48,35 +43,8 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Answers the clients of OpenAI's o
         content((TextCompletion = "application/json"), (TextChunkEvent = "text/event-stream")),
         headers(("RateLimit" = String)),
     )),
-    extensions(("x-fails" = json!(asking::failures())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!(programs::failures())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: CompletionApp, req: Request) -> Reply {
-    asking::answer::<TextCompletions>(app, req).await
-}
-
-/// The dialect of OpenAI's older completions.
-struct TextCompletions {
-    /// True if a streamed answer ends with its usage.
-    with_usage: bool,
-}
-
-impl Dialect for TextCompletions {
-    const FORM: AnswerForm = AnswerForm::TextCompletion;
-    const FAILURES: FailureFormat = FailureFormat::TextCompletions;
-
-    type Body = Body;
-    type Writer = TextChunks;
-
-    fn read(body: Body, message_limit: usize) -> Result<(Asked, Self)> {
-        let dialect = Self { with_usage: body.wants_usage() };
-        Ok((body.read(message_limit)?, dialect))
-    }
-
-    fn reply(&self, chat: &Chat) -> Reply {
-        http::ok(&TextCompletion::of(chat))
-    }
-
-    fn writer(self, events: Events, chat_id: &str, began: u64) -> TextChunks {
-        TextChunks::of(events, self.with_usage, chat_id, began)
-    }
+    programs::answer::<TextCompletions>(app, req).await
 }

@@ -24,11 +24,11 @@ use shared::clock::Clock;
 use shared::config::{
     AccountConfig, ClientStatuses, Config, ConfigError, EdgeConfig, Names, Settings,
 };
-use shared::error::{ExampleSettings, Failure, REQUIRED};
+use shared::error::{ExampleSettings, Failure, REQUIRED, TokenFault};
 use shared::http::{
-    self, AnthropicFailure, BAD_HEADER, BodyLimit, FILES_BODY, FailureFormat, HeaderMap,
-    OpenAiFailure, Problem, Route, StreamProblem,
+    self, BodyLimit, FILES_BODY, Failures, HeaderMap, Layout, OtherClients, Problem, Route,
 };
+use shared::values::Limit;
 use shared::{Error, Reply, Request, Result};
 use utoipa::{OpenApi, PartialSchema};
 
@@ -56,7 +56,6 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Describes the API as an OpenAPI d
         (name = "Administration", description = "For administrators. These endpoints need an administrator's access token; API keys are refused."),
         (name = "Service", description = "Endpoints without an account."),
     ),
-    components(schemas(AnthropicFailure, OpenAiFailure, Problem, StreamProblem, crate::chats::chat_stream::Delta)),
 )]
 struct Document;
 
@@ -404,7 +403,7 @@ fn failing(
     for failure in fails {
         let example = match (failure, inputs.fields.first()) {
             (Failure::Invalid, Some(&"limit")) => http::invalid_limit(),
-            (Failure::Invalid, Some(field)) if route.failures.is_django() => {
+            (Failure::Invalid, Some(field)) if route.failures.lists_fields() => {
                 Error::field(*field, REQUIRED)
             }
             _ => stated.example(failure, route),
@@ -414,26 +413,18 @@ fn failing(
     }
     let replies = statuses.into_iter().map(|(status, failures)| {
         let names: Vec<&str> = failures.keys().copied().collect();
-        let shape = match route.failures {
-            FailureFormat::OpenAi if route.also_anthropic => "OpenAiOrAnthropic",
-            FailureFormat::Problem => "",
-            FailureFormat::OpenAi => "OpenAi",
-            FailureFormat::Responses => "Responses",
-            FailureFormat::TextCompletions => "TextCompletions",
-            FailureFormat::Anthropic => "Anthropic",
-            FailureFormat::Simplejwt => "Simplejwt",
-            FailureFormat::SimplejwtGuarded => "SimplejwtGuarded",
-        };
+        let mut shape = route.failures.name().to_owned();
         let has_fields =
-            route.failures.is_django() && failures.contains_key(Failure::Invalid.name());
+            route.failures.lists_fields() && failures.contains_key(Failure::Invalid.name());
         let (of, fields) = match has_fields {
             true => (inputs.name, inputs.fields.as_slice()),
             false => ("", [].as_slice()),
         };
         let mut reply = failure(route.failures, &failures, fields, stated.edge.statuses);
-        if route.also_anthropic {
-            let other = failure(FailureFormat::Anthropic, &failures, &[], stated.edge.statuses);
-            reply = either(&reply, &other);
+        if let Some(OtherClients { failures: other, .. }) = route.other_clients {
+            let their_reply = failure(other, &failures, &[], stated.edge.statuses);
+            reply = either(&reply, &their_reply, other.name());
+            shape += &format!("Or{}", other.name());
         }
         add_gateways(&mut reply, status);
         (status.to_string(), format!("Failure{status}{}{shape}{of}", names.concat()), reply)
@@ -476,7 +467,7 @@ impl<'d> Inputs<'d> {
 /// Describes a reply with one of these failures. The examples are rendered by the same code as real
 /// failures. `fields` are the body's fields for which older clients get a list of sentences.
 fn failure(
-    shape: FailureFormat,
+    format: &'static dyn Failures,
     failures: &BTreeMap<&str, Error>,
     fields: &[&str],
     statuses: ClientStatuses,
@@ -487,24 +478,31 @@ fn failure(
     let mut more = Map::new();
     let mut headers: BTreeMap<String, usize> = BTreeMap::new();
     let mut status = 0;
+    let document = |error: &Error| -> Value {
+        let document = format.document(error, "6cfcdfc8-fcae-44f4-85ef-7253027842df", statuses);
+        document.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    };
+    let (code_at, detail_at) = match format.layout() {
+        Layout::Nested { code, .. } => (format!("/error/{code}"), "/error/message"),
+        Layout::Flat => ("/code".to_owned(), "/detail"),
+    };
+    let said = |document: &Value, pointer: &str| {
+        document.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
     for (name, error) in failures {
-        let reply = shape.reply(error, "", statuses);
-        let example = shape.document(error, "6cfcdfc8-fcae-44f4-85ef-7253027842df", statuses);
-        let example: Value = serde_json::from_str(&example).unwrap_or_default();
-        let said = |pointer: &str| {
-            example.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        let (code, detail) = match shape {
-            shape if shape.is_openai() => (said("/error/code"), said("/error/message")),
-            FailureFormat::Anthropic => (said("/error/type"), said("/error/message")),
-            _ => (said("/code"), said("/detail")),
-        };
+        let reply = format.reply(error, "", statuses);
+        let example = document(error);
+        let (code, detail) = (said(&example, &code_at), said(&example, detail_at));
         about.push(format!("`{code}`: {detail}"));
         if !codes.contains(&code) {
             codes.push(code);
         }
-        if shape == FailureFormat::SimplejwtGuarded && error.kind() == Failure::InvalidToken {
-            codes.push(BAD_HEADER.into());
+        // Some formats have another code for a malformed header.
+        if error.kind() == Failure::InvalidToken {
+            let code = said(&document(&Error::InvalidToken(TokenFault::Header)), &code_at);
+            if !codes.contains(&code) {
+                codes.push(code);
+            }
         }
         status = reply.status().as_u16();
         for header in named(reply.headers()) {
@@ -513,64 +511,56 @@ fn failure(
         more.extend(members_beside_problem(&example));
         examples.insert((*name).to_owned(), json!({ "value": example }));
     }
-    let (media_type, schema) = match shape {
-        FailureFormat::OpenAi | FailureFormat::Responses | FailureFormat::TextCompletions => {
-            let code = json!({ "properties": { "code": { "enum": codes } } });
-            let error = json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiError" }, code] });
-            let narrower = json!({ "properties": { "error": error } });
-            (
-                "application/json",
-                json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiFailure" }, narrower] }),
-            )
+    let narrowed = |schema: &str, narrower: Value| {
+        let schema = format!("#/components/schemas/{schema}");
+        json!({ "allOf": [{ "$ref": schema }, narrower] })
+    };
+    let (media_type, schema) = match format.layout() {
+        Layout::Nested { document, error, code } => {
+            let error = narrowed(error, json!({ "properties": { code: { "enum": codes } } }));
+            (JSON, narrowed(document, json!({ "properties": { "error": error } })))
         }
-        FailureFormat::Anthropic => {
-            let kind = json!({ "properties": { "type": { "enum": codes } } });
-            let error =
-                json!({ "allOf": [{ "$ref": "#/components/schemas/AnthropicError" }, kind] });
-            let narrower = json!({ "properties": { "error": error } });
-            (
-                "application/json",
-                json!({ "allOf": [{ "$ref": "#/components/schemas/AnthropicFailure" }, narrower] }),
-            )
-        }
-        _ => {
+        Layout::Flat => {
             let mut narrower = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
             for field in fields.iter().filter(|field| !is_of_problem(field)) {
                 let sentences = json!({ "type": "array", "items": { "type": "string" } });
                 more.entry(*field).or_insert(sentences);
             }
             merge(&mut narrower, json!({ "properties": more }));
-            (PROBLEM, json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrower] }))
+            (PROBLEM, narrowed("Problem", narrower))
         }
     };
     let mut shown: Map<String, Value> =
         headers.into_iter().map(|(name, count)| header(&name, count == failures.len())).collect();
     shown.extend([header("x-request-id", false)]);
-    shown.extend((shape == FailureFormat::Anthropic).then(|| header("request-id", false)));
+    shown.extend(format.request_id_header().map(|name| header(name, false)));
     json!({ "description": about.join("\n\n"), "headers": shown, "content": { media_type: { "schema": schema, "examples": examples } } })
 }
 
-/// Describes a failed reply that has one of two forms, depending on the request's headers.
-fn either(own: &Value, anthropics: &Value) -> Value {
+/// Describes a failed reply that has one of two forms, depending on the request's headers. `other` is
+/// the name of the second form.
+fn either(own: &Value, theirs: &Value, other: &str) -> Value {
     let part = |reply: &Value, name: &str| {
         reply.pointer(&format!("/content/application~1json/{name}")).cloned().unwrap_or_default()
     };
     let mut examples = part(own, "examples");
-    for (name, example) in part(anthropics, "examples").as_object().into_iter().flatten() {
-        put_value(&mut examples, &format!("{name}ForAnthropic"), example.clone());
+    for (name, example) in part(theirs, "examples").as_object().into_iter().flatten() {
+        put_value(&mut examples, &format!("{name}For{other}"), example.clone());
     }
-    let mut headers = anthropics["headers"].clone();
+    let mut headers = theirs["headers"].clone();
     merge(&mut headers, own["headers"].clone());
     for (name, header) in headers.as_object_mut().into_iter().flatten() {
         let required = format!("/headers/{name}/required");
         let is_in_both =
-            [own, anthropics].iter().all(|reply| reply.pointer(&required) == Some(&json!(true)));
+            [own, theirs].iter().all(|reply| reply.pointer(&required) == Some(&json!(true)));
         put_value(header, "required", json!(is_in_both));
     }
-    let schema = json!({ "anyOf": [part(own, "schema"), part(anthropics, "schema")] });
-    let content = json!({ "application/json": { "schema": schema, "examples": examples } });
+    let schema = json!({ "anyOf": [part(own, "schema"), part(theirs, "schema")] });
+    let content = json!({ JSON: { "schema": schema, "examples": examples } });
     json!({ "description": own["description"], "headers": headers, "content": content })
 }
+
+const JSON: &str = "application/json";
 
 /// The media type of the gateway's replies.
 const PROBLEM: &str = "application/problem+json";
@@ -650,14 +640,13 @@ fn add_headers(operation: &mut Map<String, Value>, route: &Route) {
         let mut headers: Map<String, Value> =
             own.map(|name| header(&name, !replays && name != "set-cookie")).collect();
         if headers.contains_key("RateLimit") {
-            let of_openai = OPENAI_LIMITS.iter().filter(|_| route.failures.is_openai());
-            let more = ["ratelimit-policy"].iter().chain(of_openai);
-            headers.extend(more.map(|name| header(name, !replays)));
+            let mut shown = HeaderMap::new();
+            route.failures.show_limit(&Limit::at_once("messages", 1), &mut shown);
+            headers.extend(named(&shown).iter().map(|name| header(name, !replays)));
         }
-        let is_anthropics = route.failures == FailureFormat::Anthropic;
-        headers.extend(
-            (is_anthropics || route.also_anthropic).then(|| header("request-id", is_anthropics)),
-        );
+        let own_id = route.failures.request_id_header();
+        let their_id = route.other_clients.and_then(|other| other.failures.request_id_header());
+        headers.extend(own_id.or(their_id).map(|name| header(name, own_id.is_some())));
         headers.extend([header("x-request-id", true)]);
         headers.extend(pages.then(|| header("link", false)));
         headers.extend(replays.then(|| header("idempotent-replayed", false)));
@@ -666,10 +655,6 @@ fn add_headers(operation: &mut Map<String, Value>, route: &Route) {
         response.insert("headers".into(), Value::Object(headers));
     }
 }
-
-/// The headers that also show a limit to OpenAI's clients.
-const OPENAI_LIMITS: [&str; 3] =
-    ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
 
 /// Converts each operation's `x-gives` into links in its successful reply.
 fn add_links(paths: &mut Map<String, Value>) -> Result<()> {

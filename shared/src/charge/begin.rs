@@ -646,7 +646,7 @@ impl<'a> PendingHold<'a> {
 }
 
 /// Returns the user's instructions for all conversations. Reads the store only if the account has
-/// instructions and the message came through this API's own endpoints. OpenAI clients send all
+/// instructions and the message came through this API's own endpoints. Programs send all
 /// instructions themselves.
 async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<Option<String>> {
     match context {

@@ -23,8 +23,7 @@ use crate::{Credits, Error, Request, Result};
 /// streams 2 MB a second, and the longest reply has 120 MB.
 const LONGEST: Duration = Duration::from_secs(50);
 
-/// How often a paid request may be repeated without a charge. By default, OpenAI's SDKs retry
-/// twice.
+/// How often a paid request may be repeated without a charge. Most programs retry twice.
 const REPEATS: u32 = 2;
 
 // The sentence of `RepeatedTooOften` and the description of `/v1/embeddings` say `twice`.

@@ -13,7 +13,7 @@ use crate::error::REQUIRED;
 use crate::openapi::{AfterOrNone, IdOrNone};
 use crate::store::UnkeyedRequest;
 use crate::values::file::{FILE_BYTES, FILES_OF_MESSAGE, PICTURES};
-use crate::values::idempotency::{Key, Kind, fingerprint, fingerprint_without};
+use crate::values::idempotency::{Key, Kind, fingerprint};
 use crate::values::{
     AccessToken, Attachment, Credential, Invalid, Message, ModelKind, NOT_IN_FOLDER, ParentChat,
     Whole,
@@ -54,109 +54,49 @@ pub struct RequestKey {
     pub by_client: bool,
 }
 
-/// The answer format that a client of OpenAI or Anthropic requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnswerForm {
-    /// A chat completion.
-    Completion,
-    /// A response.
-    Response,
-    /// A text completion.
-    TextCompletion,
-    /// A message of Anthropic's API.
-    Message,
-    /// Embeddings, which aren't stored.
-    Embeddings,
+/// The form of the answers that a program asks for. A retry gets the stored answer only if it asks
+/// for the same form.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerForm {
+    /// A word that no other form uses. It is part of stored fingerprints, so it must never change.
+    pub word: &'static str,
+    /// False if the answers aren't stored. Requests with equal bodies then never count as retries,
+    /// because each would be free work.
+    pub is_stored: bool,
 }
 
 impl AnswerForm {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Completion => "completion",
-            Self::Response => "response",
-            Self::TextCompletion => "text_completion",
-            Self::Message => "message",
-            Self::Embeddings => "embeddings",
-        }
+    /// A form whose answers are stored.
+    pub const fn stored(word: &'static str) -> Self {
+        Self { word, is_stored: true }
     }
 
-    /// Returns the hash of a request. The hash includes the format, so that the same body has
-    /// different hashes for different formats.
-    fn fingerprint(self, req: &Request) -> String {
-        self.of_payload(&fingerprint(req.body()))
+    /// Returns the hash of a request with this payload. Requests with the same body, but for
+    /// different forms, have different hashes.
+    pub fn fingerprint(self, payload: &str) -> String {
+        fingerprint(json!([self.word, payload]).to_string())
     }
 
-    /// Returns the hash of a Codex request without the `client_metadata` field, because Codex may
-    /// reorder the contents of that field when it retries the request.
-    fn fingerprint_of_codex(self, req: &Request) -> String {
-        match fingerprint_without("client_metadata", req.body()) {
-            Some(payload) => self.of_payload(&payload),
-            None => self.fingerprint(req),
-        }
-    }
-
-    /// Returns the caller's API key if requests with equal bodies are retries. `None` for
-    /// embeddings: a retry would be free work, because no vectors are stored.
-    fn key_of_equal_bodies(self, caller: &Credential) -> Option<&str> {
-        caller.key_of_equal_bodies().filter(|_| self != Self::Embeddings)
-    }
-
-    fn of_payload(self, payload: &str) -> String {
-        fingerprint(json!([self.word(), payload]).to_string())
+    /// Returns the caller's API key if requests with equal bodies are retries.
+    pub fn key_of_equal_bodies(self, caller: &Credential) -> Option<&str> {
+        caller.key_of_equal_bodies().filter(|_| self.is_stored)
     }
 }
 
 impl RequestKey {
-    /// Returns the idempotency key for a request from a client of OpenAI or Anthropic: the key that
-    /// the client sent, a key for the Codex turn or the session of Claude Code, or a key for a call
-    /// that is recognized by its retry count or by its body. `None` if none of these applies.
-    ///
-    /// # Errors
-    /// Returns [`Error::Unavailable`] if the store doesn't answer.
-    pub async fn of_program(
-        app: &App,
-        req: &Request,
-        caller: &Credential,
-        key: Option<&Key>,
-        form: AnswerForm,
-    ) -> Result<Option<Self>> {
-        if let Some(key) = key {
-            return Ok(Some(Self::sent(key, caller, form.fingerprint(req))));
-        }
-        if let Some(turn) = http::codex_turn(req) {
-            return Ok(Some(Self::of_turn(&turn, caller, form.fingerprint_of_codex(req))));
-        }
-        if let Some(session) =
-            http::claude_code_session(req).filter(|_| form == AnswerForm::Message)
-        {
-            return Ok(Some(Self::of_session(&session, caller, form.fingerprint(req))));
-        }
-        match http::retry_count(req) {
-            Some(count) => Self::of_call(app, req, caller, form, count > 0).await.map(Some),
-            None if form.key_of_equal_bodies(caller).is_some() => {
-                Self::of_call(app, req, caller, form, false).await.map(Some)
-            }
-            None => Ok(None),
-        }
-    }
-
-    /// Returns the key for a request in a Codex turn. A turn consists of several requests with
-    /// different bodies, so the key combines the turn's id and the request's hash.
-    fn of_turn(turn: &str, caller: &Credential, fingerprint: String) -> Self {
-        let id = Key::of_turn(turn, &fingerprint).id(Kind::Chat, caller.user_id());
-        Self { id, fingerprint, fresh: false, by_client: false }
-    }
-
-    /// Returns the key for a request in a session of Claude Code. A session consists of many
-    /// requests with different bodies, so the key combines the session's id and the request's hash.
-    fn of_session(session: &str, caller: &Credential, fingerprint: String) -> Self {
-        let id = Key::of_session(session, &fingerprint).id(Kind::Chat, caller.user_id());
-        Self { id, fingerprint, fresh: false, by_client: false }
-    }
-
-    fn sent(key: &Key, caller: &Credential, fingerprint: String) -> Self {
+    /// Returns the key that the client sent. `fingerprint` is the hash of the payload.
+    pub fn sent(key: &Key, caller: &Credential, fingerprint: String) -> Self {
         let id = key.id(Kind::Chat, caller.user_id());
         Self { id, fingerprint, fresh: false, by_client: true }
+    }
+
+    /// Returns the key for a request without a key, within a unit of the client's work that has an
+    /// id, such as a session. `within` names the kind of unit and the client; it is part of stored
+    /// ids. Such a unit has many requests with different bodies, so the key contains the payload's
+    /// hash. It also contains a control character, so it never equals a key that a client sends.
+    pub fn within((kind, unit): (&str, &str), caller: &Credential, fingerprint: String) -> Self {
+        let key = Key::within(kind, unit, &fingerprint);
+        Self { by_client: false, ..Self::sent(&key, caller, fingerprint) }
     }
 
     /// Returns the key for a call that was sent without a key. `again` is true if the client marks
@@ -171,7 +111,8 @@ impl RequestKey {
         form: AnswerForm,
         again: bool,
     ) -> Result<Self> {
-        let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), form.fingerprint(req));
+        let fresh = Uuid::new_v4().simple().to_string();
+        let fingerprint = form.fingerprint(&fingerprint(req.body()));
         let now = app.clock.millis();
         // SAM CLI reports its own start time as the time of every request.
         let came = if app.config.sam_local { now } else { http::received_at(req, now) };

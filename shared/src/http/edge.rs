@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use crate::config::{EdgeConfig, HEADER_LIMIT};
 use crate::http::{
-    Body, FailureFormat, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route,
+    Body, Failures, HeaderMap, HeaderValue, Method, PROBLEMS, Reply, Request, Response, Route,
     StatusCode, base_path, function_name, function_request_id, is_form, not_found, parameters,
     pattern, request_id, source_address, wants_html,
 };
@@ -87,20 +87,19 @@ where
         }
     };
     set_common_headers(response.headers_mut(), &request_id, origin);
-    if failures == FailureFormat::Anthropic
+    if let Some(name) = failures.request_id_header()
         && let Ok(id) = HeaderValue::try_from(&request_id)
     {
-        // The header that Anthropic's SDKs read.
-        response.headers_mut().insert("request-id", id);
+        response.headers_mut().insert(name, id);
     }
     if method == Method::HEAD {
         response = response.map(|_| Body::Empty);
     }
     let status = response.status().as_u16();
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    if route.failures.is_openai() {
-        // OpenAI's API also sends it. In a stream, it is the time until the first event.
-        response.headers_mut().insert("openai-processing-ms", HeaderValue::from(ms));
+    if let Some(name) = route.failures.duration_header() {
+        // In a stream, it is the time until the first event.
+        response.headers_mut().insert(name, HeaderValue::from(ms));
     }
     tracing::info!(%method, path = ?logged(pattern, &path), status, code, ms, "request");
     drop(entered);
@@ -156,20 +155,19 @@ fn root(
     Root { function, name, attributes, has_failed: status >= 500, is_request: true }
 }
 
-/// Returns the first route with this pattern, or else the first route with the same first path
-/// segment. OpenAI's and Anthropic's clients both call unknown paths under `/v1`.
+/// Returns the first route with this pattern. Without a pattern, returns a route whose path begins
+/// with the same segment, if possible one that two APIs share: the clients of both call unknown
+/// paths there.
 fn closest(routes: &[Route], pattern: Option<&str>, path: &str) -> Route {
     let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
-    let near = |route: &&Route| match pattern {
-        Some(pattern) => route.path == pattern,
-        None => first(route.path) == first(path),
+    let found = match pattern {
+        Some(pattern) => routes.iter().find(|route| route.path == pattern),
+        None => {
+            let mut near = routes.iter().filter(|route| first(route.path) == first(path));
+            near.clone().find(|route| route.other_clients.is_some()).or_else(|| near.next())
+        }
     };
-    let found = routes.iter().find(near).copied();
-    let found = found.unwrap_or(Route::without_path(FailureFormat::Problem));
-    match pattern {
-        Some(_) => found,
-        None => Route { also_anthropic: found.failures.is_openai(), ..found },
-    }
+    found.copied().unwrap_or(Route::without_path(PROBLEMS))
 }
 
 /// Returns the page that browsers get for [`Error::NotFound`], and the prefix of this API's paths.
@@ -178,7 +176,7 @@ fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
     if !wants_html(req) {
         return None;
     }
-    routes.iter().find_map(|route| route.page).map(|page| (*page, base_path(req).to_owned()))
+    routes.iter().find_map(|route| route.page).map(|page| (page, base_path(req).to_owned()))
 }
 
 /// Checks a request before the handler runs. Answers `OPTIONS` requests. Refuses methods that the
@@ -240,14 +238,14 @@ fn for_handler(mut req: Request, pattern: Option<&str>, path: &str) -> Request {
 
 /// Returns the 204 reply to an `OPTIONS` request, such as a browser's CORS preflight.
 /// [`set_common_headers`] adds the origin if it is allowed.
-fn preflight(allow: &str, failures: FailureFormat) -> Reply {
+fn preflight(allow: &str, failures: &dyn Failures) -> Reply {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
     let allow = HeaderValue::try_from(allow).map_err(|error| Error::Internal(error.to_string()))?;
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow.clone());
     headers.insert(header::ALLOW, allow);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, failures.asked_with());
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, failures.request_headers());
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     Ok(response)
 }

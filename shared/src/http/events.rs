@@ -6,11 +6,9 @@ use std::time::Duration;
 use lambda_http::http::header;
 use serde::Serialize;
 
-use super::failure::{AnthropicFailure, StreamProblem};
 use super::read::request_id;
 use super::reply::to_json;
-use super::{Body, FailureFormat, HeaderValue, Reply, Request, Response};
-use crate::config::ClientStatuses;
+use super::{Body, Failures, HeaderValue, Reply, Request, Response};
 use crate::http::stream::Pieces;
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace::{self, Trace};
@@ -21,17 +19,13 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset
 /// A comment. Clients ignore it, and proxies see that the stream is alive.
 const COMMENT: &str = ":\n\n";
 
-/// The event with which Anthropic's API shows that a stream is alive
-/// ([reference](https://docs.anthropic.com/en/docs/build-with-claude/streaming#ping-events)).
-const PING: &str = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
-
 /// Returns a 200 reply with the server-sent events that `write` sends. `write` runs only as fast as
 /// the client reads. [`Events::fail`] writes failures in the `failures` format. A comment is sent
 /// at the start if the first event isn't ready, and whenever `silence` has passed without an event.
-/// After the first event, Anthropic's clients get a ping instead.
+/// After the first event, some clients get a [ping](Failures::ping) instead.
 pub fn events<F>(
     req: &Request,
-    failures: FailureFormat,
+    failures: &'static dyn Failures,
     silence: Duration,
     write: impl FnOnce(Events) -> F,
 ) -> Reply
@@ -40,7 +34,7 @@ where
 {
     let request_id = request_id(req);
     let body = Body::written_by(|pieces| write(Events { pieces, failures, request_id }));
-    let later = if failures == FailureFormat::Anthropic { PING } else { COMMENT };
+    let later = failures.ping().unwrap_or(COMMENT);
     let mut response = Response::new(body.kept_alive([COMMENT, later], silence));
     response.headers_mut().insert(header::CONTENT_TYPE, EVENTS);
     Ok(response)
@@ -49,7 +43,7 @@ where
 /// The sending end of a stream of events.
 pub struct Events {
     pieces: Pieces,
-    failures: FailureFormat,
+    failures: &'static dyn Failures,
     request_id: String,
 }
 
@@ -59,8 +53,7 @@ impl Events {
     /// # Errors
     /// Returns an error if the client has disconnected.
     pub async fn send(&self, name: &str, data: &impl Serialize) -> Result<()> {
-        let data = to_json(data)?;
-        self.pieces.send(format!("event: {name}\ndata: {data}\n\n")).await
+        self.send_named(name, &to_json(data)?).await
     }
 
     /// Sends an event without a name. The data must be on one line.
@@ -79,27 +72,19 @@ impl Events {
         self.send_data(to_json(data)?).await
     }
 
-    /// Sends a failure in the format of a failed reply's body, and [notes](Self::note) it.
+    async fn send_named(&self, name: &str, data: &str) -> Result<()> {
+        self.pieces.send(format!("event: {name}\ndata: {data}\n\n")).await
+    }
+
+    /// Sends a failure in the format of the route's failures, and [notes](Self::note) it.
     ///
     /// # Errors
     /// Returns an error if the client has disconnected.
     pub async fn fail(&self, error: &Error) -> Result<()> {
         self.note(error);
-        match self.failures {
-            FailureFormat::Problem | FailureFormat::Simplejwt | FailureFormat::SimplejwtGuarded => {
-                self.send("error", &StreamProblem::of(error, &self.request_id)).await
-            }
-            FailureFormat::Anthropic => {
-                self.send("error", &AnthropicFailure::of(error, &self.request_id)).await
-            }
-            FailureFormat::OpenAi | FailureFormat::Responses | FailureFormat::TextCompletions => {
-                self.send_data(self.failures.document(
-                    error,
-                    &self.request_id,
-                    ClientStatuses::default(),
-                ))
-                .await
-            }
+        match self.failures.event(error, &self.request_id)? {
+            (Some(name), data) => self.send_named(name, &data).await,
+            (None, data) => self.send_data(data).await,
         }
     }
 

@@ -217,8 +217,7 @@ pub fn authorization_or_token(req: &Request) -> Result<Option<&str>> {
     }
 }
 
-/// Returns the API key in the header `x-api-key`, in which Anthropic's clients send it. `None` if
-/// the header is missing or empty.
+/// Returns the API key in the header `x-api-key`. `None` if the header is missing or empty.
 ///
 /// # Errors
 /// Returns [`Error::InvalidToken`] if the header contains other characters than visible ASCII, and
@@ -275,37 +274,6 @@ pub fn received_at(req: &Request, now: u64) -> u64 {
         _ => 0,
     };
     u64::try_from(said).ok().filter(|said| said.abs_diff(now) < 24 * 3_600_000).unwrap_or(now)
-}
-
-/// Returns how many times a client of OpenAI or Anthropic has already sent this request, as
-/// reported by the `x-stainless-retry-count` header ([the
-/// SDK](https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py)). `None` if
-/// the header is missing.
-pub fn retry_count(req: &Request) -> Option<u32> {
-    req.headers().get("x-stainless-retry-count")?.to_str().ok()?.parse().ok()
-}
-
-/// Returns the id of the turn in which Codex sends this request. The id is part of the JSON in the
-/// `x-codex-turn-metadata` header
-/// ([Codex](https://github.com/openai/codex/blob/main/codex-rs/core/src/turn_metadata.rs)). A retry
-/// by Codex repeats both the id and the body; other requests in the same turn contain different
-/// bodies. Returns `None` if the header is missing or doesn't contain a UUID.
-pub fn codex_turn(req: &Request) -> Option<String> {
-    let metadata = req.headers().get("x-codex-turn-metadata")?.as_bytes();
-    let CodexMetadata { turn_id } = serde_json::from_slice(metadata).ok()?;
-    id(turn_id)
-}
-
-/// Returns the id of the session in which Claude Code sends this request, from the header
-/// `x-claude-code-session-id`. A retry repeats both the id and the body. Returns `None` if the
-/// header is missing or isn't a UUID.
-pub fn claude_code_session(req: &Request) -> Option<String> {
-    id(req.headers().get("x-claude-code-session-id")?.to_str().ok()?)
-}
-
-#[derive(serde::Deserialize)]
-struct CodexMetadata<'h> {
-    turn_id: &'h str,
 }
 
 /// Returns the client's `User-Agent` as one line of at most 200 characters, or `None` if the header
@@ -668,26 +636,6 @@ mod tests {
     }
 
     #[test]
-    fn codex_turn_ids_are_uuids() {
-        let mut request = Request::default();
-        assert_eq!(codex_turn(&request), None);
-        let turn = "01a20f2e-df49-7d50-9892-dddfbb391acf";
-        for (metadata, found) in [
-            (format!(r#"{{"session_id":"x","turn_id":"{turn}","window_number":0}}"#), Some(turn)),
-            (format!(r#"{{"turn_id":"{}"}}"#, turn.to_uppercase()), Some(turn)),
-            (r#"{"turn_id":"1"}"#.into(), None),
-            (r#"{"turn_id":null}"#.into(), None),
-            (r#"{"session_id":"x"}"#.into(), None),
-            (turn.into(), None),
-            (String::new(), None),
-        ] {
-            let value = HeaderValue::from_str(&metadata).unwrap();
-            request.headers_mut().insert("x-codex-turn-metadata", value);
-            assert_eq!(codex_turn(&request).as_deref(), found, "{metadata}");
-        }
-    }
-
-    #[test]
     fn api_keys_may_be_in_a_header_of_their_own() {
         let mut request = Request::default();
         assert_eq!(api_key(&request), Ok(None));
@@ -699,19 +647,6 @@ mod tests {
         ] {
             request.headers_mut().insert("x-api-key", HeaderValue::from_bytes(value).unwrap());
             assert_eq!(api_key(&request), key, "{value:?}");
-        }
-    }
-
-    #[test]
-    fn claude_code_session_ids_are_uuids() {
-        let mut request = Request::default();
-        assert_eq!(claude_code_session(&request), None);
-        let session = "01a20f2e-df49-7d50-9892-dddfbb391acf";
-        for (value, found) in [(session, Some(session)), ("1", None), ("", None)] {
-            request
-                .headers_mut()
-                .insert("x-claude-code-session-id", HeaderValue::from_static(value));
-            assert_eq!(claude_code_session(&request).as_deref(), found, "{value}");
         }
     }
 

@@ -5,9 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use lambda_http::http::header;
 use serde::Serialize;
 
-use super::{Body, HeaderValue, Request, Response, StatusCode, rate_limit};
+use super::{Body, HeaderValue, Request, Response, StatusCode};
 use crate::http::stream::Pieces;
-use crate::values::Limit;
 use crate::{Error, Result};
 
 /// The result of a handler: a reply, or a failure that is rendered at the edge.
@@ -170,17 +169,4 @@ pub fn tagged(req: &Request, mut response: Response<Body>) -> Reply {
         response.headers_mut().remove(header::CONTENT_TYPE);
     }
     Ok(response)
-}
-
-/// Adds the headers that show a limit and the remaining quota to a reply.
-pub fn limited(mut response: Response<Body>, limit: &Limit) -> Response<Body> {
-    rate_limit::show(limit, response.headers_mut());
-    response
-}
-
-/// Adds the headers from [`limited`], and the headers that OpenAI's clients read.
-pub fn limited_as_openai(response: Response<Body>, limit: &Limit) -> Response<Body> {
-    let mut response = limited(response, limit);
-    rate_limit::show_as_openai(limit, response.headers_mut());
-    response
 }

@@ -1,13 +1,10 @@
 //! The mapping from methods and paths to endpoints.
 
-use super::{FailureFormat, HeaderMap};
+use super::{Failures, HeaderMap};
 use crate::config::EdgeConfig;
 
-/// The header that all of Anthropic's clients send.
-pub const ANTHROPIC_VERSION: &str = "anthropic-version";
-
 /// A method, a path and the endpoint that serves them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Route {
     /// The HTTP method, or `ANY`.
     pub method: &'static str,
@@ -17,42 +14,46 @@ pub struct Route {
     /// The name of the endpoint, which is also the name of its file and its binary.
     pub endpoint: &'static str,
     /// The format of the route's failures.
-    pub failures: FailureFormat,
-    /// True if Anthropic's clients, which send [`ANTHROPIC_VERSION`], get failures in Anthropic's
-    /// format.
-    pub also_anthropic: bool,
+    pub failures: &'static dyn Failures,
+    /// The clients that get their failures in a different format, if two APIs share the route.
+    pub other_clients: Option<OtherClients>,
     /// The maximum size of the route's request bodies.
     pub body_limit: BodyLimit,
     /// On routes for browsers, the page that they get instead of
     /// [`Error::NotFound`](crate::Error::NotFound). The page's links begin with `./`, which refers
     /// to the API's root.
-    // The pointer is thin to keep the table of routes small, because every binary contains the
-    // table.
-    pub page: Option<&'static &'static str>,
+    pub page: Option<&'static str>,
+}
+
+/// The clients that send a certain header, and the format of their failures.
+#[derive(Clone, Copy, Debug)]
+pub struct OtherClients {
+    /// The header's name, in lower case.
+    pub header: &'static str,
+    /// The format of failures.
+    pub failures: &'static dyn Failures,
 }
 
 impl Route {
     /// Returns a route without a method, a path or an endpoint; these are added for each route in a
     /// group. The route uses the usual limit on bodies, and doesn't have a page.
-    pub const fn without_path(failures: FailureFormat) -> Self {
+    pub const fn without_path(failures: &'static dyn Failures) -> Self {
         let body_limit = BodyLimit::Usual;
         Self {
             method: "",
             path: "",
             endpoint: "",
             failures,
-            also_anthropic: false,
+            other_clients: None,
             body_limit,
             page: None,
         }
     }
 
     /// Returns the format of the failures that a client with these request headers gets.
-    pub(super) fn failures_for(&self, headers: &HeaderMap) -> FailureFormat {
-        match self.also_anthropic && headers.contains_key(ANTHROPIC_VERSION) {
-            true => FailureFormat::Anthropic,
-            false => self.failures,
-        }
+    pub(super) fn failures_for(&self, headers: &HeaderMap) -> &'static dyn Failures {
+        let other = self.other_clients.filter(|other| headers.contains_key(other.header));
+        other.map_or(self.failures, |other| other.failures)
     }
 }
 

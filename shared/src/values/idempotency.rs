@@ -66,16 +66,10 @@ impl Key {
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// Returns the idempotency key for a request in a Codex turn. It contains a control character,
-    /// so it never equals a key that a client sends.
-    pub(crate) fn of_turn(turn: &str, fingerprint: &str) -> Self {
-        Self(format!("codex\n{turn}\n{fingerprint}"))
-    }
-
-    /// Returns the idempotency key for a request in a session of Claude Code. Like the keys from
-    /// [`of_turn`](Self::of_turn), it never equals a key that a client sends.
-    pub(crate) fn of_session(session: &str, fingerprint: &str) -> Self {
-        Self(format!("claude-code\n{session}\n{fingerprint}"))
+    /// Returns the idempotency key for a request within a unit of a client's work, such as a session.
+    /// The key contains a control character, so it never equals a key that a client sends.
+    pub(crate) fn within(kind: &str, unit: &str, fingerprint: &str) -> Self {
+        Self(format!("{kind}\n{unit}\n{fingerprint}"))
     }
 
     /// Returns the id under which the idempotency key is stored. The same key has different ids for
@@ -99,7 +93,7 @@ pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
 /// Returns the fingerprint of a JSON object without the `ignored` field. The fingerprint covers all
 /// other fields exactly as they were sent, including their order. `None` if `object` isn't a JSON
 /// object.
-pub(crate) fn fingerprint_without(ignored: &str, object: &[u8]) -> Option<String> {
+pub fn fingerprint_without(ignored: &str, object: &[u8]) -> Option<String> {
     let fields = Fields { ignored, hash: Context::new(&SHA256) };
     let hash = serde_json::Deserializer::from_slice(object).deserialize_map(fields).ok()?;
     Some(BASE64_URL_SAFE_NO_PAD.encode(hash.finish()))

@@ -9,7 +9,7 @@
 //! | the account | `user` (its id), `username` | balance, message, history |
 //! | the message's id | `id`, `chat_id` | message, history |
 //! | the session | `token`, `access`, `refresh` | registration, log-in |
-//! | a failure | `detail`, `error`, `message`'s list, `non_field_errors` | each ([`FailureFormat`](crate::http::FailureFormat)) |
+//! | a failure | `detail`, `error`, `message`'s list, `non_field_errors` | each ([`Failures`](crate::http::Failures)) |
 //!
 //! In contrast, the names `token`, `access` and `refresh` mean different tokens
 //! ([`SessionTokens`](crate::auth::SessionTokens)).

@@ -350,9 +350,8 @@ impl Scenario for Paying {
                     ..(*asking.ai.config).clone()
                 };
                 asking.ai.config = Arc::new(config);
-                let edge = function.edge.clone();
-                case.function =
-                    Some(Function::new(edge, asking, functions::chats::chat_stream::handle));
+                let (edge, handle) = (function.edge.clone(), functions::chats::chat_stream::handle);
+                case.function = Some(Function::new(function.routes, edge, asking, handle));
                 case.own.stop = Some(rig.api.function_over("chat_stop", &case.lane));
             }
             Self::ChatBehindExpired => case.who.holds_everything().await,

@@ -14,6 +14,7 @@ use shared::charge::{
 };
 use shared::http;
 use shared::store::Adjustment;
+use shared::values::idempotency::fingerprint;
 use shared::values::{self, Credential, Reason, StoredApiKey};
 use shared::view::PaidChat;
 use shared::{App, BalanceChange, Credits, Error, Reply, Request, auth};
@@ -22,6 +23,9 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::prices::{BY_USAGE, EMBEDDER, Instance, LISTS, MODELS, THINKS, USED};
 use super::task::{Action, ChatKind, ChatRequest, Outcome, PieceReceiver, Running, Task};
 use super::{Client, Schedule};
+
+/// The form of embeddings, as in the endpoint.
+const EMBEDDINGS: AnswerForm = AnswerForm { word: "embeddings", is_stored: false };
 
 /// How many credits each of a person's sources grants.
 const GRANTS: [u64; 2] = [100, 250];
@@ -447,11 +451,12 @@ impl Schedule<'_> {
         // The form of the answers that this person's clients request if the product recognizes
         // their retries without a key.
         let form = match (of.person, self.options.all_count) {
-            (0, false) => AnswerForm::Completion,
-            (0, true) => AnswerForm::Message,
-            (_, false) => AnswerForm::Response,
-            (_, true) => AnswerForm::TextCompletion,
+            (0, false) => "completion",
+            (0, true) => "message",
+            (_, false) => "response",
+            (_, true) => "text_completion",
         };
+        let form = AnswerForm::stored(form);
         let reply = in_pieces(asking, request, of.key.clone(), *kind, form, receiver.clone());
         Box::pin(reply.map(Outcome::Replied))
     }
@@ -518,8 +523,8 @@ async fn embeddings(
         None => Credential::Session(auth::caller(&app, &req).await?),
     };
     let model = ChosenModel::choose_for_embeddings(&app, EMBEDDER, &caller).await?;
-    let form = AnswerForm::Embeddings;
-    let key = RequestKey::of_program(&app, &req, &caller, key.as_ref(), form).await?;
+    let payload = fingerprint(req.body());
+    let key = key.map(|key| RequestKey::sent(&key, &caller, EMBEDDINGS.fingerprint(&payload)));
     let request =
         EmbeddingRequest { input: EmbeddingInput::Texts(vec![text]), dimensions: Some(8) };
     let asked = NewEmbeddings { request, key, model };

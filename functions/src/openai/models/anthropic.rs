@@ -6,7 +6,7 @@ use shared::clock;
 use utoipa::ToSchema;
 
 use super::Model;
-use crate::asking::null;
+use crate::dialects::programs::null;
 
 /// The configured models, in the form of Anthropic's API.
 #[derive(Serialize, ToSchema)]
