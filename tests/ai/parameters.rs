@@ -52,6 +52,11 @@ async fn servers_get_the_parameters_of_a_completion() {
     for (field, value) in sent.as_object().unwrap() {
         assert_eq!(&asked[field], value, "{field}");
     }
+    // Ids are limited in characters, which may have several bytes.
+    program
+        .send(&[], with(asking("hi"), "logit_bias", json!({ "\u{20ac}".repeat(16): 1 })))
+        .await
+        .is(200);
     // Many clients always send the defaults.
     let plain = with(with(asking("hi"), "presence_penalty", json!(0)), "logit_bias", json!({}));
     let plain = with(with(plain, "min_p", json!(0)), "repetition_penalty", json!(1));

@@ -176,7 +176,7 @@ impl<'de> Visitor<'de> for Biases {
         let (most, of_id) = BIASES;
         let mut biases = BTreeMap::new();
         while let Some((id, bias)) = fields.next_entry::<String, f64>()? {
-            if biases.len() == most || id.len() > of_id {
+            if biases.len() == most || id.chars().count() > of_id {
                 return Err(de::Error::custom(format!(
                     "This must have at most {most} tokens, with ids of at most {of_id} characters"
                 )));
