@@ -71,11 +71,11 @@ pub(crate) struct Body {
     cache_control: Option<CacheControl>,
     /// The older name for `format` in `output_config`.
     output_format: Option<OutputFormat>,
-    /// Refused: no code runs at Anthropic for a request.
-    #[schema(value_type = Option<Value>)]
+    /// Must be null: no code runs at Anthropic for a request.
+    #[schema(value_type = Option<String>)]
     container: Option<IgnoredAny>,
-    /// Refused: the operator chooses where the model runs.
-    #[schema(value_type = Option<Value>)]
+    /// Must be null: the operator chooses where the model runs.
+    #[schema(value_type = Option<String>)]
     inference_geo: Option<IgnoredAny>,
     /// Must be empty: this API calls no servers for the model.
     #[schema(value_type = Option<Vec<Object>>)]
@@ -113,6 +113,8 @@ pub(crate) fn limits() -> Value {
             "top_k": top_k_limits(),
             "stop_sequences": { "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1 },
             "tools": { "maxItems": TOOLS, "items": { "properties": { "input_examples": { "maxItems": EXAMPLES } } } },
+            "container": { "not": { "type": "string" } },
+            "inference_geo": { "not": { "type": "string" } },
             "mcp_servers": { "maxItems": 0 },
             "thread": { "not": { "type": "object" } },
         },
