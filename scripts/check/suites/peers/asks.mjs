@@ -54,52 +54,6 @@ const programs = {
   ai: (stream) => aiSdk(stream, require("@ai-sdk/openai-compatible").createOpenAICompatible({ name: "farebox", baseURL, apiKey })("farebox")),
   ai_responses: (stream) => aiSdk(stream, require("@ai-sdk/openai").createOpenAI({ baseURL, apiKey })("farebox")),
   ai_anthropic: (stream) => aiSdk(stream, require("@ai-sdk/anthropic").createAnthropic({ baseURL, apiKey })("farebox")),
-  openrouter: (stream) => aiSdk(stream, require("@openrouter/ai-sdk-provider").createOpenRouter({ baseURL, apiKey })("farebox")),
-
-  async openrouter_sdk(stream) {
-    const { OpenRouter } = require("@openrouter/sdk");
-    const client = new OpenRouter({ serverURL: baseURL, apiKey });
-    const reply = await client.chat.send({ chatRequest: { model: "farebox", messages, stream } });
-    return stream ? joined(reply, (piece) => piece.choices[0]?.delta.content) : reply.choices[0].message.content;
-  },
-
-  async agents(stream) {
-    const OpenAI = require("openai");
-    const { Agent, run, setDefaultOpenAIClient, setTracingDisabled } = require("@openai/agents");
-    setTracingDisabled(true);
-    setDefaultOpenAIClient(new OpenAI({ baseURL, apiKey }));
-    const result = await run(new Agent({ name: "Ann", model: "farebox" }), content, { stream });
-    if (stream) await result.completed;
-    return result.finalOutput;
-  },
-
-  async mastra(stream) {
-    const { Agent } = await import(`${process.env.NODE_PATH}/@mastra/core/dist/agent/index.js`);
-    const agent = new Agent({ id: "ann", name: "Ann", instructions: "Be brief.", model: { id: "farebox/farebox", url: baseURL, apiKey } });
-    return stream ? (await agent.stream(content)).text : (await agent.generate(content)).text;
-  },
-
-  async instructor() {
-    const Instructor = require("@instructor-ai/instructor").default;
-    const OpenAI = require("openai");
-    const { z } = require("zod");
-    const client = Instructor({ client: new OpenAI({ baseURL, apiKey }), mode: "JSON" });
-    const schema = z.object({ city: z.string(), degrees: z.number() });
-    return JSON.stringify(await client.chat.completions.create({ model: "farebox", messages, response_model: { schema, name: "Weather" } }));
-  },
-
-  async genkit() {
-    const { genkit } = require("genkit");
-    const { openAICompatible } = require("@genkit-ai/compat-oai");
-    const ai = genkit({ plugins: [openAICompatible({ name: "farebox", baseURL, apiKey })] });
-    return (await ai.generate({ model: "farebox/farebox", prompt: content })).text;
-  },
-
-  async llamaindex(stream) {
-    const { OpenAI } = require("@llamaindex/openai");
-    const model = new OpenAI({ model: "farebox", apiKey, baseURL });
-    return stream ? joined(await model.complete({ prompt: content, stream }), (piece) => piece.text) : (await model.complete({ prompt: content })).text;
-  },
 };
 
 const [program, mode] = process.argv.slice(2);
