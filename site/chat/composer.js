@@ -37,9 +37,16 @@ export class Composer {
       kind: "quiet",
       icon: "clip",
       label: "Add files",
-      onclick: () => this.withTray((module) => module.choose(this)),
-      onpointerenter: tray.read,
-      onfocus: tray.read,
+      onclick: () => {
+        // Browsers refuse the dialog some seconds after the click.
+        const input = h("input", {
+          type: "file",
+          multiple: true,
+          onchange: () => this.withTray((module) => module.add(this, [...input.files])),
+        });
+        input.click();
+        tray.read();
+      },
     });
     this.notice = h("div", { class: "composer-notice" });
     this.low = h("div", { class: "composer-notice" });
@@ -120,7 +127,7 @@ export class Composer {
     else this.refuseText("Files can't be used without a connection. Try again in a minute.");
   }
 
-  /** Takes files that are pasted or dropped. A long text that is pasted can become a file. */
+  /** Takes files and long texts that are pasted or dropped. */
   take(event, data) {
     if (!fileLimits()) return;
     const text = event.type === "paste" ? data.getData("text/plain") : "";
@@ -152,7 +159,7 @@ export class Composer {
     this.box.removeAttribute("aria-invalid");
     this.measure();
     this.grow();
-    // The price of a message depends on its length. Show it at most once a frame.
+    // Show the price of this length at most once a frame.
     if (hasPrices())
       this.frame ??= requestAnimationFrame(() => {
         this.frame = null;
@@ -212,12 +219,12 @@ export class Composer {
     this.keep([]);
     this.changed();
     this.thread.send(message, parts);
-    // Close the on-screen keyboard, so that the user can read the answer.
+    // Close the on-screen keyboard.
     if (isTouch()) this.box.blur();
     else this.box.focus();
   }
 
-  /** Sends the message when the code for turns is loaded, soon after the page is opened. */
+  /** Sends the message when the code for turns is loaded. */
   submitLater() {
     this.later ??= turning.read().then((module) => {
       this.later = null;

@@ -31,13 +31,6 @@ const REST = 200_000;
 /** The number of files in a chat above which their list is closed at first. */
 const MANY = 3;
 
-/** What the file dialog offers first. Phones also offer their camera. */
-const ACCEPTED = [
-  "image/*,application/pdf,text/*,application/json,.pdf,.txt,.md,.csv,.tsv,.log,.json,.jsonl,.yaml",
-  ".yml,.toml,.ini,.conf,.xml,.html,.css,.js,.mjs,.ts,.tsx,.jsx,.py,.rs,.go,.java,.kt,.c,.h,.cpp",
-  ".cs,.rb,.php,.sh,.ps1,.sql,.swift,.tex,.diff,.patch",
-].join(",");
-
 /**
  * The trays that have been shown, by their boxes. Of a tray, `reading` contains the files that are
  * being read, `rows` the row of each shown file, and `added` resolves when all files are read.
@@ -60,13 +53,6 @@ function trayOf(composer) {
 }
 
 // --- Adding files ---
-
-/** Opens the browser's dialog, in which the user chooses files. */
-export function choose(composer) {
-  const input = h("input", { type: "file", multiple: true, accept: ACCEPTED });
-  input.addEventListener("change", () => add(composer, [...input.files]));
-  input.click();
-}
 
 /** Reads files one after the other, and adds them to the message. */
 export async function add(composer, files) {

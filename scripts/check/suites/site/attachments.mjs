@@ -286,10 +286,8 @@ await journeys({
     await page.getByRole("button", { name: "Add files" }).tap();
     const chooser = await coming;
     assert.equal(chooser.isMultiple(), true);
-    // Phones offer the camera beside their pictures. With `capture`, they would offer only the camera.
-    const { accept, capture } = await chooser.element().evaluate((input) => ({ accept: input.accept, capture: input.getAttribute("capture") }));
-    assert.match(accept, /^image\/\*,/);
-    assert.equal(capture, null);
+    // Phones offer the camera beside their pictures and files. With `capture`, they would offer only the camera.
+    assert.equal(await chooser.element().getAttribute("capture"), null);
     await chooser.setFiles([file("IMG_0001.jpeg", png(3024, 4032), "image/jpeg")]);
     await added(page, "IMG_0001.png");
     await inView(tray(page));
