@@ -72,10 +72,10 @@ pub(crate) struct Body {
     /// The older name for `format` in `output_config`.
     output_format: Option<OutputFormat>,
     /// Must be null: no code runs at Anthropic for a request.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Object>)]
     container: Option<IgnoredAny>,
     /// Must be null: the operator chooses where the model runs.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Object>)]
     inference_geo: Option<IgnoredAny>,
     /// Must be empty: this API calls no servers for the model.
     #[schema(value_type = Option<Vec<Object>>)]
@@ -113,8 +113,8 @@ pub(crate) fn limits() -> Value {
             "top_k": top_k_limits(),
             "stop_sequences": { "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1 },
             "tools": { "maxItems": TOOLS, "items": { "properties": { "input_examples": { "maxItems": EXAMPLES } } } },
-            "container": { "not": { "type": "string" } },
-            "inference_geo": { "not": { "type": "string" } },
+            "container": { "not": { "type": "object" } },
+            "inference_geo": { "not": { "type": "object" } },
             "mcp_servers": { "maxItems": 0 },
             "thread": { "not": { "type": "object" } },
         },
