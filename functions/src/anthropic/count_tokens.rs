@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use shared::error::Failure;
 use shared::{App, Reply, Request, auth, http};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{Schema, SchemaType, Type};
+use utoipa::openapi::schema::{Object, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::dialects::messages::request::{Body, limits};
+use crate::dialects::messages::request::{Body, NOT_OFFERED, prompt_limits};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Estimates the tokens of messages")
@@ -36,7 +36,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Estimates the tokens of messages"
     )),
     extensions(
         ("x-fails" = json!([Failure::ApiKeyExpired, Failure::ThreadUnsupported, Failure::TwoCredentials])),
-        ("x-narrow" = json!(limits())),
+        ("x-narrow" = json!(prompt_limits())),
     ),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -48,7 +48,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     http::ok(&TokenCount { input_tokens: prompt.usual_tokens() })
 }
 
-/// The body of a request for a message. It doesn't have to limit the answer.
+/// The body of a request for a message. It doesn't have to limit the answer, and may contain the
+/// fields that no provider gets.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct CountedBody(Body);
@@ -60,6 +61,12 @@ impl PartialSchema for CountedBody {
             body.required.retain(|name| name != "max_tokens");
             if let Some(RefOr::T(Schema::Object(limit))) = body.properties.get_mut("max_tokens") {
                 limit.schema_type = SchemaType::from_iter([Type::Number, Type::Null]);
+            }
+            for name in NOT_OFFERED {
+                let ignored = Object::builder()
+                    .schema_type(SchemaType::AnyValue)
+                    .description(Some("Ignored: this doesn't change the count."));
+                body.properties.insert(name.into(), ignored.into());
             }
         }
         schema

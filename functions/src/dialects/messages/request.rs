@@ -100,8 +100,20 @@ fn read_stops<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<String>>,
     at_most(json, STOPS.1, "texts")
 }
 
+/// The fields that a request for an answer must not contain.
+pub(crate) const NOT_OFFERED: [&str; 2] = ["container", "inference_geo"];
+
 /// Returns the constraints that [`Body::read`] enforces in addition to the fields' types.
 pub(crate) fn limits() -> Value {
+    let mut limits = prompt_limits();
+    for field in NOT_OFFERED {
+        limits["properties"][field] = json!({ "not": { "type": "object" } });
+    }
+    limits
+}
+
+/// Returns the constraints that [`Body::prompt`] enforces in addition to the fields' types.
+pub(crate) fn prompt_limits() -> Value {
     let of_user = json!({ "properties": { "role": { "const": "user" }, "content": { "not": { "type": "null" } } }, "required": ["role", "content"] });
     let message = json!({ "properties": { "content": { "maxItems": PARTS } } });
     json!({
@@ -113,8 +125,6 @@ pub(crate) fn limits() -> Value {
             "top_k": top_k_limits(),
             "stop_sequences": { "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1 },
             "tools": { "maxItems": TOOLS, "items": { "properties": { "input_examples": { "maxItems": EXAMPLES } } } },
-            "container": { "not": { "type": "object" } },
-            "inference_geo": { "not": { "type": "object" } },
             "mcp_servers": { "maxItems": 0 },
             "thread": { "not": { "type": "object" } },
         },
