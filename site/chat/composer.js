@@ -18,10 +18,10 @@ import { turning } from "./turns.js";
 /** The length above which a pasted text can become a file, in characters. */
 const LONG_PASTE = 4000;
 
-/** The code for refused messages, which most messages don't need. */
+/** The code for refused messages. */
 const refusals = lazy(() => import("./refusals.js"));
 
-/** The code for files. Most messages have none. */
+/** The code for files. */
 const tray = lazy(() => import("./tray.js"));
 
 /** The box of a conversation. Its text is kept as a draft until it is sent. */
@@ -38,13 +38,13 @@ export class Composer {
       icon: "clip",
       label: "Add files",
       onclick: () => {
-        // Browsers refuse the dialog some seconds after the click.
-        const input = h("input", {
+        // Browsers refuse the dialog some seconds after the click. Keep the element until it closes.
+        this.input = h("input", {
           type: "file",
           multiple: true,
-          onchange: () => this.withTray((module) => module.add(this, [...input.files])),
+          onchange: () => this.withTray((module) => module.add(this, [...this.input.files])),
         });
-        input.click();
+        this.input.click();
         tray.read();
       },
     });
@@ -73,7 +73,7 @@ export class Composer {
     const rows = [this.low, this.notice, this.tray, this.form, this.hint];
     this.element = h("div", { class: "composer" }, rows);
     this.frame = null;
-    /** Called with the price of an answer after each change, while a message is refused, or null. */
+    /** Called with the price of an answer after each change while a message is refused, or null. */
     this.refused = null;
     /** Resolves when a message has been sent that waits for code, or null. */
     this.later = null;
@@ -94,7 +94,7 @@ export class Composer {
     this.update();
   }
 
-  /** The name of the draft. A conversation without an id has a local name once it has begun. */
+  /** The name of the draft. A conversation without an id has a local name. */
   get draft() {
     return this.thread.id ?? this.thread.name ?? NEW;
   }
@@ -108,7 +108,7 @@ export class Composer {
     this.grow();
   }
 
-  /** Moves the focus to the box, unless that opens a keyboard over the page. */
+  /** Moves the focus to the box, unless that opens a keyboard. */
   focus() {
     if (this.box.isConnected && !isTouch()) this.box.focus();
   }
