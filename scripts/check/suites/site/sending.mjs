@@ -2,7 +2,7 @@
 // use a second tab.
 
 import assert from "node:assert/strict";
-import { SITE, ask, finish, journeys, leftAt, newPage, newUser, watchAnnouncements } from "./lib/browser.mjs";
+import { SITE, ask, eventually, finish, journeys, leftAt, newPage, newUser, watchAnnouncements } from "./lib/browser.mjs";
 import { answer, answered, balance, chatPage, drawn, focused, heading, holdsTokens, logIn, newChat, rests, said, say, stayLost } from "./lib/chatting.mjs";
 import { newWire } from "./lib/wire.mjs";
 
@@ -437,9 +437,16 @@ await journeys({
       await again;
       await page.getByRole("button", { name: "Retry" }).waitFor();
       await dot.waitFor({ state: "detached" });
-      await page.getByRole("button", { name: menu }).click();
-      await page.getByRole("button", { name: "Delete", exact: true }).click();
-      await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+      // If the page sends the message again meanwhile, it closes the menu.
+      const deletion = page.getByRole("button", { name: "Delete", exact: true });
+      const dialog = page.getByRole("dialog");
+      await eventually(async () => {
+        const press = (one) => one.click({ timeout: 2000 }).catch(() => {});
+        if (!(await deletion.isVisible())) await press(page.getByRole("button", { name: menu }));
+        await press(deletion);
+        return dialog.isVisible();
+      }, true);
+      await dialog.getByRole("button", { name: "Delete" }).click();
       await heading(page, "What would you like to know?");
       assert.equal(await listed(page), 0);
       await page.reload();
