@@ -39,7 +39,8 @@ export function registration({ title }, welcome) {
   const show = async () => {
     const healthy = await health();
     isVerified = healthy.email_verification;
-    granted.textContent = (await (await import("./door.js")).beginning(healthy)) || "\u00a0";
+    granted.textContent =
+      (await (await import("./terms.js")).newAccountInWords(healthy)) || "\u00a0";
   };
   show().catch(() => {});
   const content = guestPage(
@@ -58,7 +59,7 @@ export function registration({ title }, welcome) {
         toast(`Welcome, ${values.username}!${mailed}`);
       },
     }),
-    later((door) => door.consent()),
+    later((terms) => terms.consent()),
     h(
       "p",
       { class: "guest-links" },

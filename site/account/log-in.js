@@ -44,10 +44,10 @@ export function health() {
   return checking;
 }
 
-/** Fills a box with parts of the door. They follow the form, which doesn't need them. */
+/** Fills a box with a part of `terms.js`, which loads after the form. */
 export function later(make) {
   const box = h("div", {});
-  const show = async () => fill(box, await make(await import("./door.js")));
+  const show = async () => fill(box, await make(await import("./terms.js")));
   if (!isSignedIn()) show().catch(() => {});
   return box;
 }
@@ -72,8 +72,8 @@ export function guestPage(title, lead, ...content) {
     { class: "guest-about", "aria-label": "About this service" },
     h("p", { class: "guest-claim" }, "Chat with an AI. Pay for answers, and for nothing else."),
     facts(),
-    later((door) => door.modelList(useWord)),
-    later((door) => door.legal()),
+    later((terms) => terms.modelList(useWord)),
+    later((terms) => terms.legal()),
   );
   return h(
     "div",

@@ -9,8 +9,8 @@ import { field, form } from "../ui/form.js";
 import { time } from "../ui/format.js";
 import { toast } from "../ui/message.js";
 import { note } from "../ui/note.js";
-import { legal } from "./door.js";
 import { accountPage } from "./tabs.js";
+import { legal } from "./terms.js";
 
 /** `#/account` */
 export async function profilePage({ signal }) {

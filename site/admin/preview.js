@@ -1,7 +1,7 @@
 // The preview of an edited price list, before it is saved: what users and visitors will see.
 
 import { described } from "../account/choice.js";
-import { beginning, modelList } from "../account/door.js";
+import { modelList, newAccountInWords } from "../account/terms.js";
 import { get } from "../session/api.js";
 import { ANSWER, boundOf, highestPriceOf, isChat, isFlat, priceOf } from "../session/models.js";
 import { button } from "../ui/button.js";
@@ -26,7 +26,10 @@ export async function previewPrices(list, before) {
   const edited = asListed(list, served);
   const models = edited.models.filter(isChat);
   const offer = offers(list, before, served);
-  const visitors = await Promise.all([beginning(healthy, edited), modelList(() => {}, edited)]);
+  const visitors = await Promise.all([
+    newAccountInWords(healthy, edited),
+    modelList(() => {}, edited),
+  ]);
   const isChosen = models.length > 1 || models.some(({ fare }) => !isFlat(fare));
   await dialog(
     "Preview of the prices",

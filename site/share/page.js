@@ -1,7 +1,7 @@
 // The page of a shared chat. It needs no session and sends no token: everybody who knows the link
 // sees the same copy.
 
-import { legal } from "../account/door.js";
+import { legal } from "../account/terms.js";
 import { readMarkdown, showAnswer } from "../markdown/prose.js";
 import { base, get, post } from "../session/api.js";
 import { brandLink, showTitle, useBrand } from "../ui/brand.js";

@@ -78,7 +78,7 @@ await journeys({
       assert(!(await page.content()).includes("Farebox"));
       const manifest = await page.evaluate(async () => (await fetch(document.querySelector("link[rel='manifest']").href)).json());
       assert.deepEqual([manifest.name, manifest.icons[0].src], ["Acme Chat", `data:image/png;base64,${BRAND.logo}`]);
-      await looksRight(page, `brand-door-${colorScheme}`);
+      await looksRight(page, `brand-register-${colorScheme}`);
     }
   },
 

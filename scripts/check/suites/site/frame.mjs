@@ -76,7 +76,7 @@ await journeys({
       (path) =>
         !known.has(path) &&
         !SESSION.test(path) &&
-        !/\/wordmark\.\w+$|\/ui\/rebrand\.js$|\/(account\/door|session\/fares)\.js$|^api\/(health\/|models)$/.test(path),
+        !/\/wordmark\.\w+$|\/ui\/rebrand\.js$|\/(account\/terms|session\/fares)\.js$|^api\/(health\/|models)$/.test(path),
     );
     assert.deepEqual(late, []);
 

@@ -1617,7 +1617,7 @@ await journeys({
         ],
       ],
     );
-    await looksRight(page, "prices-door");
+    await looksRight(page, "prices-register");
     const many = await newServer(
       list(({ models }) => models.push(...["a", "b", "c"].map((name) => ({ ...models[0], name })))),
       { FIRST_GRANT: "50" },

@@ -1,5 +1,6 @@
-// What a visitor learns about prices beside the log-in and the registration: what a new account's
-// tokens buy, and the models. Loaded after the form, which doesn't wait for it.
+// The terms that visitors read beside the log-in and the registration: what a new account's tokens
+// buy, the models with their prices, and the operator's legal texts. Loaded after the form, which
+// doesn't wait for them.
 
 import { get } from "../session/api.js";
 import { answersInWords, fareInWords } from "../session/fares.js";
@@ -29,18 +30,18 @@ function readPrices() {
  * What a new account gets, in a sentence: `healthy` is the reply of `GET /api/health`. `known` is a
  * price list to use instead of the current one.
  */
-export async function beginning({ first_grant: grant, allowance }, known) {
+export async function newAccountInWords({ first_grant: grant, allowance }, known) {
   const list = known ?? (await readPrices());
   const model = list?.models.find((model) => isChat(model) && model.default);
   const free = `Includes ${formatTokens(grant).replace(" ", " free ")}`;
   const sentences = [
     grant > 0 && `${free}${buys(grant, model)}.`,
-    allowance && filling(allowance, grant > 0 ? "" : buys(allowance.tokens, model)),
+    allowance && allowanceInWords(allowance, grant > 0 ? "" : buys(allowance.tokens, model)),
   ];
   return sentences.filter(Boolean).join(" ");
 }
 
-const filling = ({ tokens, per }, buying) =>
+const allowanceInWords = ({ tokens, per }, buying) =>
   `Your balance is filled up to ${formatTokens(tokens)} each ${per}${buying}.`;
 
 /** `: about 40 answers`, or nothing if that is unknown. */
