@@ -26,9 +26,9 @@ use crate::list_file;
 use crate::terminal::print_result;
 
 use assumptions::{
-    ACCOUNT, CHAT_COPIES, CHAT_ITEM, CONVERSATION, DAYS, EMAIL_READS, EMAIL_WRITES, FILES,
-    ITEM_OVERHEAD, LEDGER_ROW, LOG_INS, LOG_MONTHS, METRICS_AT_REST, METRICS_OF_REQUESTS, MONTHS,
-    NEW_USERS, RESETS, STARTS, TEXT,
+    ACCOUNT, CHAT_COPIES, CHAT_ITEM, CONVERSATION, DAYS_PER_MONTH, EMAIL_READS, EMAIL_WRITES,
+    FILES, ITEM_OVERHEAD, LEDGER_ROW, LOG_INS, LOG_MONTHS, METRICS_AT_REST, METRICS_OF_REQUESTS,
+    MONTHS, NEW_USERS, RESETS, STARTS, TEXT,
 };
 use models::{AverageChat, ModelsEstimate};
 use prices::Price;
@@ -167,7 +167,7 @@ const STORED: f64 = prices::STORAGE.dollars + prices::RECOVERY.dollars;
 
 const MILLION: f64 = 1e6;
 const GB: f64 = 1e9;
-const SECONDS: f64 = DAYS * 86_400.0;
+const SECONDS: f64 = DAYS_PER_MONTH * 86_400.0;
 
 /// How many bytes one read unit covers in a strongly consistent read.
 const READ_UNIT: f64 = 4096.0;
@@ -284,7 +284,7 @@ impl Load {
 
     /// Returns the number of chats in a month.
     fn chats(&self) -> f64 {
-        self.users * self.chats_per_day * DAYS
+        self.users * self.chats_per_day * DAYS_PER_MONTH
     }
 
     /// Returns the total size of the data that a month's chats store, in bytes.
@@ -381,7 +381,7 @@ impl Load {
             *methods.entry(function).or_default() += count;
         }
         // AWS charges for a method's metrics only in the hours in which the method gets a request.
-        let hours = DAYS * 24.0;
+        let hours = DAYS_PER_MONTH * 24.0;
         let methods: f64 = methods.values().map(|count| 1.0 - (-count / hours).exp()).sum();
         let busy = 1.0 - (-asked.requests / hours).exp();
         let behind = self.background(stack, requests)?;

@@ -34,7 +34,7 @@ use crate::{Error, Result};
 const JWT_LENGTH: usize = 4096;
 
 /// How long the public keys and the secret are cached, in seconds.
-const KEPT: u64 = 300;
+const CACHED_SECONDS: u64 = 300;
 
 /// The minimum time between two reads of the Keys table that are caused by unknown key ids, in
 /// seconds.
@@ -146,7 +146,7 @@ impl Keyring {
 
     fn is_stale(&self, now: u64) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.read_at.is_none_or(|read_at| now >= read_at + KEPT)
+        known.read_at.is_none_or(|read_at| now >= read_at + CACHED_SECONDS)
     }
 
     fn may_miss(&self, now: u64) -> bool {
@@ -257,7 +257,7 @@ impl Signer {
             known = keyring.read().await?;
         }
         let from = known.iter().find(|known| known.kid == key.kid).map_or(now, |own| own.from);
-        let until = now + session_life.as_secs() + 2 * KEPT;
+        let until = now + session_life.as_secs() + 2 * CACHED_SECONDS;
         for before in known
             .iter()
             .filter(|other| other.kid != key.kid && other.until.is_none() && other.from < from)
@@ -297,7 +297,7 @@ impl Signer {
 }
 
 impl FromSecret for SigningKey {
-    const KEPT: u64 = KEPT;
+    const CACHED_SECONDS: u64 = CACHED_SECONDS;
 
     fn from_secret(setting: &str, text: &str) -> Result<Self, ConfigError> {
         Self::derive(&checked_secret(setting, text.to_owned())?).map_err(|error| {

@@ -113,13 +113,13 @@ fn address() -> String {
 text!(NewPassword, {
     let about = format!(
         "At least {} characters and at most {} bytes. Not one of the most common passwords, the username or the e-mail address. There are no composition rules.",
-        passwords::LEAST,
-        passwords::MOST
+        passwords::LEAST_CHARS,
+        passwords::MOST_BYTES
     );
     let format = SchemaFormat::Custom("password".into());
     text(&about, "secret123")
-        .min_length(Some(passwords::LEAST))
-        .max_length(Some(passwords::MOST))
+        .min_length(Some(passwords::LEAST_CHARS))
+        .max_length(Some(passwords::MOST_BYTES))
         .format(Some(format))
 });
 

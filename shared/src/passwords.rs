@@ -21,10 +21,10 @@ pub use django::DjangoHash;
 
 /// The minimum length of a password, in characters. Existing clients of this API use passwords of
 /// nine characters.
-pub(crate) const LEAST: usize = 8;
+pub(crate) const LEAST_CHARS: usize = 8;
 
 /// The maximum length of a password, in bytes. Longer passwords are refused before they are hashed.
-pub const MOST: usize = 256;
+pub const MOST_BYTES: usize = 256;
 
 /// The most common passwords, one per line. Only [`NewPassword::parse`] refers to this list, so
 /// only the binaries that set passwords contain it.
@@ -43,11 +43,11 @@ impl NewPassword {
     /// before its `@`. The password doesn't have to contain certain kinds of characters.
     pub fn parse(text: &str, names: &[&str]) -> Result<Self, Invalid> {
         let password = composed(text);
-        if text.len() > MOST || password.len() > MOST {
-            return Err(format!("A password can have at most {MOST} bytes.").into());
+        if text.len() > MOST_BYTES || password.len() > MOST_BYTES {
+            return Err(format!("A password can have at most {MOST_BYTES} bytes.").into());
         }
-        if password.chars().count() < LEAST {
-            return Err(format!("A password must have at least {LEAST} characters.").into());
+        if password.chars().count() < LEAST_CHARS {
+            return Err(format!("A password must have at least {LEAST_CHARS} characters.").into());
         }
         let folded = crate::values::text::key(&password);
         let own = |name: &&str| {
@@ -113,7 +113,7 @@ impl Passwords {
     /// `stored` is `None`, returns [`Verdict::Wrong`], but first hashes the password, so that the
     /// check takes as long as for a current hash.
     pub async fn check(&self, password: &str, stored: Option<String>) -> Result<Verdict> {
-        if password.len() > MOST {
+        if password.len() > MOST_BYTES {
             return Ok(Verdict::Wrong);
         }
         let (sent, password) = (password.to_owned(), composed(password));
@@ -482,7 +482,7 @@ mod tests {
         );
         for common in listed {
             assert!(
-                common.len() >= LEAST && crate::values::text::key(common) == common,
+                common.len() >= LEAST_CHARS && crate::values::text::key(common) == common,
                 "{common}"
             );
         }

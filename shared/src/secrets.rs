@@ -22,7 +22,7 @@ const SECRETS_MANAGER: Service = Service { host: "secretsmanager", name: "secret
 
 /// The minimum time between two reads that are caused by refusals, and the delay before a failed
 /// read is retried, in seconds.
-const AGAIN: u64 = 60;
+const REREAD_SECONDS: u64 = 60;
 
 /// The minimum time between a failed read and the next read that is caused by a refusal, in
 /// seconds.
@@ -107,7 +107,7 @@ fn secrets_manager(aws: &SdkConfig) -> Result<JsonApi, SecretError> {
 /// A value that is read from a secret.
 pub trait FromSecret: Sized {
     /// How long the value is used before the secret is read again, in seconds.
-    const KEPT: u64 = 900;
+    const CACHED_SECONDS: u64 = 900;
 
     /// Reads the value from the secret's text.
     ///
@@ -197,7 +197,7 @@ impl<V: FromSecret> CachedSecret<V> {
         let text = read(&secret, aws).await;
         let text = text.map_err(|error| ConfigError(format!("{setting}: {error}")))?;
         let value = Arc::new(V::from_secret(setting, &text)?);
-        let due = clock.seconds().saturating_add(V::KEPT);
+        let due = clock.seconds().saturating_add(V::CACHED_SECONDS);
         Ok(Self(Arc::new(Shared {
             setting: setting.to_owned(),
             secret,
@@ -237,7 +237,7 @@ impl<V: FromSecret> CachedSecret<V> {
     fn may_read_after_refusal(&self) -> bool {
         let now = self.0.clock.seconds();
         let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
-        let may = known.refused_at.is_none_or(|last| now >= last.saturating_add(AGAIN));
+        let may = known.refused_at.is_none_or(|last| now >= last.saturating_add(REREAD_SECONDS));
         if may {
             known.refused_at = Some(now);
         }
@@ -257,10 +257,11 @@ impl<V: FromSecret> CachedSecret<V> {
                 .map_err(|ConfigError(cause)| cause),
         });
         let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
-        known.due = now.saturating_add(if renewed.is_ok() { V::KEPT } else { AGAIN });
+        known.due =
+            now.saturating_add(if renewed.is_ok() { V::CACHED_SECONDS } else { REREAD_SECONDS });
         if renewed.is_err() {
             // After this failed read, the next refusal doesn't have to wait for a minute.
-            known.refused_at = known.refused_at.map(|at| at.saturating_sub(AGAIN - SOON));
+            known.refused_at = known.refused_at.map(|at| at.saturating_sub(REREAD_SECONDS - SOON));
         }
         match renewed {
             Ok(None) => {}

@@ -8,7 +8,7 @@ import { attempt, toast } from "../ui/message.js";
 import { reasonField } from "./reason.js";
 
 /** The maximum number of tokens in an adjustment. */
-const MOST = 1_000_000_000_000;
+const MOST_TOKENS = 1_000_000_000_000;
 
 /**
  * The form. While the outcome of a request is unknown, the same adjustment is sent with the same
@@ -68,7 +68,7 @@ export function adjustment(path, user, changed) {
       onsubmit: async (values) => {
         const change = read(values.amount, take.querySelector("input").checked);
         if (!change)
-          throw invalid("amount", `Enter a whole number from 1 to ${formatNumber(MOST)}.`);
+          throw invalid("amount", `Enter a whole number from 1 to ${formatNumber(MOST_TOKENS)}.`);
         const body = { amount: change, reason: values.reason.trim() };
         const text = JSON.stringify(body);
         if (sent?.text !== text) sent = { text, key: newKey() };
@@ -106,7 +106,7 @@ export function adjustment(path, user, changed) {
 function read(text, taken) {
   const digits = text.replace(/[\s,.'_]/g, "");
   const number = /^\d{1,13}$/.test(digits) ? Number(digits) : 0;
-  if (number < 1 || number > MOST) return null;
+  if (number < 1 || number > MOST_TOKENS) return null;
   return taken ? -number : number;
 }
 

@@ -273,7 +273,7 @@ function resultOf(skipped, result) {
 const ADDRESSES = "api/admin/export/addresses.csv";
 
 /** The maximum number of users whose addresses the API returns at once. */
-const AT_A_TIME = 50;
+const USERS_PER_REQUEST = 50;
 
 /**
  * The addresses of these users as CSV, with one header row. The API records the export for each
@@ -281,8 +281,8 @@ const AT_A_TIME = 50;
  */
 async function addressFile(users, signal) {
   const parts = [];
-  for (let from = 0; from < users.length; from += AT_A_TIME) {
-    const some = users.slice(from, from + AT_A_TIME).map(({ id }) => id);
+  for (let from = 0; from < users.length; from += USERS_PER_REQUEST) {
+    const some = users.slice(from, from + USERS_PER_REQUEST).map(({ id }) => id);
     const query = { users: some.join() };
     const send = () => file(ADDRESSES, { query, accept: "text/csv", signal });
     const text = await (await patiently(send, signal)).blob.text();

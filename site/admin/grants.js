@@ -18,8 +18,8 @@ import { reasonField } from "./reason.js";
 import { grantsOf } from "./sheet.js";
 
 /** The maximum number of rows in a request and in a file. */
-const AT_A_TIME = 50;
-const MOST = 2000;
+const ROWS_PER_REQUEST = 50;
+const ROWS_PER_FILE = 2000;
 
 /** How many times a request is sent before the administrator is asked. */
 const MOST_TRIES = 3;
@@ -98,7 +98,8 @@ async function read(file, reason) {
   const text = await file.text();
   const { grants, wrong } = grantsOf(text);
   if (grants.length === 0) wrong.push("This file has no rows.");
-  if (grants.length > MOST) wrong.push(`A file can have at most ${formatNumber(MOST)} rows.`);
+  if (grants.length > ROWS_PER_FILE)
+    wrong.push(`A file can have at most ${formatNumber(ROWS_PER_FILE)} rows.`);
   if (wrong.length > 0)
     throw new ApiError({
       status: 400,
@@ -260,8 +261,8 @@ export function progress(what, value, max) {
 }
 
 function parts(rows) {
-  const count = Math.ceil(rows.length / AT_A_TIME);
-  const part = (_, index) => rows.slice(index * AT_A_TIME, (index + 1) * AT_A_TIME);
+  const count = Math.ceil(rows.length / ROWS_PER_REQUEST);
+  const part = (_, index) => rows.slice(index * ROWS_PER_REQUEST, (index + 1) * ROWS_PER_REQUEST);
   return Array.from({ length: count }, part);
 }
 

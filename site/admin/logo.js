@@ -4,8 +4,8 @@ import { Unreadable, base64 } from "../files/part.js";
 import { encoded, newCanvas } from "../files/picture.js";
 
 /** The longest side of a logo in pixels, and its maximum size in bytes, as the API has them. */
-const LONGEST = 512;
-const MOST = 32 * 1024;
+const LONGEST_SIDE = 512;
+const MOST_BYTES = 32 * 1024;
 
 /** By how much a logo with too many bytes shrinks before it is drawn again. */
 const SHRINK = 0.75;
@@ -32,7 +32,7 @@ export const pngOfSvg = (svg) => logoOf(new Blob([svg], { type: SVG }));
 export async function logoOf(file) {
   const image = await decoded(file);
   const sides = [image.naturalWidth, image.naturalHeight];
-  const most = LONGEST / Math.max(...sides);
+  const most = LONGEST_SIDE / Math.max(...sides);
   for (let scale = file.type === SVG ? most : Math.min(1, most); ; scale *= SHRINK) {
     const size = sides.map((side) => Math.max(1, Math.round(side * scale)));
     const canvas = newCanvas(...size);
@@ -40,7 +40,7 @@ export async function logoOf(file) {
     context.imageSmoothingQuality = "high";
     context.drawImage(image, 0, 0, ...size);
     const png = await plain(await encoded(canvas, "image/png"));
-    if (png.length <= MOST) return base64(png);
+    if (png.length <= MOST_BYTES) return base64(png);
   }
 }
 
@@ -64,7 +64,7 @@ async function decoded(file) {
 const sized = (svg) =>
   svg.replace(
     /<svg(?=\s)(?![^>]*\s(?:width|height)\s*=)/,
-    `<svg width="${LONGEST}" height="${LONGEST}"`,
+    `<svg width="${LONGEST_SIDE}" height="${LONGEST_SIDE}"`,
   );
 
 /** The bytes of a PNG without the chunks that the API refuses. */

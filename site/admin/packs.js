@@ -26,7 +26,7 @@ const PATH = "api/admin/packs/";
 export const PACKS_PLACE = "#/purchases/packs";
 
 /** The highest price of a pack, in the currency's smallest unit. */
-const MOST = 99_999_999;
+const HIGHEST_PRICE = 99_999_999;
 
 const TEXT = { autocomplete: "off", autocapitalize: "none", spellcheck: "false" };
 
@@ -245,8 +245,8 @@ function packCard(pack, tools) {
       const tokens = wholeNumber(text("tokens"));
       if (tokens === null) refuse("tokens", "Enter a whole number, such as 1000.");
       if (!price()) refuse("price", priceRule());
-      else if (price() > MOST)
-        refuse("price", `The highest price is ${unitsToType(MOST, text("currency"))}.`);
+      else if (price() > HIGHEST_PRICE)
+        refuse("price", `The highest price is ${unitsToType(HIGHEST_PRICE, text("currency"))}.`);
       return {
         ...pack,
         id: text("id"),

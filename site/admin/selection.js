@@ -8,7 +8,7 @@ import { formatNumber, inCurrency, plural } from "../ui/format.js";
 import { attempt, toast } from "../ui/message.js";
 
 /** The maximum number of selected users. */
-const MOST = 500;
+const MOST_USERS = 500;
 
 /**
  * The selected users, by id. They stay selected until an act on them has finished or the
@@ -83,12 +83,13 @@ export function selectionBar(asked, signal) {
   /** Selects a user, or tells the administrator that too many are selected. */
   function choose(user, isChosen) {
     if (!isChosen) selection.delete(user.id);
-    else if (selection.size < MOST || selection.has(user.id)) selection.set(user.id, user);
+    else if (selection.size < MOST_USERS || selection.has(user.id)) selection.set(user.id, user);
     else return false;
     return true;
   }
 
-  const full = () => toast(`At most ${formatNumber(MOST)} users can be selected.`, { kind: "bad" });
+  const full = () =>
+    toast(`At most ${formatNumber(MOST_USERS)} users can be selected.`, { kind: "bad" });
 
   function chooseShown(isChosen) {
     const fits = [...boxes.values()].map((box) => choose(box.user, isChosen));

@@ -30,7 +30,7 @@ const CHEAPER = 3;
 /** How many times the usual price the balance must cover for another offer. */
 const COVER = 1.5;
 
-const KEPT = "Nothing was charged, and your message is kept.";
+const NOT_CHARGED = "Nothing was charged, and your message is kept.";
 
 const LOST = "The message before yours was deleted. Send yours again to continue from here.";
 
@@ -88,7 +88,7 @@ export function refuse(composer, error, turn) {
     const props = { small: true, icon: "receipt" };
     actions.push(linkButton("See your statement", "#/statement", props));
   }
-  const kept = h("p", {}, KEPT);
+  const kept = h("p", {}, NOT_CHARGED);
   const { offer, parts } = turn;
   const isCharged = offer?.isFlat && timesWith([...thread.files, ...parts]) > 1;
   const withFiles = isCharged && h("p", {}, `With its files, it costs ${offerInWords(offer)}.`);

@@ -35,7 +35,7 @@ use serde_json::{Value, json};
 use shared::clock::Day;
 use shared::config::Config;
 use shared::store::{DataPeriod, Purpose};
-use shared::values::file::{FILE_BYTES, PICTURES};
+use shared::values::file::{FILE_BYTES, PICTURES_IN_PROMPT};
 use shared::values::{Allowances, VoucherCode};
 use shared::{App, Credits};
 use uuid::Uuid;
@@ -945,7 +945,7 @@ impl Counted {
         let mut picture = b"\x89PNG\r\n\x1a\n".to_vec();
         picture.resize(FILE_BYTES, 0);
         let picture = json!({ "name": "a.png", "data": BASE64_STANDARD.encode(&picture) });
-        let body = json!({ "message": "hi", "attachments": vec![picture; PICTURES] });
+        let body = json!({ "message": "hi", "attachments": vec![picture; PICTURES_IN_PROMPT] });
         let name = "chat with four large pictures";
         apart.count(name, 200, "chat", "/api/chat", &zoe.access, body).await;
         self.costs.append(&mut apart.costs);

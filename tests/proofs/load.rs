@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use reqwest::Client;
 use serde_json::json;
 use shared::aws;
-use shared::values::file::{FILE_BYTES, PICTURES};
+use shared::values::file::{FILE_BYTES, PICTURES_IN_PROMPT};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -178,7 +178,7 @@ async fn eight_messages_with_large_pictures_throttle_no_settle() {
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     png.resize(FILE_BYTES, 0);
     let picture = json!({ "name": "a", "data": BASE64_STANDARD.encode(png) });
-    let body = json!({ "message": "hi", "attachments": vec![picture; PICTURES] });
+    let body = json!({ "message": "hi", "attachments": vec![picture; PICTURES_IN_PROMPT] });
     for is_mistaken in [false, true] {
         // The default on AWS.
         let api = Api::own(&[("PARALLEL_CHATS", "8")]).await;

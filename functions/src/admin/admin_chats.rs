@@ -30,7 +30,7 @@ pub(crate) const LAMBDA: Lambda =
     ]);
 
 /// The maximum size of a page's messages and answers, in bytes.
-const SIZE: usize = 1_000_000;
+const PAGE_BYTES: usize = 1_000_000;
 
 /// An [`App`] or [`HistoryApp`], together with the setting that determines which of the users'
 /// messages administrators may read.
@@ -138,14 +138,14 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
     let page = paging.prove(administrator.account(), &scope)?;
     let (chats, next) = match chats {
         Chats::OfAll(keys) => {
-            let (mut chats, cut) = app.store.chats_within(&keys, SIZE).await?;
+            let (mut chats, cut) = app.store.chats_within(&keys, PAGE_BYTES).await?;
             // A request for one message can name a temporary one.
             chats.retain(|chat| !chat.is_temporary());
             (chats, cut.or(next))
         }
         Chats::OfOne(chats) => (chats, next),
         Chats::Unread => {
-            let (user, size) = (user.as_deref(), (paging.limit(), SIZE));
+            let (user, size) = (user.as_deref(), (paging.limit(), PAGE_BYTES));
             app.store.chats_found(user, &filter, start.as_ref(), period, size).await?
         }
     };

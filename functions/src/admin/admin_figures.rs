@@ -32,7 +32,7 @@ pub(crate) const LAMBDA: Lambda =
     ]);
 
 /// The maximum number of days in a request.
-const DAYS: u64 = 366;
+const MOST_DAYS: u64 = 366;
 
 /// The default number of days.
 const USUAL: u64 = 30;
@@ -55,9 +55,9 @@ const TIME_TO_REPLY: Duration = Duration::from_secs(4);
     path = super::path::admin_figures,
     tag = "Administration",
     description = format!(
-        "The statistics of each day in UTC, and their totals: at most {DAYS} days, by default the \
-         last {USUAL}. If many days must be counted for the first time, the reply is 503: retry \
-         it."
+        "The statistics of each day in UTC, and their totals: at most {MOST_DAYS} days, by default \
+         the last {USUAL}. If many days must be counted for the first time, the reply is 503: \
+         retry it."
     ),
     security(("access_token" = [])),
     params(Days, FiguresParams),
@@ -363,8 +363,8 @@ fn range(app: &App, req: &Request) -> Result<(Day, u64)> {
     let from = http::query_day(req, "from")?.unwrap_or_else(|| to.before(USUAL - 1));
     match from.days_to(to) {
         0 => Err(Error::field("to", "The last day must not be before the first.")),
-        days if days > DAYS => {
-            Err(Error::field("from", format!("A request can have at most {DAYS} days.")))
+        days if days > MOST_DAYS => {
+            Err(Error::field("from", format!("A request can have at most {MOST_DAYS} days.")))
         }
         days => Ok((from, days)),
     }

@@ -38,7 +38,7 @@ pub(crate) const LAMBDA: Lambda =
 
 /// The maximum number of grants in a request. More grants might exceed the body limit or the
 /// function's time-out.
-const MOST: usize = 50;
+const MOST_GRANTS: usize = 50;
 
 /// The maximum difference between the time in a preview's id and the current time, in seconds.
 /// Grants are remembered for twice as long, so their records outlast the preview's id even if the
@@ -84,20 +84,22 @@ struct GrantToMake {
     path = super::path::admin_grants,
     tag = "Administration",
     description = format!(
-        "Grants many users tokens, or takes some, never below zero: at most {MOST} in a request. \
-         Without `id` it is a preview, which changes nothing and whose reply has an `id`. The same \
-         request with that `id` makes the grants. Under an `id`, each user is granted something \
-         once, however often requests are sent; it can be used for twelve hours, and for several \
-         requests of one file. Under any `id`, and for any administrator, a user isn't granted the \
-         same amount with the same reason again for 90 days: to do so, change the reason. \
-         Administrators can't adjust their own balance. The users' statements and the audit log \
-         list each grant. If a request fails, send it again."
+        "Grants many users tokens, or takes some, never below zero: at most {MOST_GRANTS} in a \
+         request. Without `id` it is a preview, which changes nothing and whose reply has an `id`. \
+         The same request with that `id` makes the grants. Under an `id`, each user is granted \
+         something once, however often requests are sent; it can be used for twelve hours, and for \
+         several requests of one file. Under any `id`, and for any administrator, a user isn't \
+         granted the same amount with the same reason again for 90 days: to do so, change the \
+         reason. Administrators can't adjust their own balance. The users' statements and the \
+         audit log list each grant. If a request fails, send it again."
     ),
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The result of each grant, in the order of the request.", body = GrantsMade)),
     extensions(
-        ("x-narrow" = json!({ "properties": { "grants": { "minItems": 1, "maxItems": MOST } } })),
+        ("x-narrow" = json!({ "properties": {
+            "grants": { "minItems": 1, "maxItems": MOST_GRANTS },
+        } })),
     ),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -180,11 +182,11 @@ impl Body {
         let reason = invalid
             .check("reason", required(self.reason).and_then(|reason| Reason::parse(&reason)));
         let asked = self.grants.unwrap_or_default();
-        if !(1..=MOST).contains(&asked.len()) {
-            invalid.note("grants", format!("A request must have 1 to {MOST} grants."));
+        if !(1..=MOST_GRANTS).contains(&asked.len()) {
+            invalid.note("grants", format!("A request must have 1 to {MOST_GRANTS} grants."));
         }
         let mut grants = Vec::new();
-        for (place, asked) in asked.into_iter().take(MOST).enumerate() {
+        for (place, asked) in asked.into_iter().take(MOST_GRANTS).enumerate() {
             let field = |name: &str| format!("grants[{place}].{name}");
             let user = invalid.check(&field("user"), required(asked.user));
             let change = invalid.check(&field("amount"), admin_adjustment::change(asked.amount));

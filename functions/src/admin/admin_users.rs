@@ -12,7 +12,7 @@ use shared::store::{DataPeriod, Label, ListedAccount, PageStart};
 use shared::view::ListedUser;
 use shared::{App, Reply, Request, auth};
 
-use self::query::{Filters, KEPT, UserQuery, scope};
+use self::query::{FILTERS, Filters, UserQuery, scope};
 use crate::lambda::Lambda;
 
 pub(crate) const LAMBDA: Lambda = Lambda::new("Lists users for administrators").permits(permits![
@@ -52,7 +52,7 @@ pub async fn handle(app: HistoryApp, req: Request) -> Reply {
     let read = async {
         let period = app.data_period().await?;
         let asked = UserQuery::read(&req)?;
-        let paging = Paging::from_request(&req, &KEPT)?;
+        let paging = Paging::from_request(&req, &FILTERS)?;
         let users = match asked.search {
             _ if !asked.is_plain() => Users::Unread,
             Some(search) => {

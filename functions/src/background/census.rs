@@ -33,7 +33,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Counts the accounts, and takes ow
 
 /// The number of days before today that must be stored. If the metrics can't be read on one day,
 /// the next runs try again.
-const DAYS: u64 = 4;
+const EARLIER_DAYS: u64 = 4;
 
 /// How long after its end a day is read, in milliseconds, so that its last metrics have arrived.
 const LATE: u64 = 3_600_000;
@@ -91,7 +91,7 @@ pub async fn keep_calls(census: &CensusApp) -> Result<()> {
         return Ok(());
     }
     let today = Day::from_millis(app.clock.millis().saturating_sub(LATE));
-    let days: Vec<Day> = (1..=DAYS).map(|earlier| today.before(earlier)).collect();
+    let days: Vec<Day> = (1..=EARLIER_DAYS).map(|earlier| today.before(earlier)).collect();
     let kept = app.store.model_calls(&days).await?;
     for day in days.into_iter().filter(|day| !kept.contains_key(day)) {
         let calls = calls.on(day).await.map_err(Error::Unavailable)?;

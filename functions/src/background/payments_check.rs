@@ -32,10 +32,10 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Compares payments with Stripe")
 
 /// How many days are compared. Stripe lists refunds and disputes by their own dates, so refunds and
 /// disputes of older payments are compared as well.
-const DAYS: u64 = 3;
+const COMPARED_DAYS: u64 = 3;
 
 /// How many days the nightly run compares. Some payments take days to complete.
-const DAYS_AT_NIGHT: u64 = 14;
+const COMPARED_DAYS_AT_NIGHT: u64 = 14;
 
 /// The hour of the nightly run, in UTC.
 const NIGHT: u64 = 3;
@@ -88,7 +88,7 @@ async fn compare(
 ) -> Result<()> {
     let Some(stripe) = stripe else { return Ok(()) };
     let hour = app.clock.seconds() / 3600 % 24;
-    let days = if hour == NIGHT { DAYS_AT_NIGHT } else { DAYS };
+    let days = if hour == NIGHT { COMPARED_DAYS_AT_NIGHT } else { COMPARED_DAYS };
     stripe.renew_key().await;
     payments::check(app, stripe, days, grace, |Difference { order, line, .. }| {
         tracing::error!(order, line, "no event has told of a payment");

@@ -29,7 +29,7 @@ const SEARCHED: usize = 200;
 /// The maximum size of the messages and answers on one page of a conversation, in bytes. DynamoDB
 /// limits pages of the whole history to the same size. A hundred messages of the maximum length
 /// would exceed Lambda's limit on the size of replies.
-const SIZE: usize = 1_000_000;
+const PAGE_BYTES: usize = 1_000_000;
 
 /// The data that is read in parallel with the account: messages, or the ids of one conversation's
 /// messages. The `bool` is true if more messages follow.
@@ -95,7 +95,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let (chats, more) = match read? {
         History::Chats(read) => read,
         History::Ids((ids, more)) => {
-            let of_page = app.store.chats_by_id_within(&caller.user_id, &ids, SIZE);
+            let of_page = app.store.chats_by_id_within(&caller.user_id, &ids, PAGE_BYTES);
             let (chats, cut) = of_page.await?;
             (chats, more || cut)
         }

@@ -22,7 +22,7 @@ use shared::config::{
 };
 use shared::http::FILES_BODY;
 use shared::store::{StoredBrand, UsualUsage};
-use shared::values::file::{FILE_BYTES, FILES_IN_CONTEXT, FILES_OF_MESSAGE, PICTURES};
+use shared::values::file::{FILE_BYTES, FILES_IN_CONTEXT, FILES_OF_MESSAGE, PICTURES_IN_PROMPT};
 use shared::values::{self, AccessToken, Fare, ModelKind, PRICED_PICTURE, PriceList, StoredFare};
 use shared::{App, Reply, Request, Result, auth, extends, http};
 use utoipa::ToSchema;
@@ -275,7 +275,7 @@ impl Attachments {
     fn of(priced_bytes: usize) -> Self {
         Self {
             files: FILES_OF_MESSAGE,
-            pictures: PICTURES,
+            pictures: PICTURES_IN_PROMPT,
             bytes: FILE_BYTES,
             context_files: FILES_IN_CONTEXT,
             body: FILES_BODY,

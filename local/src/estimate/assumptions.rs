@@ -16,7 +16,7 @@ const fn assume(what: &'static str, value: f64, why: &'static str) -> Assumption
 }
 
 /// The days in a month.
-pub const DAYS: f64 = 30.0;
+pub const DAYS_PER_MONTH: f64 = 30.0;
 
 /// The load in the busiest minute, as a multiple of the daily average.
 pub const PEAK: Assumption = assume(
@@ -272,7 +272,7 @@ mod tests {
     fn log_retention_and_table_protection_match_prod() {
         let profiles = include_str!("../../../samconfig.toml");
         let prod = profiles.split("[prod.").nth(1).unwrap();
-        let days = LOG_MONTHS.value * DAYS;
+        let days = LOG_MONTHS.value * DAYS_PER_MONTH;
         for setting in [format!("LogRetentionDays={days}"), "Protection=on".into()] {
             assert!(prod.contains(&format!("\"{setting}\"")), "{setting} is not in {prod}");
         }

@@ -5,7 +5,7 @@ use std::ops::Add;
 
 use serde_norway::Value;
 
-use super::assumptions::DAYS;
+use super::assumptions::DAYS_PER_MONTH;
 use emulator::template::{TEXT, Template, parse};
 use functions::lambda::Trigger;
 use functions::{ENDPOINTS, background};
@@ -119,7 +119,7 @@ impl Stack {
         for (name, lambda) in endpoints.chain(background) {
             lambdas.insert(name, lambda);
             if let Some(Trigger::Schedule(schedule)) = lambda.trigger {
-                let runs = DAYS * 86_400.0 / schedule.interval().as_secs_f64();
+                let runs = DAYS_PER_MONTH * 86_400.0 / schedule.interval().as_secs_f64();
                 scheduled.push((name.to_owned(), runs));
             }
         }

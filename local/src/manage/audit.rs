@@ -12,7 +12,7 @@ use super::{counted, find, progress, sentence};
 use crate::say;
 
 /// How many accounts are audited at a time.
-const AT_A_TIME: usize = 8;
+const ACCOUNTS_AT_ONCE: usize = 8;
 
 /// Recompute every balance from the ledger, and list the differences
 #[derive(Args)]
@@ -83,7 +83,7 @@ impl Report {
             let audited = app.store.audit(&name).await;
             (name, audited)
         };
-        let mut audits = iter(names).map(audit).buffer_unordered(AT_A_TIME);
+        let mut audits = iter(names).map(audit).buffer_unordered(ACCOUNTS_AT_ONCE);
         while let Some((name, audited)) = audits.next().await {
             let audited = audited.map_err(sentence)?;
             self.accounts += 1;

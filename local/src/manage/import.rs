@@ -25,7 +25,7 @@ use shared::values::{Account, ImportedHashes, Imports, turns_text};
 use uuid::Uuid;
 
 use self::dump::{BadRow, Choices, Dump, Flag, ModelChoices, Models, Row, Unused};
-use self::pace::{AT_A_TIME, Pace, Stop, Waits};
+use self::pace::{Pace, Stop, USERS_AT_ONCE, Waits};
 use self::plan::{
     ADDRESS_TAKEN, Differing, NAME_TAKEN, Password, Plan, PlannedChat, PlannedUser, Rules,
     SAME_TIME, WAS_IMPORTED,
@@ -683,7 +683,7 @@ async fn apply(
         }
     });
     let mut done = Done::default();
-    let mut imported = iter(users).buffer_unordered(AT_A_TIME);
+    let mut imported = iter(users).buffer_unordered(USERS_AT_ONCE);
     while let Some(user) = imported.try_next().await? {
         done.add(user);
     }

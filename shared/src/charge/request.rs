@@ -12,7 +12,7 @@ use crate::config::UnknownModels;
 use crate::error::REQUIRED;
 use crate::openapi::{AfterOrNone, IdOrNone};
 use crate::store::UnkeyedRequest;
-use crate::values::file::{FILE_BYTES, FILES_OF_MESSAGE, PICTURES};
+use crate::values::file::{FILE_BYTES, FILES_OF_MESSAGE, PICTURES_IN_PROMPT};
 use crate::values::idempotency::{Key, Kind, fingerprint};
 use crate::values::{
     AccessToken, Attachment, Credential, Invalid, Message, ModelKind, NOT_IN_FOLDER, ParentChat,
@@ -195,8 +195,8 @@ fn attachments(sent: Vec<AttachmentBody>) -> Result<Vec<Attachment>, Invalid> {
         Attachment::parse(&name, kind.as_deref(), data.as_deref(), text)
     };
     let files: Vec<Attachment> = sent.into_iter().map(parse).collect::<Result<_, _>>()?;
-    if files.iter().filter(|file| file.is_picture()).count() > PICTURES {
-        return Err(format!("A message can have at most {PICTURES} pictures.").into());
+    if files.iter().filter(|file| file.is_picture()).count() > PICTURES_IN_PROMPT {
+        return Err(format!("A message can have at most {PICTURES_IN_PROMPT} pictures.").into());
     }
     Ok(files)
 }

@@ -36,7 +36,7 @@ const LATE: u64 = 60;
 
 /// How long the item that lists the files stays after the message began, in seconds. No lease is
 /// longer, and no copy of a write arrives later.
-const KEPT: u64 = 3600;
+const LISTED_SECONDS: u64 = 3600;
 
 /// The end of the lease of a deleted message. It is so long ago that the next sweep deletes the
 /// message's files.
@@ -173,7 +173,7 @@ impl Store {
             *files.entry(chat_of(text(key, "pk"))).or_default() += 1;
         }
         for (chat_id, files) in files {
-            if millis_of(chat_id).unwrap_or_default() / 1000 + KEPT <= now {
+            if millis_of(chat_id).unwrap_or_default() / 1000 + LISTED_SECONDS <= now {
                 continue;
             }
             let pending = Pending::new(chat_id, user_id, files, 0);
@@ -296,7 +296,7 @@ impl Store {
     /// the files were deleted already, or if the message was stored with them. The item stays for an
     /// hour, and the files are then deleted again: a copy of a write may have arrived since.
     async fn sweep_pending(&self, item: Item, now: u64) -> Result<bool> {
-        let is_last = began(&item) / 1000 + KEPT <= now;
+        let is_last = began(&item) / 1000 + LISTED_SECONDS <= now;
         let pending: Pending = from_item(item)?;
         let (table, key) = (&self.tables.tokens, pk(pending.pk.clone()));
         let chat_id = pending.pk.strip_prefix(PENDING).unwrap_or_default();

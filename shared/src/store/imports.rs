@@ -24,14 +24,14 @@ use crate::values::{Account, Chat, Email, Entry, Imports, Source, hash_kind};
 const BATCH: usize = 100;
 
 /// How many deletes are sent at a time.
-const AT_A_TIME: usize = 8;
+const DELETES_AT_ONCE: usize = 8;
 
 /// The maximum number of chats that one transaction stores. Including their ledger rows and the
 /// check of the account, the transaction contains 99 items; DynamoDB allows 100.
 const CHATS: usize = 49;
 
 /// The maximum total size of the chats in one transaction, in bytes. DynamoDB allows 4 MB.
-const BYTES: usize = 2_000_000;
+const TRANSACTION_BYTES: usize = 2_000_000;
 
 /// The reason given in imported ledger rows, for human readers.
 const IMPORTED: &str = "imported";
@@ -277,7 +277,7 @@ impl Store {
         let (mut writes, mut count, mut bytes) = (vec![there], 0, 0);
         for chat in chats.take(CHATS) {
             bytes += chat.size();
-            if bytes > BYTES && count > 0 {
+            if bytes > TRANSACTION_BYTES && count > 0 {
                 break;
             }
             let row = Entry { reason: IMPORTED.to_owned(), ..Entry::of_chat(chat) };
@@ -307,7 +307,7 @@ impl Store {
                     .collect();
                 forgotten += deletes.len();
                 let sends = deletes.iter().map(|delete| async { self.send(delete).await });
-                let sent = iter(sends).buffer_unordered(AT_A_TIME);
+                let sent = iter(sends).buffer_unordered(DELETES_AT_ONCE);
                 sent.try_for_each(|_| std::future::ready(Ok::<_, StoreError>(()))).await?;
             }
         }

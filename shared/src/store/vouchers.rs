@@ -32,7 +32,7 @@ pub const VOUCHER_CODES: u32 = 1000;
 pub const VOUCHER_USES: u32 = 1_000_000;
 
 /// How many codes one transaction writes. DynamoDB accepts at most 100 items in a transaction.
-const AT_A_TIME: usize = 100;
+const CODES_PER_TRANSACTION: usize = 100;
 
 /// A batch of vouchers with the same value and the same expiry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,7 +156,7 @@ impl Store {
         record: Option<&Record>,
         now: u64,
     ) -> Result<CreateVouchersOutcome> {
-        for codes in codes.chunks(AT_A_TIME) {
+        for codes in codes.chunks(CODES_PER_TRANSACTION) {
             let put = |code: &VoucherCode| {
                 let (pk, batch) = (voucher_pk(&code.hash()), batch.id().to_owned());
                 let item = to_item(StoredVoucher { pk, batch, used: 0 })?;

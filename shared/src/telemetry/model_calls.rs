@@ -18,13 +18,13 @@ pub use crate::telemetry::model_calls::cloudwatch::CloudWatch;
 
 /// The maximum number of calls of one model and day whose times are kept. Later calls replace the
 /// oldest.
-const TIMES: usize = 2000;
+const MOST_TIMES: usize = 2000;
 
 /// The maximum number of pairs of a day and a model that are kept.
-const KEPT: usize = 500;
+const MOST_PAIRS: usize = 500;
 
 /// How many days are kept before the current day.
-const DAYS: u64 = 7;
+const EARLIER_DAYS: u64 = 7;
 
 static MEMORY: OnceLock<Mutex<Memory>> = OnceLock::new();
 
@@ -130,9 +130,9 @@ struct Times {
 
 impl Memory {
     fn add(&mut self, today: Day, call: &ModelCall<'_>) {
-        self.0.retain(|(day, _), _| *day >= today.before(DAYS));
+        self.0.retain(|(day, _), _| *day >= today.before(EARLIER_DAYS));
         let key = (today, call.model.to_owned());
-        if self.0.len() >= KEPT && !self.0.contains_key(&key) {
+        if self.0.len() >= MOST_PAIRS && !self.0.contains_key(&key) {
             return;
         }
         let calls = self.0.entry(key).or_default();
@@ -161,11 +161,11 @@ impl Memory {
 
 impl Times {
     fn add(&mut self, ms: u64) {
-        if self.kept.len() < TIMES {
+        if self.kept.len() < MOST_TIMES {
             self.kept.push(ms);
         } else if let Some(oldest) = self.kept.get_mut(self.oldest) {
             *oldest = ms;
-            self.oldest = (self.oldest + 1) % TIMES;
+            self.oldest = (self.oldest + 1) % MOST_TIMES;
         }
     }
 
@@ -218,17 +218,17 @@ mod tests {
     #[test]
     fn the_memory_for_calls_is_bounded() {
         let (mut memory, day) = (Memory::default(), Day::from_number(20_000));
-        for ms in 0..3 * TIMES as u64 {
+        for ms in 0..3 * MOST_TIMES as u64 {
             memory.add(day, &ModelCall { answer: Some(ms), ..call("deep") });
         }
         let calls = memory.0.values().next().unwrap();
-        assert_eq!((calls.all, calls.answer.kept.len()), (3 * TIMES as u64, TIMES));
-        assert_eq!(calls.answer.kept.iter().min(), Some(&(2 * TIMES as u64)), "the latest");
-        for number in 0..2 * KEPT {
+        assert_eq!((calls.all, calls.answer.kept.len()), (3 * MOST_TIMES as u64, MOST_TIMES));
+        assert_eq!(calls.answer.kept.iter().min(), Some(&(2 * MOST_TIMES as u64)), "the latest");
+        for number in 0..2 * MOST_PAIRS {
             memory.add(day, &call(&format!("model-{number}")));
         }
-        assert_eq!(memory.0.len(), KEPT);
-        memory.add(day.after(DAYS + 1), &call("deep"));
+        assert_eq!(memory.0.len(), MOST_PAIRS);
+        memory.add(day.after(EARLIER_DAYS + 1), &call("deep"));
         assert_eq!(memory.0.len(), 1, "earlier days are dropped");
     }
 }

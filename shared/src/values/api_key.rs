@@ -27,7 +27,7 @@ pub const LIMITED_KEYS: u32 = 20;
 const PREFIX: &str = "sk-";
 
 /// How many random bytes an API key's secret consists of.
-const BYTES: usize = 32;
+const SECRET_BYTES: usize = 32;
 
 /// The number of an API key's last characters that lists show, so that the owner can recognize the
 /// key.
@@ -40,7 +40,7 @@ pub(crate) const NAME_LENGTH: usize = 100;
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     id: Uuid,
-    secret: [u8; BYTES],
+    secret: [u8; SECRET_BYTES],
 }
 
 impl fmt::Debug for ApiKey {
@@ -55,7 +55,7 @@ impl ApiKey {
     /// # Errors
     /// Fails if the operating system can't provide random bytes.
     pub fn random(id: Uuid) -> Result<Self, Unspecified> {
-        let mut secret = [0; BYTES];
+        let mut secret = [0; SECRET_BYTES];
         rand::fill(&mut secret)?;
         Ok(Self { id, secret })
     }

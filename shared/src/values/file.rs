@@ -86,7 +86,7 @@ pub const FILES_OF_MESSAGE: usize = 8;
 
 /// The most pictures that a message may have. Of a conversation's pictures, the AI gets only this
 /// many, the last ones.
-pub const PICTURES: usize = 4;
+pub const PICTURES_IN_PROMPT: usize = 4;
 
 /// The most files in the context of a conversation.
 pub const FILES_IN_CONTEXT: usize = 20;

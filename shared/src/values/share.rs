@@ -30,12 +30,12 @@ pub const SHARED_MESSAGES: usize = 500;
 pub const SHARED_BYTES: usize = 1_000_000;
 
 /// The number of bytes in a link.
-const BYTES: usize = 16;
+const LINK_BYTES: usize = 16;
 
 /// The secret in the address of a shared chat, `/s/<link>`: 128 random bits. Everybody who
 /// knows the link can read the chat.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ShareLink([u8; BYTES]);
+pub struct ShareLink([u8; LINK_BYTES]);
 
 impl fmt::Debug for ShareLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,7 +49,7 @@ impl ShareLink {
     /// # Errors
     /// Fails if the operating system can't provide random bytes.
     pub fn random() -> Result<Self, Unspecified> {
-        let mut bytes = [0; BYTES];
+        let mut bytes = [0; LINK_BYTES];
         rand::fill(&mut bytes)?;
         Ok(Self(bytes))
     }
@@ -58,7 +58,7 @@ impl ShareLink {
     /// lower case.
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if text.len() != 2 * BYTES || !text.bytes().all(is_digit) {
+        if text.len() != 2 * LINK_BYTES || !text.bytes().all(is_digit) {
             return None;
         }
         u128::from_str_radix(text, 16).ok().map(|number| Self(number.to_be_bytes()))
@@ -176,7 +176,7 @@ mod tests {
         ] {
             assert_eq!(ShareLink::parse(bad), None, "{bad}");
         }
-        assert_eq!(ShareLink::parse(&"0".repeat(32)), Some(ShareLink([0; BYTES])));
+        assert_eq!(ShareLink::parse(&"0".repeat(32)), Some(ShareLink([0; LINK_BYTES])));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The maximum length of each text, in bytes. Longer texts are cut off.
-const LENGTH: usize = 1024;
+const TEXT_BYTES: usize = 1024;
 
 /// Details of an answer's end that only Anthropic's API has. They are stored only for answers in
 /// this API.
@@ -27,7 +27,7 @@ impl StopDetails {
     /// Returns `None` if there are no details. Shortens long texts.
     pub(crate) fn or_none(self) -> Option<Self> {
         let short = |mut text: String| {
-            text.truncate(text.floor_char_boundary(LENGTH));
+            text.truncate(text.floor_char_boundary(TEXT_BYTES));
             text
         };
         let details = Self {

@@ -72,9 +72,9 @@ impl Reasoning {
 
     /// Returns an upper bound of its size in the store, in bytes.
     pub(crate) fn size(&self) -> usize {
-        const FRAME: usize = 40;
+        const FRAME_BYTES: usize = 40;
         let of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        self.text.len() + of(&self.signature) + of(&self.encrypted) + FRAME
+        self.text.len() + of(&self.signature) + of(&self.encrypted) + FRAME_BYTES
     }
 }
 
@@ -186,8 +186,8 @@ pub fn lacks_arguments(arguments: &str) -> bool {
 impl ToolCall {
     /// Returns an upper bound on the call's size in the store, in bytes.
     pub(crate) fn size(&self) -> usize {
-        const FRAME: usize = 40;
-        self.id.len() + self.name.len() + self.arguments.len() + FRAME
+        const FRAME_BYTES: usize = 40;
+        self.id.len() + self.name.len() + self.arguments.len() + FRAME_BYTES
     }
 }
 

@@ -10,7 +10,7 @@ use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema};
 
 /// The query parameters that are copied into the link to the next page.
-pub(super) const KEPT: [&str; 10] = [
+pub(super) const FILTERS: [&str; 10] = [
     "q",
     "match",
     "sort",
@@ -111,7 +111,7 @@ impl<'r> UserQuery<'r> {
 
 /// Returns the scope of this list's cursors.
 pub(super) fn scope(req: &Request) -> String {
-    format!("admin/users?{}", json!(KEPT.map(|name| http::query(req, name))))
+    format!("admin/users?{}", json!(FILTERS.map(|name| http::query(req, name))))
 }
 
 /// Reads a number of tokens from the query.

@@ -17,7 +17,7 @@ use crate::manage::{counted, sentence};
 use crate::note;
 
 /// How many users are written at a time, unless DynamoDB throttles the import.
-pub(super) const AT_A_TIME: usize = 8;
+pub(super) const USERS_AT_ONCE: usize = 8;
 
 /// The time between two lines about throttling.
 const BETWEEN_LINES: Duration = Duration::from_secs(30);
@@ -94,7 +94,7 @@ impl Pace {
     /// Begins an import. `bar` counts the stored messages.
     pub(super) fn new(waits: Waits, bar: ProgressBar) -> Self {
         let state = State {
-            allowed: AT_A_TIME,
+            allowed: USERS_AT_ONCE,
             under_way: 0,
             throttled: 0,
             answered: 0,
@@ -155,7 +155,7 @@ impl Pace {
         state.throttled -= usize::from(times > 0);
         state.progress = Instant::now();
         state.answered += 1;
-        if state.answered >= state.allowed && state.allowed < AT_A_TIME {
+        if state.answered >= state.allowed && state.allowed < USERS_AT_ONCE {
             state.allowed += 1;
             state.answered = 0;
         }
@@ -257,7 +257,7 @@ mod tests {
         for _ in 0..100 {
             pace.keep(async |_: u32| Ok(())).await.unwrap();
         }
-        assert_eq!(pace.state().allowed, AT_A_TIME);
+        assert_eq!(pace.state().allowed, USERS_AT_ONCE);
     }
 
     #[tokio::test]

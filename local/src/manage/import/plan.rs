@@ -168,9 +168,11 @@ impl Password {
         match DjangoHash::parse(&in_django_form(text)) {
             Ok(hash) => Ok(Self::Hash(hash)),
             Err(_) if is_clear_text(text) && rules.clear_text_passwords => {
-                match text.len() <= passwords::MOST {
+                match text.len() <= passwords::MOST_BYTES {
                     true => Ok(Self::Clear(text.to_owned())),
-                    false => Err(format!("the password has more than {} bytes", passwords::MOST)),
+                    false => {
+                        Err(format!("the password has more than {} bytes", passwords::MOST_BYTES))
+                    }
                 }
             }
             Err(_) if rules.reset_passwords && has_address => Ok(Self::Reset),

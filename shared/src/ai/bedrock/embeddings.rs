@@ -21,7 +21,7 @@ use crate::ai::json::Json;
 const TEXTS: usize = 96;
 
 /// The maximum number of a request's calls to Bedrock that run at the same time.
-const AT_A_TIME: usize = 8;
+const CALLS_AT_ONCE: usize = 8;
 
 /// The maker of a model.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -144,7 +144,7 @@ impl Bedrock {
         let mut all = ProvidedVectors { tokens: Some(0), ..ProvidedVectors::default() };
         // Bedrock bills each call, whether or not another one fails.
         let mut billed = Vec::new();
-        for some in texts.chunks(each * AT_A_TIME) {
+        for some in texts.chunks(each * CALLS_AT_ONCE) {
             let calls =
                 some.chunks(each).map(|texts| self.embed_some(model, maker, request, texts));
             let mut failed = None;

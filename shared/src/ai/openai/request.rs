@@ -240,7 +240,7 @@ fn messages(prompt: &Prompt, host: Host) -> Vec<Message<'_>> {
 }
 
 /// The text before the pictures in the results of calls.
-const PICTURES: &str = "The pictures in the results of the calls:";
+const BEFORE_PICTURES: &str = "The pictures in the results of the calls:";
 
 impl<'a> Message<'a> {
     /// Returns a message with these pictures, and removes them from the list. `None` if the list is
@@ -250,7 +250,8 @@ impl<'a> Message<'a> {
             return None;
         }
         let parts = pictures.drain(..).map(ContentPart::of_picture);
-        let parts = [ContentPart::Text { text: PICTURES }].into_iter().chain(parts).collect();
+        let parts =
+            [ContentPart::Text { text: BEFORE_PICTURES }].into_iter().chain(parts).collect();
         Some(Self {
             role: "user",
             content: Some(Content::Parts(parts)),

@@ -15,7 +15,7 @@ use crate::values::{Account, Allowances, Credential, Limit};
 pub(super) const MINUTE: u64 = 60;
 
 /// The longest time that a function can run, in minutes.
-pub(super) const LONGEST: u64 = 15;
+pub(super) const RUN_MINUTES: u64 = 15;
 
 /// The window of the limit on free work, in seconds. Each day begins at midnight UTC.
 pub(super) const DAY: u64 = 86_400;

@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use crate::Credits;
 use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
-    ChatLimits, FreeWork, LONGEST, Refund, Refunds, minute, refunds_key,
+    ChatLimits, FreeWork, RUN_MINUTES, Refund, Refunds, minute, refunds_key,
 };
 use crate::store::balance::{CLOSED, FREE_WORK_UPDATE, append_removals};
 use crate::store::schema::pk;
@@ -189,7 +189,7 @@ impl<'a> ReleaseWrite<'a> {
         let mut joint = " OR ";
         // Include the minute before `begun`, because a release in that minute may arrive late.
         let since =
-            begun.saturating_sub(1).clamp(now.saturating_sub(LONGEST), now.saturating_sub(1));
+            begun.saturating_sub(1).clamp(now.saturating_sub(RUN_MINUTES), now.saturating_sub(1));
         for (index, before) in (since..now).enumerate() {
             let (name, value) = (format!("#before{index}"), format!(":before{index}"));
             self.condition.push_str(joint);

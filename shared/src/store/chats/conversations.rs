@@ -35,7 +35,7 @@ use crate::store::{
     Item, Result, Store, StoreError, Transaction, Write, flag, from_item, n, s, to_item,
 };
 use crate::values::chat::cut_title;
-use crate::values::file::PICTURES;
+use crate::values::file::PICTURES_IN_PROMPT;
 use crate::values::{AccessToken, Chat, FileInfo};
 use crate::{Credits, Error};
 
@@ -147,7 +147,7 @@ impl Conversation {
     }
 
     /// Returns the files that the AI gets with each message, oldest first. Of the pictures, only
-    /// the last [`PICTURES`] are among them.
+    /// the last [`PICTURES_IN_PROMPT`] are among them.
     pub fn files(&self) -> Vec<FileInfo> {
         in_context(self.all_files())
     }
@@ -448,11 +448,12 @@ fn listed_as(file: &FileInfo) -> Result<String> {
     serde_json::to_string(file).map_err(|error| StoreError::Internal(error.to_string()))
 }
 
-/// Returns the files that the AI gets, oldest first: all texts, and the last [`PICTURES`] pictures.
+/// Returns the files that the AI gets, oldest first: all texts, and the last
+/// [`PICTURES_IN_PROMPT`] pictures.
 pub fn in_context(mut files: Vec<FileInfo>) -> Vec<FileInfo> {
     files.sort();
     let pictures = files.iter().filter(|file| file.is_picture()).count();
-    let mut old = pictures.saturating_sub(PICTURES);
+    let mut old = pictures.saturating_sub(PICTURES_IN_PROMPT);
     files.retain(|file| {
         let is_old = file.is_picture() && old > 0;
         old -= usize::from(is_old);

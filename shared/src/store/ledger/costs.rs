@@ -16,7 +16,7 @@ use crate::store::{PriceVersions, Result, Store, StoredPrices};
 use crate::values::{Receipt, Usage};
 
 /// How many users are stored for each day.
-const KEPT: usize = 250;
+const USERS_PER_DAY: usize = 250;
 
 /// The figures for the chats with one model or by one user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,7 +193,7 @@ impl Daily for Costs {
             }
         }
         let mut users = lines(users);
-        users.truncate(KEPT);
+        users.truncate(USERS_PER_DAY);
         Ok(Self { models: lines(models), users })
     }
 }

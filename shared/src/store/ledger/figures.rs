@@ -22,7 +22,7 @@ use crate::values::EntryKind;
 const CLOSED_AFTER: u64 = 15 * 60 * 1000;
 
 /// How many days are computed at a time.
-const AT_A_TIME: usize = 4;
+const DAYS_AT_ONCE: usize = 4;
 
 /// How many items one `BatchGetItem` accepts.
 const BATCH: usize = 100;
@@ -155,7 +155,7 @@ impl Store {
             Ok((day, counted))
         };
         let counted: Vec<Result<(Day, D)>> =
-            iter(missing).map(count).buffer_unordered(AT_A_TIME).collect().await;
+            iter(missing).map(count).buffer_unordered(DAYS_AT_ONCE).collect().await;
         for day in counted {
             found.extend([day?]);
         }

@@ -16,7 +16,7 @@ use crate::clock::Day;
 use crate::store::Result;
 
 /// How many users are stored for each day.
-const KEPT: usize = 250;
+const USERS_PER_DAY: usize = 250;
 
 /// A user's paid chats on one or more days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,8 +85,8 @@ impl Daily for Spenders {
         let counted = store.count_rows(day, places, CountedRow::ATTRIBUTES, add).await?;
         // All of a user's rows for one day are in the same partition.
         let mut spenders = Self::of(counted.into_iter().flatten().collect(), true);
-        spenders.complete = spenders.users.len() <= KEPT;
-        spenders.users.truncate(KEPT);
+        spenders.complete = spenders.users.len() <= USERS_PER_DAY;
+        spenders.users.truncate(USERS_PER_DAY);
         Ok(spenders)
     }
 }

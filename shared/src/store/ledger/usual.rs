@@ -14,13 +14,14 @@ use crate::store::schema::{USUAL, pk};
 use crate::store::{DataPeriod, Result, Store, Write, s, to_item};
 
 /// The number of closed days whose messages are counted.
-const DAYS: u64 = 7;
+const COUNTED_DAYS: u64 = 7;
 
 /// The minimum number of messages in these days. Everybody can read the mean, so it must not tell
 /// how long a single user's message was.
-const LEAST: u64 = 20;
+const LEAST_MESSAGES: u64 = 20;
 
-/// The usage of each model that answered at least [`LEAST`] messages in the last closed days.
+/// The usage of each model that answered at least [`LEAST_MESSAGES`] messages in the last closed
+/// days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsualUsage {
     models: Vec<ModelUsage>,
@@ -63,7 +64,7 @@ impl UsualUsage {
         }
         let named =
             |(model, usage): (&str, ModelUsage)| ModelUsage { model: model.into(), ..usage };
-        let known = sums.into_iter().filter(|(_, usage)| usage.chats >= LEAST);
+        let known = sums.into_iter().filter(|(_, usage)| usage.chats >= LEAST_MESSAGES);
         Self { models: known.map(named).collect() }
     }
 
@@ -84,7 +85,7 @@ impl Store {
     pub async fn note_usual_usage(&self, period: DataPeriod, until: Instant) -> Result<()> {
         let yesterday = Day::from_millis(period.now).before(1);
         let last = if is_closed(yesterday, period.now) { yesterday } else { yesterday.before(1) };
-        let days = self.costs(last.before(DAYS - 1), DAYS, period, until).await?;
+        let days = self.costs(last.before(COUNTED_DAYS - 1), COUNTED_DAYS, period, until).await?;
         let mut item = to_item(UsualUsage::of(&days))?;
         item.insert("pk".to_owned(), s(USUAL));
         self.send(&Write::put(&self.tables.tokens, item)).await.map(drop)

@@ -36,7 +36,7 @@ const LABEL_ROUNDS: usize = 8;
 const LABELS: usize = 250;
 
 /// How many usernames are read at a time.
-const AT_A_TIME: usize = 16;
+const NAMES_AT_ONCE: usize = 16;
 
 /// The position of a username or address in the `by_label` index.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -313,7 +313,7 @@ impl Store {
     pub async fn users_with_ids(&self, ids: BTreeSet<String>) -> Result<Vec<ListedAccount>> {
         let found: Vec<Option<ListedAccount>> = iter(ids)
             .map(|id| async move { self.listed(&id).await })
-            .buffered(AT_A_TIME)
+            .buffered(NAMES_AT_ONCE)
             .try_collect()
             .await?;
         Ok(found.into_iter().flatten().collect())
@@ -336,7 +336,7 @@ impl Store {
                     None => Ok(Vec::new()),
                 }
             })
-            .buffered(AT_A_TIME)
+            .buffered(NAMES_AT_ONCE)
             .try_collect()
             .await
     }
@@ -375,7 +375,7 @@ impl Store {
         let ids: BTreeSet<String> = ids.into_iter().map(str::to_owned).collect();
         let found: Vec<Option<ListedAccount>> = iter(ids)
             .map(|id| async move { self.listed(&id).await })
-            .buffer_unordered(AT_A_TIME)
+            .buffer_unordered(NAMES_AT_ONCE)
             .try_collect()
             .await?;
         Ok(found.into_iter().flatten().map(|listed| (listed.id, listed.name)).collect())

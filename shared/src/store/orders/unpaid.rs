@@ -22,10 +22,10 @@ const UNPAID: u64 = 7 * 86_400_000;
 const LOOKED_FOR: u64 = 14 * 86_400_000;
 
 /// The length, in days, of the earlier period that each run also inspects.
-const PERIOD: u64 = 28;
+const PERIOD_DAYS: u64 = 28;
 
 /// How many orders are deleted at a time.
-const AT_A_TIME: usize = 10;
+const ORDERS_AT_ONCE: usize = 10;
 
 /// Returns the first day of the older period that a run on this day inspects. The daily runs
 /// inspect the periods in turn, starting with the oldest. The number of turns is a power of two, so
@@ -33,9 +33,9 @@ const AT_A_TIME: usize = 10;
 /// no older orders.
 fn older_period(today: Day) -> Day {
     let days = today.number().saturating_sub(FIRST_DAY.number());
-    let periods = days / PERIOD + 1;
+    let periods = days / PERIOD_DAYS + 1;
     let turn = days % periods.next_power_of_two();
-    FIRST_DAY.after(turn * PERIOD)
+    FIRST_DAY.after(turn * PERIOD_DAYS)
 }
 
 impl Order {
@@ -95,7 +95,7 @@ impl Store {
         let now = clock.millis();
         let (end, recent) = (now.saturating_sub(UNPAID), now.saturating_sub(LOOKED_FOR));
         let older = older_period(Day::from_millis(now));
-        let older_end = older.after(PERIOD).begins().min(recent);
+        let older_end = older.after(PERIOD_DAYS).begins().min(recent);
         let deleted = self.delete_unpaid_between(recent, end).await?;
         Ok(deleted + self.delete_unpaid_between(older.begins(), older_end).await?)
     }
@@ -111,7 +111,7 @@ impl Store {
         let mut deleted = 0;
         while let Some(orders) = pages.next().await? {
             let unpaid: Vec<&Order> = orders.iter().filter(|order| order.is_unpaid()).collect();
-            for some in unpaid.chunks(AT_A_TIME) {
+            for some in unpaid.chunks(ORDERS_AT_ONCE) {
                 let each = try_join_all(some.iter().map(|order| self.delete_unpaid(order))).await?;
                 deleted += each.into_iter().filter(|is_deleted| *is_deleted).count();
             }

@@ -9,7 +9,7 @@ use crate::store::schema::{IDEMPOTENCY, pk, record_pk};
 use crate::store::{Result, Store, Write, n, s, to_item};
 
 /// How many records are read at a time.
-const AT_A_TIME: usize = 16;
+const RECORDS_AT_ONCE: usize = 16;
 
 /// The record of an idempotency key whose request has finished. The record refers to the result. It
 /// doesn't contain any part of the reply, because the reply may include a credential.
@@ -81,7 +81,7 @@ impl Store {
     /// Returns the records of these keys, in the same order.
     pub async fn records(&self, key_ids: Vec<String>, now: u64) -> Result<Vec<Option<Record>>> {
         let read = |id: String| async move { self.record(&id, now).await };
-        iter(key_ids).map(read).buffered(AT_A_TIME).try_collect().await
+        iter(key_ids).map(read).buffered(RECORDS_AT_ONCE).try_collect().await
     }
 
     /// A write that stores the record of an idempotency key, unless the key has a record at `now`.

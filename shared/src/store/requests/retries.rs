@@ -12,11 +12,11 @@ use crate::values::idempotency::fingerprint;
 
 /// How long a call can be retried, in seconds. By default, OpenAI's SDKs wait ten minutes for a
 /// reply.
-const AGAIN: u64 = 900;
+const CALL_SECONDS: u64 = 900;
 
 /// For how many seconds after a call begins an equal request counts as its retry, if the owner of
 /// the API key has chosen that.
-const EQUAL: u64 = 60;
+const EQUAL_SECONDS: u64 = 60;
 
 /// A request that a client sent without an idempotency key.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ impl UnkeyedRequest<'_> {
     fn expired_by(self) -> u64 {
         let now = self.came / 1000;
         match self.api_key {
-            Some(_) if !self.again => now + AGAIN - EQUAL,
+            Some(_) if !self.again => now + CALL_SECONDS - EQUAL_SECONDS,
             _ => now,
         }
     }
@@ -117,7 +117,7 @@ impl Store {
             "attribute_not_exists(pk) OR expires_at <= :expired OR #key = :key{replaced}"
         ))
         .names([("#key", "key")])
-        .values([(":key", s(fresh)), (":forgotten", n(request.came / 1000 + AGAIN))])
+        .values([(":key", s(fresh)), (":forgotten", n(request.came / 1000 + CALL_SECONDS))])
     }
 
     fn update_call(&self, key: &str, request: UnkeyedRequest<'_>, expression: &str) -> Write {

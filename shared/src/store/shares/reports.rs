@@ -16,10 +16,10 @@ use crate::values::{Act, AdminAct, Administrator, Limit, REPORT_ACT, REPORTS_AN_
 
 /// How many open reports a shared chat can have. Further reports aren't stored, because the
 /// administrators already see that the chat was reported.
-const OPEN: usize = 10;
+const OPEN_REPORTS: usize = 10;
 
 /// How long a report is kept, in seconds.
-const KEPT: u64 = 90 * DAY;
+const KEPT_SECONDS: u64 = 90 * DAY;
 
 /// A report about a shared chat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ impl ShareReport {
             share: share.id().to_owned(),
             reason: reason.text().to_owned(),
             time: clock.millis(),
-            expires_at: clock.seconds() + KEPT,
+            expires_at: clock.seconds() + KEPT_SECONDS,
         }
     }
 
@@ -61,7 +61,7 @@ impl Share {
     /// Returns the ids of the reports that have expired. `now` is in milliseconds.
     fn expired_reports(&self, now: u64) -> Vec<String> {
         let has_expired =
-            |id: &&String| millis_of(id).is_some_and(|time| time + KEPT * 1000 <= now);
+            |id: &&String| millis_of(id).is_some_and(|time| time + KEPT_SECONDS * 1000 <= now);
         self.reports.iter().filter(has_expired).cloned().collect()
     }
 }
@@ -95,7 +95,7 @@ impl Store {
             "attribute_exists(pk) AND (attribute_not_exists(reports) OR size(reports) < :most)";
         let note = Write::update(table, pk(share_pk(&report.share)), "ADD reports :reports")
             .condition(open)
-            .values([(":reports", ids([report.id().to_owned()])), (":most", n(OPEN))]);
+            .values([(":reports", ids([report.id().to_owned()])), (":most", n(OPEN_REPORTS))]);
         let put = Write::put(table, to_item(report)?).condition(NEW);
         self.transact(vec![note, put], report.id()).await.map(drop)
     }

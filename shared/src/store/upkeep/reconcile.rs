@@ -17,7 +17,7 @@ use crate::store::{Item, Result, Store, Write, from_item, n, s, text};
 use crate::values::{Account, StoredApiKey};
 
 /// How many accounts are reconciled at a time.
-const AT_A_TIME: usize = 8;
+const ACCOUNTS_AT_ONCE: usize = 8;
 
 /// How far a function's clock may be ahead of the store's clock, in seconds.
 const SKEW: u64 = 60;
@@ -80,7 +80,7 @@ impl Store {
                     accounts.push(from_item(item)?);
                 }
             }
-            for some in accounts.chunks(AT_A_TIME) {
+            for some in accounts.chunks(ACCOUNTS_AT_ONCE) {
                 let each = some.iter().map(|account| {
                     let keys = keys.get(&account.id).map(Vec::as_slice).unwrap_or_default();
                     let orders = orders.get(&account.id).map(Vec::as_slice).unwrap_or_default();

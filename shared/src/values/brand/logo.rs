@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 /// The maximum size of the PNG in bytes.
-const SIZE: usize = 32_768;
+const PNG_BYTES: usize = 32_768;
 
 /// The maximum width and height in pixels.
 const SIDE: u32 = 512;
@@ -21,9 +21,9 @@ const NO_PNG: &str =
 /// Fails with a sentence if the text isn't a permitted logo.
 pub(super) fn size(logo: &str) -> Result<[u32; 2], String> {
     let png = BASE64_STANDARD.decode(logo).map_err(|_| NO_PNG)?;
-    if png.len() > SIZE {
+    if png.len() > PNG_BYTES {
         return Err(format!(
-            "A logo can have at most {SIZE} bytes, and this one has {}. Draw it smaller.",
+            "A logo can have at most {PNG_BYTES} bytes, and this one has {}. Draw it smaller.",
             png.len()
         ));
     }
@@ -104,8 +104,8 @@ mod tests {
         let of = |pixels: usize| {
             size_of(&[header(8, 8), written(b"IDAT", &vec![0; pixels]), written(b"IEND", b"")])
         };
-        assert_eq!(of(SIZE - 57), Ok([8, 8]));
-        assert!(of(SIZE - 56).unwrap_err().contains("32768 bytes, and this one has 32769"));
+        assert_eq!(of(PNG_BYTES - 57), Ok([8, 8]));
+        assert!(of(PNG_BYTES - 56).unwrap_err().contains("32768 bytes, and this one has 32769"));
     }
 
     #[test]

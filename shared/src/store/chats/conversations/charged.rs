@@ -19,8 +19,8 @@ use crate::store::{Outcome, Result, Store, flag, from_item, n};
 
 /// How many chats' ids are read at a time, and the most chats whose costs are added up. A
 /// conversation with more chats is marked, so that they aren't read again.
-const PAGE: usize = 100;
-const MOST: usize = 2_000;
+const PAGE_CHATS: usize = 100;
+const MOST_CHATS: usize = 2_000;
 
 /// How many times the costs are added up while chats keep using the conversation.
 const COUNTS: usize = 3;
@@ -111,7 +111,7 @@ impl Store {
         let (user_id, id) = (conversation.user_id.as_str(), conversation.id());
         let (mut costs, mut before) = (Vec::new(), None);
         loop {
-            let (ids, more) = self.thread(user_id, id, before.as_deref(), PAGE).await?;
+            let (ids, more) = self.thread(user_id, id, before.as_deref(), PAGE_CHATS).await?;
             let wanted = ids.iter().map(|id| chat_key(user_id, id)).collect();
             let attributes = names([("#cost", "cost"), ("#time", "time")]);
             let table = &self.tables.chats;
@@ -124,7 +124,7 @@ impl Store {
             if !more || before.is_none() {
                 return Ok(Some(costs));
             }
-            if costs.len() >= MOST {
+            if costs.len() >= MOST_CHATS {
                 return Ok(None);
             }
         }
