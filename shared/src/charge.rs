@@ -24,7 +24,7 @@ use tracing::Instrument;
 
 use crate::ai::{Answer, Listener, Piece, Prompt};
 use crate::app::AiApp;
-use crate::charge::paid_work::{PaidWork, by_the_way};
+use crate::charge::paid_work::{PaidWork, write_best_effort};
 use crate::error::Failure;
 use crate::store::{Hold, SettleOutcome, chat_month, temporary_chats};
 use crate::telemetry::metrics::{self, Metric};
@@ -139,10 +139,10 @@ impl Charge {
         };
         if !self.files.is_empty() {
             // The store has written the files, and the sweep deletes them.
-            self.work.hold.add_free_work(self.work.limits.of_cut());
+            self.work.hold.add_free_work(self.work.limits.free_work_of_cut());
         }
         let quote = self.work.hold.quote();
-        let price = |usage: &Usage| quote.work(usage).max(self.of_uncounted(usage));
+        let price = |usage: &Usage| quote.work(usage).max(self.uncounted_work(usage));
         let worked: Vec<Credits> = unanswered.worked.iter().map(price).collect();
         Err(self.work.fail(unanswered, &worked).await)
     }
@@ -150,7 +150,7 @@ impl Charge {
     /// Returns how much free work to count for work whose model tokens the provider hasn't counted.
     /// It may have generated more text or reasoning than it has sent, and the prompt may have more
     /// model tokens than the estimate that the user pays for.
-    fn of_uncounted(&self, usage: &Usage) -> Credits {
+    fn uncounted_work(&self, usage: &Usage) -> Credits {
         let quote = self.work.hold.quote();
         if !usage.estimated || !quote.depends_on_usage() {
             return Credits::ZERO;
@@ -160,7 +160,7 @@ impl Charge {
             true => quote.of_prompt(self.high.saturating_sub(counted)),
             false => Credits::ZERO,
         };
-        self.work.limits.of_cut().max(of_prompt)
+        self.work.limits.free_work_of_cut().max(of_prompt)
     }
 
     /// Returns the chat with its answer and its cost. If the answer was cut off before its model
@@ -171,7 +171,7 @@ impl Charge {
         // tell how much of it the provider has generated.
         let costs_whole_hold = answer.stopped && !is_streamed && by_usage;
         if answer.closed && !costs_whole_hold {
-            self.work.hold.add_free_work(self.of_uncounted(&answer.usage));
+            self.work.hold.add_free_work(self.uncounted_work(&answer.usage));
         }
         let quote = self.work.hold.quote();
         let cost = if costs_whole_hold { quote.hold() } else { quote.charge(&answer.usage) };
@@ -206,12 +206,12 @@ impl Charge {
             name: self.work.hold.name().to_owned(),
             ..Chat::default()
         }
-        .of(self.conversation.clone(), self.after.as_ref())
+        .with_place(self.conversation.clone(), self.after.as_ref())
     }
 
     /// Stores the chat and spends its cost. If the chat can't be stored, returns the credits.
     async fn settle(mut self, mut chat: Chat, is_streamed: bool) -> Result<ChargedChat> {
-        self.work.earn(chat.cost).await;
+        self.work.prepare_free_work(chat.cost).await;
         // All attempts use the same time. If the conversation was deleted or the key was used, a
         // second attempt follows, which must not be refused just because the lease has ended in the
         // meantime.
@@ -241,7 +241,7 @@ impl Charge {
                     if chat.is_temporary() {
                         chat.files.clear();
                     }
-                    chat = chat.of(None, None);
+                    chat = chat.with_place(None, None);
                 }
                 // The client has already received the answer, so it is charged.
                 SettleOutcome::KeyUsed if is_streamed => {
@@ -252,7 +252,7 @@ impl Charge {
                     is_stored = false;
                     // The sweep deletes files that no chat lists.
                     chat.files.clear();
-                    chat = chat.of(None, None);
+                    chat = chat.with_place(None, None);
                 }
                 SettleOutcome::Full { in_doubt: true } => {
                     return Err(Error::Unavailable("the settle may still be applied".into()));
@@ -282,7 +282,7 @@ impl Charge {
         }
         let is_over = |file: &FileInfo| self.over.contains(&file.id);
         let leaving = self.work.app.store.leave_context(&chat.user_id, conversation, is_over);
-        by_the_way("the list of a conversation's pictures", leaving).await;
+        write_best_effort("the list of a conversation's pictures", leaving).await;
     }
 }
 

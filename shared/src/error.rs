@@ -37,7 +37,7 @@ impl FieldErrors {
     }
 
     /// Converts a list's problems into errors for the request field `within`.
-    pub fn of(problems: Vec<Problem>, within: &str) -> Self {
+    pub fn from_problems(problems: Vec<Problem>, within: &str) -> Self {
         let mut errors = Self::default();
         for Problem { field, sentence } in problems {
             let names = [within, &field].into_iter().filter(|name| !name.is_empty());

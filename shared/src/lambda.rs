@@ -160,7 +160,7 @@ where
     let connect = async { A::connect(&Settings::from_env(), Clock::default()).await };
     start(connect, async move |app| {
         let run = service_fn(move |event: LambdaEvent<IgnoredAny>| {
-            let Invocation { function, trace, span } = Invocation::of(&event, app.app());
+            let Invocation { function, trace, span } = Invocation::begin(&event, app.app());
             let done = work(app.clone()).instrument(span).boxed();
             async move {
                 let what = (function.as_str(), "timer");
@@ -182,7 +182,7 @@ where
     let connect = async { MailApp::connect(&Settings::from_env(), Clock::default()).await };
     start(connect, async move |mailing| {
         let run = service_fn(move |event: LambdaEvent<StreamEvent>| {
-            let Invocation { function, trace, span } = Invocation::of(&event, mailing.app());
+            let Invocation { function, trace, span } = Invocation::begin(&event, mailing.app());
             let done = process(work, mailing.clone(), event.payload.records).instrument(span);
             // Without the box, this future's type is nested too deeply for the compiler.
             let done = done.boxed();
@@ -243,7 +243,7 @@ struct Invocation {
 }
 
 impl Invocation {
-    fn of<E>(event: &LambdaEvent<E>, app: Option<&App>) -> Self {
+    fn begin<E>(event: &LambdaEvent<E>, app: Option<&App>) -> Self {
         let context = &event.context;
         let parent = Parent::of_lambda(context.xray_trace_id.as_deref());
         let traces = app.and_then(|app| app.traces.as_ref());

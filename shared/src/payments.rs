@@ -35,7 +35,7 @@ enum Subject {
 }
 
 impl Subject {
-    async fn of(report: StripeReport, store: &Store) -> Result<Self> {
+    async fn find(report: StripeReport, store: &Store) -> Result<Self> {
         let session = match report {
             StripeReport::Session(session) => session,
             StripeReport::Facts(PaymentRef::Payment(payment), facts) => {
@@ -66,7 +66,7 @@ impl Subject {
 /// Returns [`Error::UnknownOrder`] if the order is missing, or an error from the store.
 pub async fn merge(app: &App, report: StripeReport) -> Result<Option<Order>> {
     let (store, clock) = (&app.store, &app.clock);
-    match Subject::of(report, store).await? {
+    match Subject::find(report, store).await? {
         Subject::Order(order, facts) => Ok(Some(store.merge_facts(*order, &facts, clock).await?)),
         Subject::Payment(payment, facts) => {
             Ok(store.merge_facts_of_payment(&payment, &facts, clock).await?)
@@ -187,7 +187,7 @@ impl Comparison<'_> {
     /// Compares an order with one of Stripe's objects.
     async fn object(&mut self, object: Value) -> Result<Option<Difference>> {
         let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-        match StripeReport::of(object, self.app.clock.millis()) {
+        match StripeReport::from_object(object, self.app.clock.millis()) {
             Ok(Some(report)) => self.report(report).await,
             // Other products may use the same Stripe account.
             Ok(None) => Ok(None),
@@ -208,7 +208,7 @@ impl Comparison<'_> {
             return Ok(None);
         }
         let store = &self.app.store;
-        match Subject::of(report, store).await? {
+        match Subject::find(report, store).await? {
             Subject::Order(order, facts) => self.merge(*order, &facts, None).await,
             Subject::Payment(payment, facts) => match store.order_of_payment(&payment).await? {
                 Some(order) => self.merge(order, &facts, None).await,

@@ -183,7 +183,7 @@ struct OwnAllowance {
 impl OwnBalance {
     /// Creates the view of this account's balance at the time `now`, in seconds since 1970.
     pub fn of(account: &Account, allowances: Allowances, now: u64) -> Self {
-        let allowance = allowances.of(&account.role).map(|allowance| OwnAllowance {
+        let allowance = allowances.for_role(&account.role).map(|allowance| OwnAllowance {
             tokens: allowance.tokens,
             per: allowance.per.word(),
             next: allowance.next(now).day,

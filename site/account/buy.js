@@ -26,7 +26,7 @@ const MOST_READS = 30;
 /** `#/buy`, and `#/buy?order=<id>` after the payment page. */
 export async function shop({ query: { order }, signal }) {
   const first = await read(signal);
-  const told = h("div", { class: "buy-told", role: "status" });
+  const status = h("div", { class: "buy-status", role: "status" });
   const lists = h("div", { class: "buy" });
   const show = (reply) => {
     const isFocused = lists.contains(document.activeElement);
@@ -34,12 +34,12 @@ export async function shop({ query: { order }, signal }) {
     if (isFocused) focusOn(lists);
   };
   show(first);
-  if (order) follow(order, first, { told, show, signal });
+  if (order) follow(order, first, { status, show, signal });
   return accountPage(
     inCurrency("Buy tokens"),
     first.packs.length > 0 &&
       inCurrency("The tokens will be in your balance as soon as the payment is confirmed."),
-    told,
+    status,
     lists,
   );
 }
@@ -121,8 +121,8 @@ const isWeb = (url) => /^https?:\/\//i.test(url ?? "");
 // --- The payment ---
 
 /** Waits until the API reports the outcome of a payment, and announces it. */
-async function follow(id, first, { told, show, signal }) {
-  fill(told, note("info", h("p", {}, "Waiting for the payment…")));
+async function follow(id, first, { status, show, signal }) {
+  fill(status, note("info", h("p", {}, "Waiting for the payment…")));
   let reply = first;
   try {
     for (let reads = 1; ; reads += 1) {
@@ -130,7 +130,7 @@ async function follow(id, first, { told, show, signal }) {
       if (bought?.state !== "open") {
         // Otherwise a reload would announce the outcome again.
         history.replaceState(null, "", PLACE);
-        fill(told, bought && outcome(bought));
+        fill(status, bought && outcome(bought));
         if (reply !== first) show(reply);
         return;
       }
@@ -143,16 +143,16 @@ async function follow(id, first, { told, show, signal }) {
       });
     }
     const sentence = "The payment isn't confirmed yet. You'll get the tokens as soon as it is.";
-    fill(told, note("info", h("p", {}, inCurrency(sentence)), again()));
+    fill(status, note("info", h("p", {}, inCurrency(sentence)), again()));
   } catch (error) {
     if (signal.aborted) return;
-    fill(told, note("bad", h("p", {}, explain(error)), again()));
+    fill(status, note("bad", h("p", {}, explain(error)), again()));
   }
 
   function again() {
     const onclick = () => {
-      focusOn(told);
-      follow(id, reply, { told, show, signal });
+      focusOn(status);
+      follow(id, reply, { status, show, signal });
     };
     return h("div", { class: "note-actions" }, button("Check again", { small: true, onclick }));
   }

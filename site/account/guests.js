@@ -239,14 +239,14 @@ async function refreshProfile() {
 }
 
 function spent(node, href, text) {
-  const told = h(
+  const notice = h(
     "div",
     {},
     note("bad", "This link is invalid, has already been used, or has expired."),
     h("p", { class: "guest-links" }, linkButton(text, href, { kind: "primary" })),
   );
-  node.replaceWith(told);
-  told.querySelector("a").focus();
+  node.replaceWith(notice);
+  notice.querySelector("a").focus();
 }
 
 function halfLink(title, href, text) {

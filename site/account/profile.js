@@ -134,7 +134,7 @@ function addressState() {
 }
 
 function resend(address) {
-  const told = h("div", {});
+  const outcome = h("div", {});
   const again = button("Send the e-mail again", {
     small: true,
     icon: "mail",
@@ -142,10 +142,10 @@ function resend(address) {
       busy(again, async () => {
         try {
           await post("api/user/email/");
-          fill(told, note("good", "We've sent an e-mail to ", h("strong", {}, address), "."));
+          fill(outcome, note("good", "We've sent an e-mail to ", h("strong", {}, address), "."));
         } catch (error) {
           if (error.code === "nothing_to_verify") await learnProfile(get("api/user/profile/"));
-          else fill(told, note(error.code === "too_many_mails" ? "info" : "bad", error.message));
+          else fill(outcome, note(error.code === "too_many_mails" ? "info" : "bad", error.message));
         }
       }),
   });
@@ -158,7 +158,7 @@ function resend(address) {
       "To verify the address, open the link in the e-mail that we've sent there.",
     ),
     again,
-    told,
+    outcome,
   );
 }
 

@@ -87,15 +87,15 @@ async function run(chosen, state, signal) {
   const parts = [];
   const count = counter();
   const began = performance.now();
-  let told = 0;
+  let shownAt = 0;
   const keep = (end = "") => save(new Blob(parts, { type: "text/csv" }), `${name}${end}.csv`);
   const sum = () => `${inBytes(count.bytes)}, ${formatNumber(Math.max(count.rows - 1, 0))} rows`;
   try {
     for await (const part of pieces(chosen, AbortSignal.any([signal, stopping.signal]))) {
       parts.push(part);
       count.add(part);
-      if (performance.now() - told < PACE) continue;
-      told = performance.now();
+      if (performance.now() - shownAt < PACE) continue;
+      shownAt = performance.now();
       amount.textContent = sum();
     }
     // Only a complete file ends with a line break. The browser doesn't always report a lost

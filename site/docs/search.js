@@ -41,7 +41,7 @@ export function search(sections, place) {
     placeholder: "Search the API",
   });
   const found = h("ul", { class: "docs-found" });
-  const told = h("p", { class: "muted", role: "status" });
+  const status = h("p", { class: "muted", role: "status" });
   const show = () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     // A match in an earlier text is worth more.
@@ -71,7 +71,7 @@ export function search(sections, place) {
           ),
         ),
     );
-    told.textContent =
+    status.textContent =
       words.length === 0
         ? ""
         : hits.length === 0
@@ -101,7 +101,7 @@ export function search(sections, place) {
     { class: "docs-search" },
     h("label", { class: "sr-only", for: id }, "Search the API"),
     input,
-    told,
+    status,
     found,
   );
 }

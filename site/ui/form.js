@@ -17,7 +17,7 @@ export function field(label, name, props = {}) {
   const { type = "text", hint, options, optional = false, ...rest } = props;
   const id = newId(name);
   const tag = type === "textarea" || type === "select" ? type : "input";
-  const { about, below, error, told } = explained(id, hint);
+  const { about, below, error, help } = explained(id, hint);
   const kind = tag === "input" ? { type } : {};
   const input = h(
     tag,
@@ -33,7 +33,7 @@ export function field(label, name, props = {}) {
     type === "password" ? password(input) : input,
     below,
   );
-  element.hint = told;
+  element.hint = help;
   return asField(element, input, error);
 }
 
@@ -63,9 +63,9 @@ export function checkboxes(legend, name, options, { hint } = {}) {
 /** The hint and the error below an input. `about` contains their ids. */
 function explained(id, hint) {
   const error = h("p", { class: "field-error", id: `${id}-error`, hidden: true });
-  const told = hint && h("p", { class: "hint", id: `${id}-hint` }, hint);
-  const about = [told?.id, error.id].filter(Boolean).join(" ");
-  return { about, error, told, below: [told, error] };
+  const help = hint && h("p", { class: "hint", id: `${id}-hint` }, hint);
+  const about = [help?.id, error.id].filter(Boolean).join(" ");
+  return { about, error, help, below: [help, error] };
 }
 
 /** Adds the properties of a field to an element. */

@@ -148,8 +148,8 @@ impl Metric {
         Self { namespace, name, dimensions: Vec::new(), statistic: "Sum", period: FIVE_MINUTES }
     }
 
-    fn of(mut self, dimension: &'static str, value: impl Into<String>) -> Self {
-        self.dimensions.push((dimension, value.into()));
+    fn dimension(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.dimensions.push((name, value.into()));
         self
     }
 
@@ -183,7 +183,7 @@ fn alarms(
     let of_functions = |group: &Group, letter: &str, metric: fn() -> Metric| {
         let metrics = group.functions.iter().enumerate().map(|(index, _)| {
             let name = format!("!Select [{index}, !Ref {}]", group.parameter);
-            (format!("{letter}{index}"), metric().of("FunctionName", name))
+            (format!("{letter}{index}"), metric().dimension("FunctionName", name))
         });
         metrics.collect::<Vec<_>>()
     };
@@ -231,7 +231,7 @@ fn alarms(
     let (mut asking, mut shares) = (Vec::new(), Vec::new());
     for Function { name, lambda, .. } in functions.iter().filter(|each| each.lambda.asks_ai) {
         let reference = Group::any_reference(groups, name)?;
-        asking.push(((*name).to_owned(), duration().of("FunctionName", reference)));
+        asking.push(((*name).to_owned(), duration().dimension("FunctionName", reference)));
         let timeout = lambda.timeout.ok_or_else(|| format!("{name} has no time-out of its own"))?;
         // The duration is in milliseconds, and the result is in per cent.
         shares.push(format!("{name} / {}", timeout * 10));
@@ -261,8 +261,9 @@ fn alarms(
         ),
     );
     let mail = group("BackgroundFunctions")?.reference("mail")?;
-    let age =
-        Metric::sum("AWS/Lambda", "IteratorAge").statistic("Maximum").of("FunctionName", mail);
+    let age = Metric::sum("AWS/Lambda", "IteratorAge")
+        .statistic("Maximum")
+        .dimension("FunctionName", mail);
     alarms.push(
         Alarm::at_threshold("900000", "MailIsLate", "late-mail", Today, Watches::One(age)).about(
             "The age of the oldest e-mail that the `mail` function received, in milliseconds.",
@@ -303,7 +304,8 @@ fn alarms(
         .about("The percentage of messages whose tokens were refunded because the AI failed or answered too late. It is zero if there are fewer than twenty refunds."),
     );
     let failures = PROVIDERS.map(|provider| {
-        let metric = Metric::sum(OWN, "AiFailures").statistic("Average").of("Provider", provider);
+        let metric =
+            Metric::sum(OWN, "AiFailures").statistic("Average").dimension("Provider", provider);
         (provider.to_owned(), metric)
     });
     let failures = Watches::Several {
@@ -317,7 +319,10 @@ fn alarms(
             .about("The percentage of failed calls, for the provider that fails most often. A failed call counts even if a different provider then answers."),
     );
     let unfunded = PROVIDERS.map(|provider| {
-        (provider.to_owned(), Metric::sum(OWN, "AiUnfunded").every(900).of("Provider", provider))
+        (
+            provider.to_owned(),
+            Metric::sum(OWN, "AiUnfunded").every(900).dimension("Provider", provider),
+        )
     });
     let unfunded = Watches::Several {
         id: "calls",
@@ -357,7 +362,7 @@ fn alarms(
         Alarm::at_threshold("1", "Underheld", "underheld-tokens", ThisWeek, underheld)
             .about("The percentage by which the prices of a day's messages exceeded their holds."),
     );
-    let failed = Metric::sum(OWN, "MailsFailed").every(900).of("Kind", "permanent");
+    let failed = Metric::sum(OWN, "MailsFailed").every(900).dimension("Kind", "permanent");
     let failed = Watches::One(failed);
     let failed = Alarm::at_threshold("5", "MailFailures", "mail-failures", Today, failed);
     alarms.push(failed.about(
@@ -365,7 +370,7 @@ fn alarms(
     ));
     let waiting = Metric::sum("AWS/SQS", "ApproximateNumberOfMessagesVisible")
         .statistic("Maximum")
-        .of("QueueName", "!Ref FailureQueue");
+        .dimension("QueueName", "!Ref FailureQueue");
     alarms.push(
         Alarm::at_threshold("1", "FailedWork", "failed-work", Today, Watches::One(waiting))
             .missing("ignore")
@@ -434,7 +439,7 @@ fn alarms(
         ("check", "payments_check"),
     ] {
         let errors = Metric::sum("AWS/Lambda", "Errors");
-        let errors = errors.of("FunctionName", Group::any_reference(groups, function)?);
+        let errors = errors.dimension("FunctionName", Group::any_reference(groups, function)?);
         broken.push((id.to_owned(), errors));
     }
     alarms.push(
@@ -465,13 +470,15 @@ fn throttled(tables: &[Table]) -> [Alarm; 4] {
     for (number, of_table) in tables.iter().enumerate() {
         let metrics = [("r", "ReadThrottleEvents"), ("w", "WriteThrottleEvents")];
         for (letter, name) in metrics {
-            let metric = throttles(name).of("TableName", table(number));
+            let metric = throttles(name).dimension("TableName", table(number));
             of_tables.push((format!("{letter}{number}"), metric));
         }
         for index in &of_table.indexes {
             let id = format!("i{}", reads.len());
             let metric = |name| {
-                throttles(name).of("TableName", table(number)).of("GlobalSecondaryIndexName", index)
+                throttles(name)
+                    .dimension("TableName", table(number))
+                    .dimension("GlobalSecondaryIndexName", index)
             };
             reads.push((id.clone(), metric("ReadThrottleEvents")));
             writes.push((id, metric("WriteThrottleEvents")));

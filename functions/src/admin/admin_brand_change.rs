@@ -46,7 +46,7 @@ struct Body {
 pub async fn handle(app: App, req: Request) -> Reply {
     let (administrator, ()) = auth::administrator(&app, &req, async { Ok(()) }).await?;
     let Body { brand, version } = http::json(&req)?;
-    let wrong = |problems| FieldErrors::of(problems, "").into_error();
+    let wrong = |problems| FieldErrors::from_problems(problems, "").into_error();
     let brand = brand.map(Brand::checked).transpose().map_err(wrong)?;
     let by = Some(&administrator);
     match app.store.set_list(by, brand.as_ref(), version.as_deref(), &app.clock).await? {

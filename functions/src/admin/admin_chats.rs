@@ -100,7 +100,7 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
     let read = async {
         let period = app.data_period().await?;
         reader.require(ChatAccess::Read)?;
-        let ChatQuery { user, chat, filter } = ChatQuery::of(&reader, &req)?;
+        let ChatQuery { user, chat, filter } = ChatQuery::from_request(&reader, &req)?;
         let paging = Paging::from_request(&req, &["user_id", "q", "from", "to", "model"])?;
         let start = paging.position().map(PageStart::parse).transpose()?;
         let (chats, next) = match (&user, chat) {
@@ -164,7 +164,7 @@ struct ChatQuery {
 }
 
 impl ChatQuery {
-    fn of(reader: &ChatReader<HistoryApp>, req: &Request) -> Result<Self> {
+    fn from_request(reader: &ChatReader<HistoryApp>, req: &Request) -> Result<Self> {
         let user = http::query(req, "user_id").map(|user| {
             http::id(user).ok_or_else(|| Error::field("user_id", "This must be the id of a user."))
         });

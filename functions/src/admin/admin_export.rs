@@ -313,7 +313,7 @@ impl List {
         if matches!(self, Self::NamedLedger) {
             usernames.learn(app, &entries).await?;
         }
-        let row = |entry| json!(LedgerRowOfUser::of(entry, |id| usernames.of(id)));
+        let row = |entry| json!(LedgerRowOfUser::of(entry, |id| usernames.get(id)));
         self.send(entries.iter().map(row), pieces).await?;
         Ok(next)
     }
@@ -352,7 +352,7 @@ impl Usernames {
         Ok(())
     }
 
-    fn of(&self, id: &str) -> Option<&str> {
+    fn get(&self, id: &str) -> Option<&str> {
         self.0.get(id)?.as_deref()
     }
 }

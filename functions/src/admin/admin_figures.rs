@@ -129,7 +129,7 @@ pub async fn handle(app: HistoryApp, req: Request) -> Reply {
         })
         .collect();
     let costs = match &costs {
-        Some(costs) => Some(CostsOfDays::of(&app, &Costs::sum(costs.values())).await?),
+        Some(costs) => Some(CostsOfDays::with_names(&app, &Costs::sum(costs.values())).await?),
         None => None,
     };
     http::ok(&Range { days, totals, accounts, top, costs })
@@ -192,7 +192,7 @@ struct CostsOfDays {
 }
 
 impl CostsOfDays {
-    async fn of(app: &App, costs: &Costs) -> Result<Self> {
+    async fn with_names(app: &App, costs: &Costs) -> Result<Self> {
         let users = costs.users.iter().take(TOP);
         let names = app.store.usernames(users.clone().map(|line| line.key.of.as_str())).await?;
         let user = |line: &CostLine| UserCosts {

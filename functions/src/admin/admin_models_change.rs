@@ -53,7 +53,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let (administrator, ()) = auth::administrator(&app, &req, async { Ok(()) }).await?;
     let Body { list, version } = http::json(&req)?;
     let read = |list: &Value| {
-        let wrong = |problems| FieldErrors::of(problems, "list").into_error();
+        let wrong = |problems| FieldErrors::from_problems(problems, "list").into_error();
         PriceList::read(list).map_err(wrong)
     };
     let list = list.as_ref().map(read).transpose()?;

@@ -47,7 +47,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let (administrator, ()) = auth::administrator(&app, &req, async { Ok(()) }).await?;
     let Body { packs, version } = http::json(&req)?;
     let read = |packs| {
-        let wrong = |problems| FieldErrors::of(problems, "").into_error();
+        let wrong = |problems| FieldErrors::from_problems(problems, "").into_error();
         Packs::new(packs).map_err(wrong)
     };
     let packs = packs.map(read).transpose()?;

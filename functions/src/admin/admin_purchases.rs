@@ -81,7 +81,7 @@ const READS: usize = 5;
 pub async fn handle(app: App, req: Request) -> Reply {
     let read = async {
         let paging = Paging::from_request(&req, &FILTERS)?;
-        let filter = Filter::of(&req)?;
+        let filter = Filter::from_request(&req)?;
         let read = match filter.selects() {
             false => Some(filter.orders(&app, paging.position()).await?),
             true => None,
@@ -129,7 +129,7 @@ struct Filter<'r> {
 
 impl<'r> Filter<'r> {
     /// Reads the filter from the query.
-    fn of(req: &'r Request) -> Result<Self> {
+    fn from_request(req: &'r Request) -> Result<Self> {
         let buyer = http::query(req, "user_id").map(|text| {
             let sentence = "This must be the id of a user.";
             http::id(text).ok_or_else(|| Error::field("user_id", sentence))

@@ -102,7 +102,7 @@ pub async fn handle(price: PriceApp, req: Request) -> Reply {
         sharing: sharing == Sharing::On,
         titles,
         context: Context { chats: config.context_chats, bytes: config.context_bytes },
-        attachments: Attachments::of(config.priced_bytes),
+        attachments: Attachments::new(config.priced_bytes),
         models,
         brand: brand.as_deref().map(BrandShown::of),
     })
@@ -272,7 +272,7 @@ struct Attachments {
 }
 
 impl Attachments {
-    fn of(priced_bytes: usize) -> Self {
+    fn new(priced_bytes: usize) -> Self {
         Self {
             files: FILES_OF_MESSAGE,
             pictures: PICTURES_IN_PROMPT,

@@ -32,7 +32,7 @@ impl Dialect for Completions {
     }
 
     fn writer(self, events: Events, chat_id: &str, began: u64) -> Chunks {
-        Chunks::of(events, self, chat_id, began)
+        Chunks::new(events, self, chat_id, began)
     }
 }
 

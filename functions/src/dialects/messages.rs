@@ -48,7 +48,7 @@ impl Dialect for Messages {
     }
 
     fn writer(self, events: Events, chat_id: &str, _: u64) -> EventWriter {
-        EventWriter::of(events, self, chat_id)
+        EventWriter::new(events, self, chat_id)
     }
 }
 

@@ -48,7 +48,7 @@ impl Dialect for Responses {
     }
 
     fn writer(self, events: Events, chat_id: &str, began: u64) -> EventWriter {
-        EventWriter::of(events, self.repeated, chat_id, began)
+        EventWriter::new(events, self.repeated, chat_id, began)
     }
 }
 

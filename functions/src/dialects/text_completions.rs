@@ -37,7 +37,7 @@ impl Dialect for TextCompletions {
     }
 
     fn writer(self, events: Events, chat_id: &str, began: u64) -> TextChunks {
-        TextChunks::of(events, self.with_usage, chat_id, began)
+        TextChunks::new(events, self.with_usage, chat_id, began)
     }
 }
 

@@ -74,7 +74,7 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
         None if caller.models().is_some() => Vec::new(),
         None => models
             .iter()
-            .map(|model| Model { max_model_len: longest, ..Model::of(model) })
+            .map(|model| Model { max_model_len: longest, ..Model::named(model) })
             .collect(),
         Some(prices) => {
             let listed = prices.list.models.iter().filter(|model| caller.may_use(&model.name));
@@ -436,7 +436,7 @@ impl Pricing {
 }
 
 impl<'a> Model<'a> {
-    fn of(id: &'a str) -> Self {
+    fn named(id: &'a str) -> Self {
         Self {
             id,
             name: id,
@@ -471,7 +471,7 @@ impl<'a> Model<'a> {
             architecture: Architecture::of(model.kind, model.takes_pictures()),
             fare: Some(model.fare),
             pricing: million_tokens.map(|money| Pricing::of(model.fare, money)),
-            ..Self::of(&model.name)
+            ..Self::named(&model.name)
         }
     }
 

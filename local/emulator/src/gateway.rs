@@ -170,7 +170,7 @@ async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response
                     let is_public =
                         cache.is_some_and(|cache| cache.as_bytes().starts_with(b"public"));
                     let zipped = if is_public {
-                        gateway.compressed.of(parts.uri.path(), &text)
+                        gateway.compressed.reply(parts.uri.path(), &text)
                     } else {
                         gzip(&text)
                     };
@@ -280,7 +280,7 @@ struct Compressed(Mutex<HashMap<String, (String, Bytes)>>);
 impl Compressed {
     /// Returns the compressed form of a path's reply. Compresses the reply only if it differs from
     /// the cached reply for this path.
-    fn of(&self, path: &str, text: &str) -> io::Result<Bytes> {
+    fn reply(&self, path: &str, text: &str) -> io::Result<Bytes> {
         // Other requests for the same reply wait for this lock instead of compressing the reply
         // again.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -369,12 +369,12 @@ mod tests {
     #[test]
     fn public_replies_are_compressed_once() {
         let (compressed, path) = (Compressed::default(), "/api/openapi.json");
-        let first = compressed.of(path, "a document").unwrap();
-        assert_eq!(first.as_ptr(), compressed.of(path, "a document").unwrap().as_ptr());
-        let changed = compressed.of(path, "another document").unwrap();
+        let first = compressed.reply(path, "a document").unwrap();
+        assert_eq!(first.as_ptr(), compressed.reply(path, "a document").unwrap().as_ptr());
+        let changed = compressed.reply(path, "another document").unwrap();
         assert_eq!(changed, gzip("another document").unwrap());
         for number in 0..COMPRESSED * 3 {
-            compressed.of(&format!("/assets/{number}"), "a file").unwrap();
+            compressed.reply(&format!("/assets/{number}"), "a file").unwrap();
         }
         assert!(compressed.0.lock().unwrap().len() <= COMPRESSED);
     }

@@ -480,7 +480,7 @@ fn describe(
     for line in advice(dump, report, &users, rules) {
         let _ = write!(text, "\n{line}");
     }
-    let fields: Vec<String> = unused.iter().map(told).collect();
+    let fields: Vec<String> = unused.iter().map(with_values).collect();
     if !fields.is_empty() {
         let _ =
             write!(text, "\nnot used of {}: {}", printable(&users), printable(&fields.join("; ")));
@@ -536,7 +536,7 @@ fn advice(dump: &Dump, report: &Report, users: &str, rules: Rules<'_>) -> Vec<St
 }
 
 /// Formats a field's name and most common values, such as `is_staff (false: 57, true: 3)`.
-fn told(unused: &Unused) -> String {
+fn with_values(unused: &Unused) -> String {
     let Unused { field, values, different } = unused;
     let mut shown: Vec<String> =
         values.iter().map(|(value, users)| format!("{value}: {users}")).collect();

@@ -65,13 +65,13 @@ impl Stack {
     pub(crate) async fn read(name: &str) -> Result<Self, String> {
         let json = aws(&["cloudformation", "describe-stacks", "--stack-name", name]).await;
         let json = json.map_err(|why| format!("The stack {name} can't be read: {why}"))?;
-        Self::of(&json).ok_or_else(|| {
+        Self::from_json(&json).ok_or_else(|| {
             format!("{name} is not a stack of Farebox: it has no outputs with the names of tables.")
         })
     }
 
     /// Reads the reply of the AWS CLI. `None` if the stack doesn't belong to this project.
-    fn of(json: &Value) -> Option<Self> {
+    fn from_json(json: &Value) -> Option<Self> {
         let described: Described = serde_json::from_value(json.clone()).ok()?;
         let stack = described.stacks.into_iter().next()?;
         // arn:aws:cloudformation:REGION:ACCOUNT:stack/NAME/ID
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn settings_are_those_of_the_stack() {
-        let stack = Stack::of(&described()).unwrap();
+        let stack = Stack::from_json(&described()).unwrap();
         assert_eq!(stack.to_string(), "the stack shop in eu-west-1, account 111122223333");
         let config = shared::config::Config::read(&stack.settings().unwrap()).unwrap();
         assert_eq!(config.tables.ledger, "shop-ledger");
@@ -233,7 +233,7 @@ mod tests {
     fn other_stacks_are_refused() {
         let mut other = described();
         other["Stacks"][0]["Outputs"].as_array_mut().unwrap().remove(2);
-        assert!(Stack::of(&other).is_none());
-        assert!(Stack::of(&json!({ "Stacks": [] })).is_none());
+        assert!(Stack::from_json(&other).is_none());
+        assert!(Stack::from_json(&json!({ "Stacks": [] })).is_none());
     }
 }

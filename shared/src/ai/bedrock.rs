@@ -336,7 +336,7 @@ fn opening(http: SharedHttpClient, url: &str) -> Operation<(), (), Infallible> {
 
 /// Returns how the answer ends. Bedrock's reason always means that the answer has ended.
 fn ending(reason: &StopReason) -> Ending {
-    Ending::of(reason.as_str()).unwrap_or(Ending::Complete)
+    Ending::from_word(reason.as_str()).unwrap_or(Ending::Complete)
 }
 
 /// Returns the token counts that Bedrock reports. Bedrock doesn't include cached tokens in the

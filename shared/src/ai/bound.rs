@@ -116,28 +116,28 @@ pub(super) struct Tokenizer(pub(super) CountsAs);
 impl Tokenizer {
     /// Counts text.
     pub(super) fn text(self, text: &str) -> TokenCounts {
-        TokenCounts::new(self.0.text.of(TokenEstimate::high_of(text)), bound(text))
+        TokenCounts::new(self.0.text.times(TokenEstimate::high_of(text)), bound(text))
     }
 
     /// Counts text that a server may write as a JSON string.
     pub(super) fn text_in_json(self, text: &str) -> TokenCounts {
-        TokenCounts::new(self.0.text.of(TokenEstimate::high_of(text)) + 2, text_in_json(text))
+        TokenCounts::new(self.0.text.times(TokenEstimate::high_of(text)) + 2, text_in_json(text))
     }
 
     /// Counts the name or the description of a function, which some templates show twice.
     pub(super) fn described(self, text: &str) -> TokenCounts {
-        let high = self.0.functions.of(TokenEstimate::high_of(text)) + 2;
+        let high = self.0.functions.times(TokenEstimate::high_of(text)) + 2;
         TokenCounts::new(high, 2 * text_in_json(text))
     }
 
     /// Counts the JSON of a schema, which a server may parse and write again.
     pub(super) fn json(self, json: &str) -> TokenCounts {
-        TokenCounts::new(self.0.functions.of(TokenEstimate::high_of(json)), json_bound(json))
+        TokenCounts::new(self.0.functions.times(TokenEstimate::high_of(json)), json_bound(json))
     }
 
     /// Counts the arguments of a call, which may be anything but JSON.
     pub(super) fn arguments(self, arguments: &str) -> TokenCounts {
-        let high = self.0.functions.of(TokenEstimate::high_of(arguments)) + 2;
+        let high = self.0.functions.times(TokenEstimate::high_of(arguments)) + 2;
         TokenCounts::new(high, json_bound(arguments).max(text_in_json(arguments)))
     }
 }

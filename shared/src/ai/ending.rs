@@ -100,7 +100,7 @@ impl Ending {
     /// Returns the meaning of a provider's finish reason, ignoring case, or `None` if the answer
     /// continues. An unknown reason means that the answer is complete, because many servers use
     /// their own words for this, such as `eos` and `end_turn`.
-    pub(super) fn of(word: &str) -> Option<Self> {
+    pub(super) fn from_word(word: &str) -> Option<Self> {
         if GOES_ON.iter().any(|known| known.eq_ignore_ascii_case(word)) {
             return None;
         }
@@ -131,7 +131,7 @@ mod tests {
             ("None", None),
             ("FINISH_REASON_UNSPECIFIED", None),
         ] {
-            assert_eq!(Ending::of(word), ending, "{word}");
+            assert_eq!(Ending::from_word(word), ending, "{word}");
         }
     }
 

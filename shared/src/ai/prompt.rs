@@ -423,12 +423,12 @@ impl Prompt {
                 *turn = Turn::new(turn.role, lines.join("\n"));
             }
             if turn.role == Speaker::Tool {
-                let told = if turn.has_failed { FAILED_CALL } else { "The result of the call:" };
-                let text = format!("{told}\n{}", turn.words());
+                let heading = if turn.has_failed { FAILED_CALL } else { "The result of the call:" };
+                let text = format!("{heading}\n{}", turn.words());
                 let pictures = std::mem::take(&mut turn.content).into_iter();
                 let pictures = pictures.filter(|part| part.as_picture().is_some());
                 let content = [Part::Text(text)].into_iter().chain(pictures).collect();
-                *turn = Turn::of(Speaker::User, content);
+                *turn = Turn::with_content(Speaker::User, content);
             }
         }
         prompt.tools = Vec::new();
@@ -590,7 +590,7 @@ mod tests {
         let call = |reasoning: &[Reasoning]| Turn {
             calls: vec![ToolCall::default()],
             reasoning: reasoning.to_vec(),
-            ..Turn::of(Speaker::Assistant, Vec::new())
+            ..Turn::with_content(Speaker::Assistant, Vec::new())
         };
         let unsigned = [Reasoning { text: "Hm.".into(), ..Reasoning::default() }];
         let thinks = |turns: Vec<Turn>| {

@@ -118,7 +118,7 @@ pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<
                     builder.end(Ending::Complete)?;
                     Err(Failure::failed("after its end, as it was asked to"))
                 }
-                word => builder.end(Ending::of(word).unwrap_or(Ending::Complete)),
+                word => builder.end(Ending::from_word(word).unwrap_or(Ending::Complete)),
             }
         }
         _ => echo::answer(prompt, builder),

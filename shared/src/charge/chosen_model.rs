@@ -78,7 +78,7 @@ impl ChosenModel {
                 return Err(missing());
             }
             let fare = Fare::Message(app.config.chat_price);
-            return Ok(Self::of(app.ai.clone(), fare, None));
+            return Ok(Self::new(app.ai.clone(), fare, None));
         };
         let may_use = |(_, model): &(usize, &Model)| caller.may_use(&model.name);
         let first = prices.list.of_kind(kind).find(may_use).map(|(index, _)| index);
@@ -101,10 +101,10 @@ impl ChosenModel {
             tracing::error!(model = model.name, "no provider of this model is in AI_PROVIDER");
             return Err(Error::AiFailed);
         }
-        Ok(Self::of(ai, fare, Some(listed)))
+        Ok(Self::new(ai, fare, Some(listed)))
     }
 
-    fn of(ai: Ai, fare: Fare, listed: Option<Listed>) -> Self {
+    fn new(ai: Ai, fare: Fare, listed: Option<Listed>) -> Self {
         let model = listed.as_ref().and_then(Listed::model);
         let counts_as = model.and_then(|model| model.counts_as).unwrap_or_else(|| ai.counts_as());
         Self { ai, fare, counts_as, listed }

@@ -192,7 +192,7 @@ impl Asking<'_> {
         let (usage, model) = (embeddings.usage, embeddings.model.clone());
         let receipt = self.model.receipt(&work.hold, false, false);
         let paid = work.pay(quote.charge(&usage), usage, model, receipt);
-        work.earn(paid.cost).await;
+        work.prepare_free_work(paid.cost).await;
         let now = app.clock.seconds();
         let settled = app.store.settle_embeddings(&work.hold, &paid, now).await?;
         if settled != SettleOutcome::Stored {

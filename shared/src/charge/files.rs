@@ -114,7 +114,7 @@ impl PromptFiles {
         let of = |file: &FileInfo| {
             let bound = file.tokens.unwrap_or(picture.into());
             let high = file.high.and_then(|high| usize::try_from(high).ok());
-            let high = high.and_then(|high| u64::try_from(text.of(high)).ok());
+            let high = high.and_then(|high| u64::try_from(text.times(high)).ok());
             TokenCounts { high: high.unwrap_or(bound).min(bound), bound }
         };
         self.infos().map(of).sum()
@@ -148,7 +148,7 @@ impl PromptFiles {
             turns.extend([asked, answered].into_iter().filter(|turn| !turn.is_blank()));
         }
         last.push(Part::Text(message.text().to_owned()));
-        turns.push(Turn::of(Speaker::User, last));
+        turns.push(Turn::with_content(Speaker::User, last));
         // Sort the rest, so that a provider's cache finds the same prompt again.
         let mut rest: Vec<(&str, Vec<Part>)> = parts.into_iter().collect();
         rest.sort_by_key(|(chat, _)| *chat);

@@ -76,7 +76,7 @@ impl PaidWork {
     pub(super) async fn note_use(&self) {
         if let Some(key) = &self.api_key {
             let noting = self.app.store.note_use(key, self.started);
-            by_the_way("the last use of an API key", noting).await;
+            write_best_effort("the last use of an API key", noting).await;
         }
     }
 
@@ -121,8 +121,8 @@ impl PaidWork {
 
     /// Prepares the hold and its account for the free work that the charge earns. Must be called
     /// before the clock is read for the settle.
-    pub(super) async fn earn(&mut self, cost: Credits) {
-        self.hold.earn(cost, self.limits);
+    pub(super) async fn prepare_free_work(&mut self, cost: Credits) {
+        self.hold.set_earned(cost, self.limits);
         if let Err(error) = self.app.store.begin_free_work(&self.hold).await {
             tracing::warn!(cause = error.cause(), "free work can't be counted");
             self.hold.count_no_free_work();
@@ -148,7 +148,7 @@ impl PaidWork {
         let low = self.app.ai.config.low_balance;
         if tokens_left < low {
             let alert = self.app.store.alert(&self.hold, low, now);
-            by_the_way("an e-mail about a low balance", alert).await;
+            write_best_effort("an e-mail about a low balance", alert).await;
         }
         self.left_this_minute(self.app.clock.seconds())
     }
@@ -193,7 +193,10 @@ impl PaidWork {
 
 /// Completes a write that the answer doesn't depend on. A failure is only logged, because the
 /// user's next chat retries the write. `what` names the write in the log.
-pub(super) async fn by_the_way(what: &str, writing: impl Future<Output = store::Result<()>>) {
+pub(super) async fn write_best_effort(
+    what: &str,
+    writing: impl Future<Output = store::Result<()>>,
+) {
     match timeout(TIME_TO_NOTE, writing).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(cause = error.cause(), "{what} wasn't written"),

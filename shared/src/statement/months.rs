@@ -161,14 +161,15 @@ mod tests {
         ]
     }
 
-    fn of(month: &str, chats: u64, spent: i64, granted: i64, balance: i64) -> MonthTotals {
+    fn of_month(month: &str, chats: u64, spent: i64, granted: i64, balance: i64) -> MonthTotals {
         MonthTotals { month: month.into(), chats, spent, granted, balance }
     }
 
     #[test]
     fn months_have_totals_and_an_end_balance() {
         let (months, next) = totals(None, &rows(), false, 20, (None, 3650));
-        let expected = vec![of("2027-01", 1, 100, 0, 3650), of("2026-11", 2, 200, 3950, 3750)];
+        let expected =
+            vec![of_month("2027-01", 1, 100, 0, 3650), of_month("2026-11", 2, 200, 3950, 3750)];
         assert_eq!((months, next), (expected, None));
         assert_eq!(totals(None, &[], false, 20, (None, 0)), (vec![], None));
     }

@@ -62,7 +62,7 @@ pub struct HashCounts {
 
 impl HashCounts {
     /// Returns the number of accounts with an imported hash of this kind.
-    fn of(&self, kind: &str) -> u64 {
+    fn with_hash(&self, kind: &str) -> u64 {
         self.kinds.get(kind).copied().unwrap_or_default()
     }
 
@@ -107,7 +107,7 @@ impl Store {
         // may have been refused since then.
         seen.accounts = counted.accounts;
         for hashes in &mut seen.hashes {
-            hashes.imported = counted.of(&hashes.kind);
+            hashes.imported = counted.with_hash(&hashes.kind);
         }
         self.replace_counts(&seen, &counted).await
     }
@@ -132,7 +132,7 @@ impl Store {
             ..seen.clone()
         };
         for hashes in &mut new.hashes {
-            hashes.left = counted.of(&hashes.kind);
+            hashes.left = counted.with_hash(&hashes.kind);
         }
         if counted.kinds.is_empty() {
             new.hashes.clear();

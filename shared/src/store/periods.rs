@@ -46,7 +46,7 @@ mod tests {
         Day::parse(day).unwrap().begins() / 1000 + 43_200
     }
 
-    fn of(text: &str) -> Allowances {
+    fn parsed(text: &str) -> Allowances {
         Allowances::parse(text).unwrap()
     }
 
@@ -60,7 +60,7 @@ mod tests {
             ("5/month", "2026-12-31", "2026-12-01", "2027-01-01"),
             ("5/month", "2028-02-29", "2028-02-01", "2028-03-01"),
         ] {
-            let allowance = of(allowance).users.unwrap();
+            let allowance = parsed(allowance).users.unwrap();
             let now = noon(today);
             let days = [allowance.period(now), allowance.next(now).day].map(|day| day.to_string());
             assert_eq!(days, [first, next], "{allowance:?} {today}");

@@ -67,26 +67,26 @@ macro_rules! shown {
 impl Write {
     /// Replaces the whole item.
     pub(in crate::store) fn put(table: &str, item: Item) -> Self {
-        Self::of(table, Operation::Put { item })
+        Self::new(table, Operation::Put { item })
     }
 
     /// Changes the item with an update expression. Creates the item if it is missing.
     pub(in crate::store) fn update(table: &str, key: Item, expression: impl Into<String>) -> Self {
-        Self::of(table, Operation::Update { key, expression: expression.into(), returns: None })
+        Self::new(table, Operation::Update { key, expression: expression.into(), returns: None })
     }
 
     /// Deletes the item. Idempotent.
     pub(in crate::store) fn delete(table: &str, key: Item) -> Self {
-        Self::of(table, Operation::Delete { key })
+        Self::new(table, Operation::Delete { key })
     }
 
     /// Only checks a condition: if it doesn't hold, the whole transaction is refused. A check can't
     /// be sent alone.
     pub(in crate::store) fn check(table: &str, key: Item) -> Self {
-        Self::of(table, Operation::Check { key })
+        Self::new(table, Operation::Check { key })
     }
 
-    fn of(table: &str, operation: Operation) -> Self {
+    fn new(table: &str, operation: Operation) -> Self {
         Self {
             table: table.to_owned(),
             operation,

@@ -174,7 +174,7 @@ impl Stripe {
             409 | 429 | 500.. => Fault::Moment,
             _ => Fault::Request,
         };
-        Err((fault, told(status.as_u16(), &body)))
+        Err((fault, description(status.as_u16(), &body)))
     }
 }
 
@@ -248,7 +248,7 @@ fn form_of(order: &Order, back: &str) -> String {
 
 /// Returns Stripe's type and code for a failure, for the log. The message is left out, because it
 /// may contain part of the API key.
-fn told(status: u16, body: &[u8]) -> String {
+fn description(status: u16, body: &[u8]) -> String {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let field = |name: &str| {
         body.pointer(&format!("/error/{name}")).and_then(Value::as_str).unwrap_or("none").to_owned()

@@ -176,7 +176,7 @@ impl Event {
         }
         let has_failed = self.kind() == "checkout.session.async_payment_failed";
         let Snapshot { created, data } = read(self.body)?;
-        let report = StripeReport::of(data.object, created.saturating_mul(1000))?;
+        let report = StripeReport::from_object(data.object, created.saturating_mul(1000))?;
         Ok(report.map(|report| match report {
             StripeReport::Session(session) => {
                 StripeReport::Session(SessionReport { has_failed, ..session })
@@ -192,7 +192,7 @@ impl StripeReport {
     ///
     /// # Errors
     /// Returns the same errors as [`Event::report`].
-    pub fn of(object: Value, at: u64) -> Result<Option<Self>, String> {
+    pub fn from_object(object: Value, at: u64) -> Result<Option<Self>, String> {
         let kind = object.get("object").and_then(Value::as_str).unwrap_or_default().to_owned();
         let report = match kind.as_str() {
             "checkout.session" => session(read(object)?, at),

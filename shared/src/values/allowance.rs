@@ -94,7 +94,7 @@ impl Allowances {
     }
 
     /// Returns the allowance of accounts with this role.
-    pub fn of(self, role: &Role) -> Option<Allowance> {
+    pub fn for_role(self, role: &Role) -> Option<Allowance> {
         match role {
             Role::Admin => self.administrators,
             Role::User | Role::Other(_) => self.users,

@@ -306,7 +306,7 @@ pub enum FinishReason {
 impl Chat {
     /// Sets the chat's conversation and parent.
     #[must_use]
-    pub fn of(self, conversation: Option<String>, after: Option<&ParentChat>) -> Self {
+    pub fn with_place(self, conversation: Option<String>, after: Option<&ParentChat>) -> Self {
         let place = |conversation: &String| place(conversation, &self.chat_id, after);
         let thread = conversation.as_ref().map(place);
         Self { conversation, thread, ..self }
@@ -534,7 +534,7 @@ mod tests {
         let id = "01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342";
         let chat = |conversation: Option<&str>, after: Option<&ParentChat>| {
             let chat = Chat { chat_id: "b".into(), ..Chat::default() };
-            chat.of(conversation.map(str::to_owned), after)
+            chat.with_place(conversation.map(str::to_owned), after)
         };
         let message = ParentChat::Message(id.into());
         for after in [None, Some(ParentChat::Start), Some(message.clone())] {

@@ -22,7 +22,7 @@ pub struct CountsAs {
 /// use shared::values::Factor;
 ///
 /// let factor = Factor::parse(&serde_json::json!(1.35)).unwrap();
-/// assert_eq!((factor.of(100), Factor::ONE.of(7)), (135, 7));
+/// assert_eq!((factor.times(100), Factor::ONE.times(7)), (135, 7));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Factor(u32);
@@ -103,7 +103,7 @@ impl Factor {
     }
 
     /// Returns this many times the number of model tokens, rounded up.
-    pub fn of(self, tokens: usize) -> usize {
+    pub fn times(self, tokens: usize) -> usize {
         let factor = usize::try_from(self.0).unwrap_or(usize::MAX);
         tokens.saturating_mul(factor).div_ceil(100)
     }

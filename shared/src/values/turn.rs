@@ -108,11 +108,11 @@ impl Part {
 impl Turn {
     /// Creates a turn with this text.
     pub fn new(role: Speaker, text: impl Into<String>) -> Self {
-        Self::of(role, vec![Part::Text(text.into())])
+        Self::with_content(role, vec![Part::Text(text.into())])
     }
 
     /// Creates a turn with this content.
-    pub fn of(role: Speaker, content: Vec<Part>) -> Self {
+    pub fn with_content(role: Speaker, content: Vec<Part>) -> Self {
         Self {
             role,
             content,

@@ -51,7 +51,7 @@ impl VoucherCode {
         loop {
             let mut bytes = [0; 16];
             rand::fill(&mut bytes)?;
-            if let Some(code) = Self::of(u128::from_be_bytes(bytes) >> 8) {
+            if let Some(code) = Self::from_number(u128::from_be_bytes(bytes) >> 8) {
                 return Ok(code);
             }
         }
@@ -66,7 +66,7 @@ impl VoucherCode {
     }
 
     /// Returns the code for a 120-bit number. `None` if the check symbol isn't in the alphabet.
-    fn of(number: u128) -> Option<Self> {
+    fn from_number(number: u128) -> Option<Self> {
         let symbol = |value: u128| {
             let index = usize::try_from(value).ok()?;
             ALPHABET.get(index).copied().map(char::from)
@@ -97,7 +97,7 @@ impl VoucherCode {
             .chars()
             .take(SYMBOLS)
             .try_fold(0, |number: u128, symbol| Some(number << 5 | value(symbol)?));
-        let code = number.and_then(Self::of).filter(|code| code.0 == typed);
+        let code = number.and_then(Self::from_number).filter(|code| code.0 == typed);
         code.ok_or_else(|| "This isn't a voucher's code. Check it for typing mistakes.".into())
     }
 

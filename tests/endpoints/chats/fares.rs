@@ -129,7 +129,7 @@ fn hi() -> u64 {
 
 /// The high count of a text for a provider whose model has an unknown name.
 fn high(text: &str) -> u64 {
-    let high = Factor::SECRET.of(TokenEstimate::high_of(text)).min(text.len());
+    let high = Factor::SECRET.times(TokenEstimate::high_of(text)).min(text.len());
     u64::try_from(high).unwrap()
 }
 

@@ -309,7 +309,7 @@ async fn files_count_in_the_hold_of_a_fare_by_usage() {
     let tokens = read["files"][0]["tokens"].as_u64().unwrap();
     // The hold has the text with the line before it, and a token between two texts.
     let high = TokenEstimate::high_of(&format!("a.txt:\n{text}")) + 1;
-    let high = RATES.price(u64::try_from(Factor::SECRET.of(high)).unwrap(), 0, 0, 0).get();
+    let high = RATES.price(u64::try_from(Factor::SECRET.times(high)).unwrap(), 0, 0, 0).get();
     assert_eq!(tokens, 20_000);
     // All three prices are rounded up.
     assert!((plain + high - 1..=plain + high).contains(&held(&read)), "{read}");

@@ -30,7 +30,7 @@ fn odd() -> String {
 fn counts(message: &str, factor: Factor) -> [u64; 2] {
     let overhead = prompt_overhead(None, None);
     let bound = message.len();
-    let high = factor.of(TokenEstimate::high_of(message)).min(bound);
+    let high = factor.times(TokenEstimate::high_of(message)).min(bound);
     [overhead.high + high as u64, overhead.bound + bound as u64]
 }
 

@@ -558,7 +558,7 @@ async fn branches_that_are_too_scattered_are_refused() {
             month: "1970-01#0".into(),
             ..Chat::default()
         };
-        chat.of(Some(conversation.clone()), Some(&after))
+        chat.with_place(Some(conversation.clone()), Some(&after))
     };
     let chats: Vec<Chat> = ids.iter().enumerate().map(chat).collect();
     put(&api.dynamodb, CHATS, &chats).await;

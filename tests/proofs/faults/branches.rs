@@ -39,7 +39,7 @@ impl Messages {
                 month: text(),
                 ..Chat::default()
             };
-            chat.of(Some(ids[0].clone()), after.as_ref())
+            chat.with_place(Some(ids[0].clone()), after.as_ref())
         };
         Self {
             main: [message(0, None), message(1, None)],

@@ -249,7 +249,7 @@ struct ChunkChoice<'a> {
 }
 
 impl<'a> ChunkChoice<'a> {
-    fn of(delta: AnswerDelta<'a>, finish_reason: Option<FinishReason>) -> Vec<Self> {
+    fn only(delta: AnswerDelta<'a>, finish_reason: Option<FinishReason>) -> Vec<Self> {
         vec![Self { index: 0, delta, logprobs: (), finish_reason }]
     }
 }
@@ -461,7 +461,7 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
-    pub(super) fn of(events: Events, options: Completions, chat_id: &str, began: u64) -> Self {
+    pub(super) fn new(events: Events, options: Completions, chat_id: &str, began: u64) -> Self {
         Self {
             events,
             options,
@@ -561,7 +561,7 @@ impl Chunks {
     async fn send_delta(&mut self, model: &str, delta: AnswerDelta<'_>) -> Result<()> {
         let role = (!self.begun).then_some("assistant");
         self.begun = true;
-        self.send(model, ChunkChoice::of(AnswerDelta { role, ..delta }, None), None).await
+        self.send(model, ChunkChoice::only(AnswerDelta { role, ..delta }, None), None).await
     }
 
     async fn send(
@@ -600,7 +600,7 @@ impl AnswerWriter for Chunks {
         }
         self.end_custom_calls(chat).await?;
         let reason = self.options.calls.finish_reason(chat);
-        let end = ChunkChoice::of(AnswerDelta::default(), Some(reason));
+        let end = ChunkChoice::only(AnswerDelta::default(), Some(reason));
         self.send(chat.model_name(), end, None).await?;
         if self.options.with_usage {
             self.send(chat.model_name(), Vec::new(), Some(Usage::of(chat))).await?;

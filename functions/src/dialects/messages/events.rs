@@ -257,7 +257,7 @@ pub(crate) struct EventWriter {
 }
 
 impl EventWriter {
-    pub(super) fn of(events: Events, options: Messages, chat_id: &str) -> Self {
+    pub(super) fn new(events: Events, options: Messages, chat_id: &str) -> Self {
         let (id, held) = (message_id(chat_id), Vec::new());
         Self { events, options, id, has_begun: false, blocks: 0, open: None, held }
     }

@@ -319,7 +319,7 @@ impl<'a> ContentBlock<'a> {
 
     /// Returns the block for a call that has just begun and doesn't have arguments yet.
     pub(super) fn call_begun(id: &'a str, name: &'a str) -> Self {
-        Self::Call(CallBlock::of(id, name, Input::Empty {}))
+        Self::Call(CallBlock::new(id, name, Input::Empty {}))
     }
 
     /// Returns `None` if no part of the reasoning is shown.
@@ -346,12 +346,12 @@ impl<'a> ContentBlock<'a> {
     }
 
     fn call(call: &'a ToolCall) -> Self {
-        Self::Call(CallBlock::of(&call.id, &call.name, Input::of(&call.arguments)))
+        Self::Call(CallBlock::new(&call.id, &call.name, Input::of(&call.arguments)))
     }
 }
 
 impl<'a> CallBlock<'a> {
-    fn of(id: &'a str, name: &'a str, input: Input<'a>) -> Self {
+    fn new(id: &'a str, name: &'a str, input: Input<'a>) -> Self {
         let caller = Caller { r#type: "direct" };
         Self { r#type: "tool_use", id: encoded(id), name, input, caller }
     }

@@ -346,7 +346,7 @@ pub(crate) struct EventWriter {
 }
 
 impl EventWriter {
-    pub(super) fn of(events: Events, repeated: RepeatedFields, chat_id: &str, began: u64) -> Self {
+    pub(super) fn new(events: Events, repeated: RepeatedFields, chat_id: &str, began: u64) -> Self {
         Self {
             stream: Numbered { events, next: 0 },
             repeated,
@@ -460,7 +460,7 @@ impl EventWriter {
         let part = Source::next_text(&self.sources, delta);
         let (place, _) = self.place_of(Source::Text(part)).await?;
         let id = message_id(&self.chat_id, part.index);
-        let item = MessageItem::of(id.clone(), Vec::new(), Status::InProgress);
+        let item = MessageItem::new(id.clone(), Vec::new(), Status::InProgress);
         self.item("response.output_item.added", place, Item::Message(item)).await?;
         let part = ContentPart::of("", is_refusal);
         self.part("response.content_part.added", place, id.clone(), part).await?;

@@ -281,7 +281,7 @@ pub(super) fn item<'a>(
             let text = chat.response.get(from..to).unwrap_or_default();
             let content = vec![ContentPart::of(text, chat.refused)];
             let id = message_id(&chat.chat_id, index);
-            Some(Item::Message(MessageItem::of(id, content, status(true))))
+            Some(Item::Message(MessageItem::new(id, content, status(true))))
         }
         Source::Call(index) => {
             let call = chat.calls.get(index)?;
@@ -335,7 +335,7 @@ impl<'a> SummaryText<'a> {
 }
 
 impl<'a> MessageItem<'a> {
-    pub(super) fn of(id: String, content: Vec<ContentPart<'a>>, status: Status) -> Self {
+    pub(super) fn new(id: String, content: Vec<ContentPart<'a>>, status: Status) -> Self {
         Self { id, r#type: "message", status, role: "assistant", content }
     }
 }

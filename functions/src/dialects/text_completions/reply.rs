@@ -90,14 +90,14 @@ impl<'a> TextCompletion<'a> {
             created: chat.time / 1000,
             model: chat.model_name(),
             system_fingerprint: system_fingerprint(chat.model_name()),
-            choices: TextChoice::of(&chat.response, Some(finish_reason(chat))),
+            choices: TextChoice::only(&chat.response, Some(finish_reason(chat))),
             usage: Some(Some(Usage::of(chat))),
         }
     }
 }
 
 impl<'a> TextChoice<'a> {
-    fn of(text: &'a str, finish_reason: Option<FinishReason>) -> Vec<Self> {
+    fn only(text: &'a str, finish_reason: Option<FinishReason>) -> Vec<Self> {
         vec![Self { text, index: 0, logprobs: (), finish_reason }]
     }
 }
@@ -127,7 +127,7 @@ pub(crate) struct TextChunks {
 }
 
 impl TextChunks {
-    pub(super) fn of(events: Events, with_usage: bool, chat_id: &str, began: u64) -> Self {
+    pub(super) fn new(events: Events, with_usage: bool, chat_id: &str, began: u64) -> Self {
         Self { events, with_usage, id: id(chat_id), created: began / 1000 }
     }
 
@@ -158,11 +158,11 @@ impl AnswerWriter for TextChunks {
         if piece.text.is_empty() {
             return Ok(());
         }
-        self.send(&piece.model, TextChoice::of(&piece.text, None), None).await
+        self.send(&piece.model, TextChoice::only(&piece.text, None), None).await
     }
 
     async fn end(&mut self, chat: &Chat) -> Result<()> {
-        let end = TextChoice::of("", Some(finish_reason(chat)));
+        let end = TextChoice::only("", Some(finish_reason(chat)));
         self.send(chat.model_name(), end, None).await?;
         if self.with_usage {
             self.send(chat.model_name(), Vec::new(), Some(Usage::of(chat))).await?;

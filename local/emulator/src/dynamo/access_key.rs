@@ -33,13 +33,13 @@ impl AccessKey {
 
     /// Returns true if the call names this key. The check doesn't read the body.
     pub fn is_named_by(&self, parts: &Parts) -> bool {
-        Signature::of(parts).is_some_and(|signature| signature.key == self.id)
+        Signature::from_headers(parts).is_some_and(|signature| signature.key == self.id)
     }
 
     /// Returns true if the call is signed with this key. The signature covers the method, host,
     /// target and body.
     pub fn signed(&self, parts: &Parts, body: &[u8]) -> bool {
-        let Some(signature) = Signature::of(parts)
+        let Some(signature) = Signature::from_headers(parts)
             .filter(|signature| signature.key == self.id && signature.covers("x-amz-target"))
         else {
             return false;
@@ -93,7 +93,7 @@ struct Signature<'r> {
 }
 
 impl<'r> Signature<'r> {
-    fn of(parts: &'r Parts) -> Option<Self> {
+    fn from_headers(parts: &'r Parts) -> Option<Self> {
         let header = |name| parts.headers.get(name)?.to_str().ok();
         let fields = header("authorization")?.strip_prefix("AWS4-HMAC-SHA256 ")?;
         let field = |name| {

@@ -379,7 +379,7 @@ impl Dump {
             Balance::Field { model, field, rows } => (model, field, rows),
         };
         let Some(rows) = rows else { return record.whole(field, self.scale) };
-        match rows.of(user) {
+        match rows.rows_of(user) {
             [] => Err(format!("{model} has no row for this user")),
             [id] => {
                 let record = self.source.read(model, *id, &[field]);
@@ -397,12 +397,12 @@ impl Dump {
         let mut chats: Vec<_> = match &model.answer {
             Answer::Field(response) => {
                 let read = |id: &RowId| self.chat(model, response, *id, links.refused.get(id));
-                links.of(user).iter().map(read).collect()
+                links.rows_of(user).iter().map(read).collect()
             }
             Answer::Row { role, conversation } => {
                 let columns = turns::Columns { role, conversation: conversation.as_deref() };
                 let read = |id: &RowId| self.turn(model, columns, *id, links.refused.get(id));
-                turns::joined(links.of(user).iter().map(read))
+                turns::joined(links.rows_of(user).iter().map(read))
             }
         };
         chats.sort_by_key(|chat| chat.as_ref().map_or(u64::MAX, |chat| chat.time));
@@ -458,7 +458,7 @@ impl Dump {
         let Some((model, links)) = &self.chats else { return Vec::new() };
         let mut chats = links.unlinked.clone();
         for (user, id) in self.users.iter().enumerate() {
-            let ids = links.of(user);
+            let ids = links.rows_of(user);
             if ids.is_empty() {
                 continue;
             }
@@ -632,7 +632,7 @@ mod tests {
 
     /// Returns the users, or `row: reason` for each bad row.
     fn users(dump: &Dump) -> Vec<Result<DjangoUser, String>> {
-        dump.users().map(|user| user.map_err(|bad| told(&bad))).collect()
+        dump.users().map(|user| user.map_err(|bad| described(&bad))).collect()
     }
 
     fn only_user(row: Value) -> Result<DjangoUser, String> {
@@ -642,10 +642,10 @@ mod tests {
     /// Returns the messages of a user, or `row: reason` for each bad row.
     fn messages(dump: &Dump, user: usize) -> Vec<Result<String, String>> {
         let chats = dump.chats_of(UserKey(user)).into_iter();
-        chats.map(|chat| chat.map(|chat| chat.message).map_err(|bad| told(&bad))).collect()
+        chats.map(|chat| chat.map(|chat| chat.message).map_err(|bad| described(&bad))).collect()
     }
 
-    fn told(bad: &BadRow) -> String {
+    fn described(bad: &BadRow) -> String {
         format!("{}: {}", bad.row, bad.reason)
     }
 
@@ -893,7 +893,7 @@ mod tests {
         assert_eq!(users[3], Err("chat.user cat (line 5): the same pk is on line 4".into()));
         assert_eq!(messages(&dump, 0), [Ok("message 1".into())]);
         assert_eq!(messages(&dump, 1), [Ok("message 2".into())]);
-        let bad: Vec<String> = dump.chats_without_user().iter().map(told).collect();
+        let bad: Vec<String> = dump.chats_without_user().iter().map(described).collect();
         assert_eq!(
             bad,
             [
@@ -934,7 +934,7 @@ mod tests {
         let one_line = String::from_utf8(one_line).unwrap().replace('\n', " ");
         let dump = opened(one_line.as_bytes(), &Choices::default()).unwrap();
         let bad = dump.users().nth(1).unwrap().unwrap_err();
-        assert_eq!(told(&bad), "chat.user 1: another row has the same pk");
+        assert_eq!(described(&bad), "chat.user 1: another row has the same pk");
     }
 
     #[test]
@@ -1038,7 +1038,7 @@ mod tests {
             chat(5, true),
             without(chat(6, 1), "user"),
         ]);
-        let bad: Vec<String> = dump.chats_without_user().iter().map(told).collect();
+        let bad: Vec<String> = dump.chats_without_user().iter().map(described).collect();
         assert_eq!(
             bad,
             [

@@ -87,7 +87,7 @@ struct State {
     /// When DynamoDB last answered a write, or when the import began.
     progress: Instant,
     /// When the last line about throttling was printed.
-    told: Option<Instant>,
+    last_line: Option<Instant>,
 }
 
 impl Pace {
@@ -100,7 +100,7 @@ impl Pace {
             answered: 0,
             slowdowns: 0,
             progress: Instant::now(),
-            told: None,
+            last_line: None,
         };
         Self { waits, bar, state: Mutex::new(state), changed: Notify::new() }
     }
@@ -180,8 +180,8 @@ impl Pace {
         if state.progress.elapsed() >= self.waits.standstill {
             return Err(Stop::Standstill(self.standstill()));
         }
-        if state.told.is_none_or(|told| told.elapsed() >= BETWEEN_LINES) {
-            state.told = Some(Instant::now());
+        if state.last_line.is_none_or(|printed| printed.elapsed() >= BETWEEN_LINES) {
+            state.last_line = Some(Instant::now());
             let allowed = counted(state.allowed, "user");
             let stored = counted(self.bar.position(), "message");
             self.bar.suspend(|| {

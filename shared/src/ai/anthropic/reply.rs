@@ -88,7 +88,7 @@ impl ReplyReader {
             "message_delta" => {
                 let delta = object(&event, "delta");
                 read_details(&delta, builder);
-                self.end(Ending::of(&text(&delta, "stop_reason")), &event, builder)?;
+                self.end(Ending::from_word(&text(&delta, "stop_reason")), &event, builder)?;
             }
             "message_stop" => self.is_done = true,
             "error" => unless_ended(self.fail(&event), builder)?,
@@ -116,7 +116,7 @@ impl ReplyReader {
             self.end_block(builder)?;
         }
         read_details(&message, builder);
-        let ending = match Ending::of(&text(&message, "stop_reason")) {
+        let ending = match Ending::from_word(&text(&message, "stop_reason")) {
             // A whole message is complete even without a reason.
             None if !builder.is_empty() => Some(Ending::Complete),
             ending => ending,

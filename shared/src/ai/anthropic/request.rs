@@ -434,7 +434,10 @@ mod tests {
             name: "f".into(),
             arguments: (*arguments).into(),
         };
-        Turn { calls: calls.iter().map(call).collect(), ..Turn::of(Speaker::Assistant, vec![]) }
+        Turn {
+            calls: calls.iter().map(call).collect(),
+            ..Turn::with_content(Speaker::Assistant, vec![])
+        }
     }
 
     #[test]

@@ -224,8 +224,8 @@ impl ReplyReader {
         // Some gateways send the original provider's word alongside their own.
         let native = self.field(&choice, "native_finish_reason", word);
         let ends_turn = native.as_deref().is_some_and(Ending::is_of_claude);
-        let native = native.and_then(|word| Ending::of(&word));
-        let ending = reason.and_then(|word| Ending::of(&word)).map(|ending| match native {
+        let native = native.and_then(|word| Ending::from_word(&word));
+        let ending = reason.and_then(|word| Ending::from_word(&word)).map(|ending| match native {
             Some(failed @ Ending::Failed(_)) => failed,
             _ => ending,
         });

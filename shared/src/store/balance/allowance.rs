@@ -21,7 +21,7 @@ const DUE_CONDITION: &str = "id = :id AND active = :true AND attribute_not_exist
 /// Returns the account's allowance and the first day of its period, if the account hasn't received
 /// the allowance for this period.
 pub(super) fn due(account: &Account, of: Allowances, now: u64) -> Option<(Allowance, Day)> {
-    let allowance = of.of(&account.role)?;
+    let allowance = of.for_role(&account.role)?;
     let period = allowance.period(now);
     let is_due = account.allowance.is_none_or(|last| last < period.number());
     (account.active && account.deleted.is_none() && is_due).then_some((allowance, period))

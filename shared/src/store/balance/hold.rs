@@ -178,8 +178,8 @@ impl Hold {
         self.underheld = credits;
     }
 
-    /// Records the free work that the account earns with this charge.
-    pub fn earn(&mut self, charge: Credits, limits: ChatLimits) {
+    /// Sets the free work that the account earns with this charge.
+    pub fn set_earned(&mut self, charge: Credits, limits: ChatLimits) {
         self.earns = Earning::by(charge, self.spent, self.held_by_account, limits);
     }
 
@@ -261,7 +261,7 @@ impl Hold {
     pub(super) fn taken_from(&mut self, account: &Account, limits: ChatLimits, now: u64) {
         self.balance_after = account.balance(now);
         self.next_allowance =
-            limits.allowances.of(&account.role).map(|allowance| allowance.next(now));
+            limits.allowances.for_role(&account.role).map(|allowance| allowance.next(now));
         let is_untold = |granted: &Credits| account.alerted != Some(*granted);
         self.granted_without_alert =
             account.verified_email().map(|_| account.granted).filter(is_untold);

@@ -89,7 +89,7 @@ impl ChatLimits {
     /// Returns how much free work to count for an answer that the function cut off before the
     /// provider reported its usage. The provider may charge for reasoning that it hasn't sent.
     /// A failed message whose files were stored counts the same.
-    pub(crate) fn of_cut(self) -> Credits {
+    pub(crate) fn free_work_of_cut(self) -> Credits {
         Credits::new(self.free_work.get().div_ceil(CUTS_A_DAY)).unwrap_or_default()
     }
 

@@ -30,7 +30,7 @@ impl Store {
         let mut backoff = Backoff::new();
         loop {
             let mut returning =
-                ReleaseWrite::of(&hold.account, &hold.user_id, &hold.rid, &hold.held);
+                ReleaseWrite::new(&hold.account, &hold.user_id, &hold.rid, &hold.held);
             if hold.sent_again {
                 returning.close(now + CLOSED);
             }
@@ -65,7 +65,7 @@ impl Store {
 
     /// Returns the credits of a refused chat's hold to the balance, and closes the hold's id.
     pub(super) async fn return_and_close(&self, hold: &Hold, now: u64) -> Result<()> {
-        let mut returning = ReleaseWrite::of(&hold.account, &hold.user_id, &hold.rid, &hold.held);
+        let mut returning = ReleaseWrite::new(&hold.account, &hold.user_id, &hold.rid, &hold.held);
         returning.close(now + CLOSED);
         self.send(&self.return_credits(returning)).await.map(drop)
     }
@@ -78,7 +78,7 @@ impl Store {
         rid: &str,
         held: &StoredHold,
     ) -> Result<()> {
-        let returning = ReleaseWrite::of(account, user_id, rid, held);
+        let returning = ReleaseWrite::new(account, user_id, rid, held);
         self.send(&self.return_credits(returning)).await.map(drop)
     }
 
@@ -128,7 +128,7 @@ struct ReleaseWrite<'a> {
 }
 
 impl<'a> ReleaseWrite<'a> {
-    fn of(account: &'a str, user_id: &str, rid: &str, held: &StoredHold) -> Self {
+    fn new(account: &'a str, user_id: &str, rid: &str, held: &StoredHold) -> Self {
         let names = [("#rid", rid), ("#cost", "cost"), ("#owner", "owner")];
         let names = names.into_iter().chain(held.purse.as_deref().map(|purse| ("#purse", purse)));
         let values = [(":id", s(user_id)), (":owner", s(&held.owner))];

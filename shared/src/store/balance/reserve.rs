@@ -101,7 +101,7 @@ impl Shortage {
     /// reports the balance.
     fn of(hold: &Hold, account: &Account, limits: ChatLimits, now: u64) -> Option<Self> {
         if account.tokens < hold.held.cost {
-            let allowance = limits.allowances.of(&account.role);
+            let allowance = limits.allowances.for_role(&account.role);
             return Some(Self::Balance {
                 balance: account.balance(now),
                 held: account.held(now),

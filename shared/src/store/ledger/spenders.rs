@@ -46,7 +46,7 @@ impl Default for Spenders {
 
 impl Spenders {
     /// Sorts users by the credits that they spent, largest amount first.
-    fn of(spent: HashMap<String, (u64, u64)>, complete: bool) -> Self {
+    fn sorted(spent: HashMap<String, (u64, u64)>, complete: bool) -> Self {
         let user = |(id, (chats, spent))| Spender { id, chats, spent };
         let mut users: Vec<Spender> = spent.into_iter().map(user).collect();
         users.sort_by(|one, other| {
@@ -64,7 +64,7 @@ impl Spenders {
                 *sum = (sum.0.saturating_add(chats), sum.1.saturating_add(spent));
             }
         }
-        Self::of(sums, complete)
+        Self::sorted(sums, complete)
     }
 }
 
@@ -84,7 +84,7 @@ impl Daily for Spenders {
         let places = store.partitions_of(day);
         let counted = store.count_rows(day, places, CountedRow::ATTRIBUTES, add).await?;
         // All of a user's rows for one day are in the same partition.
-        let mut spenders = Self::of(counted.into_iter().flatten().collect(), true);
+        let mut spenders = Self::sorted(counted.into_iter().flatten().collect(), true);
         spenders.complete = spenders.users.len() <= USERS_PER_DAY;
         spenders.users.truncate(USERS_PER_DAY);
         Ok(spenders)

@@ -89,11 +89,11 @@ impl Store {
             for order in &orders {
                 waiting.orders += u64::from(order.waits());
                 let Some(disputes) = order.untold_disputes() else { continue };
-                let told = match &administrators {
-                    Some(told) => told,
+                let recipients = match &administrators {
+                    Some(known) => known,
                     None => administrators.insert(self.administrators_by_email().await?),
                 };
-                match self.tell(order, disputes, told, clock.seconds()).await {
+                match self.tell(order, disputes, recipients, clock.seconds()).await {
                     Ok(true) => waiting.disputes += disputes - order.disputes_told,
                     Ok(false) => {}
                     Err(error) => {
@@ -119,7 +119,7 @@ impl Store {
     ) -> Result<bool> {
         // Raise the version: a step that has already read the order must read it again, because the
         // step may assume that the order is listed.
-        let told = Write::update(
+        let recorded = Write::update(
             &self.tables.tokens,
             pk(&order.pk),
             "SET told = :disputes, version = :next",
@@ -130,7 +130,7 @@ impl Store {
             (":next", n(order.version + 1)),
             (":disputes", n(disputes)),
         ]);
-        let mut writes = vec![told];
+        let mut writes = vec![recorded];
         for Account { id, label, .. } in administrators {
             let email = OutgoingEmail::Disputed {
                 user_id: id.clone(),

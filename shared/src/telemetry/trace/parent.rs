@@ -86,7 +86,7 @@ mod tests {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     const SPAN: &str = "00f067aa0ba902b7";
 
-    fn of(traceparent: impl AsRef<[u8]>) -> Parent {
+    fn parsed(traceparent: impl AsRef<[u8]>) -> Parent {
         Parent::from_headers(Some(traceparent.as_ref()), None)
     }
 
@@ -96,9 +96,9 @@ mod tests {
             let header = format!("00-{TRACE}-{SPAN}-{flags}");
             let continued =
                 Parent { trace: Some(TRACE.into()), span: Some(SPAN.into()), is_unrecorded };
-            assert_eq!(of(header), continued);
+            assert_eq!(parsed(header), continued);
             let later = format!("01-{TRACE}-{SPAN}-{flags}-what-comes-next");
-            assert_eq!(of(later), continued);
+            assert_eq!(parsed(later), continued);
         }
     }
 
@@ -126,17 +126,17 @@ mod tests {
             format!("{valid}, {valid}"),
             "0".repeat(100_000),
         ] {
-            assert_eq!(of(&header), Parent::default(), "{header}");
+            assert_eq!(parsed(&header), Parent::default(), "{header}");
         }
-        assert_eq!(of([0xff_u8; 55]), Parent::default());
+        assert_eq!(parsed([0xff_u8; 55]), Parent::default());
     }
 
     #[test]
     fn lambda_traces_are_continued_if_x_ray_samples_them() {
         let root = "Root=1-5759e988-bd862e3fe1be46a994272793";
         let trace = Some("5759e988bd862e3fe1be46a994272793".to_owned());
-        let of = |header: &str| Parent::from_headers(None, Some(header));
-        let sampled = of(&format!("{root};Parent=53995c3f42cd8ad8;Sampled=1;Lineage=1:a:0"));
+        let parsed = |header: &str| Parent::from_headers(None, Some(header));
+        let sampled = parsed(&format!("{root};Parent=53995c3f42cd8ad8;Sampled=1;Lineage=1:a:0"));
         let span = Some("53995c3f42cd8ad8".to_owned());
         assert_eq!(sampled, Parent { trace: trace.clone(), span, is_unrecorded: false });
         for header in [
@@ -147,7 +147,7 @@ mod tests {
             format!("{root};Parent=?;Sampled=1"),
         ] {
             let own = Parent { trace: trace.clone(), ..Parent::default() };
-            assert_eq!(of(&header), own, "{header}");
+            assert_eq!(parsed(&header), own, "{header}");
         }
         for header in [
             "",
@@ -158,7 +158,7 @@ mod tests {
             "Parent=53995c3f42cd8ad8;Sampled=1",
             &format!("{root};{}", "x".repeat(600)),
         ] {
-            assert_eq!(of(header), Parent::default(), "{header}");
+            assert_eq!(parsed(header), Parent::default(), "{header}");
         }
     }
 }

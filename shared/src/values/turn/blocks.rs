@@ -86,7 +86,7 @@ mod tests {
             calls: vec![ToolCall::default()],
             reasoning: vec![reasoning("x"), reasoning("y")],
             order: [BlockKind::Content, BlockKind::Reasoning].map(mark).to_vec(),
-            ..Turn::of(Speaker::Assistant, Vec::new())
+            ..Turn::with_content(Speaker::Assistant, Vec::new())
         };
         let blocks: Vec<TurnBlock<'_>> =
             turn.blocks().into_iter().map(|(block, _)| block).collect();

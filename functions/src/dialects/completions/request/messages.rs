@@ -199,11 +199,11 @@ fn turn(
         let (content, mut order) = content?;
         // A result has one breakpoint, at its end.
         order.drain(..order.len().saturating_sub(1));
-        return Some(Turn { answers: Some(answers), order, ..Turn::of(role, content) });
+        return Some(Turn { answers: Some(answers), order, ..Turn::with_content(role, content) });
     }
     open.close(errors);
     let (content, order) = content?;
-    let mut turn = Turn { order, ..Turn::of(role, content) };
+    let mut turn = Turn { order, ..Turn::with_content(role, content) };
     if role == Speaker::Assistant {
         let calls = tool_calls.unwrap_or_default().into_iter().map(CallOfTool::call);
         let older = function_call.map(|function| function.call(format!("call_{number}")));

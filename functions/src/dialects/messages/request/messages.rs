@@ -172,7 +172,7 @@ impl History {
         }
         let order = cache.map(|_| BlockMark { kind: BlockKind::Content, cache });
         let order = order.into_iter().collect();
-        let turn = Turn::of(Speaker::Tool, joined(parts));
+        let turn = Turn::with_content(Speaker::Tool, joined(parts));
         self.turns.push(Turn { answers: Some(answers), has_failed, order, ..turn });
         Some(())
     }
@@ -190,7 +190,7 @@ impl History {
             other => {
                 self.turns.extend(other);
                 self.open.close(errors);
-                Turn::of(Speaker::Assistant, Vec::new())
+                Turn::with_content(Speaker::Assistant, Vec::new())
             }
         };
         let mut is_valid = true;
@@ -259,6 +259,6 @@ impl MarkedContent {
         if order.iter().all(|mark| mark.cache.is_none()) {
             order = Vec::new();
         }
-        Turn { order, ..Turn::of(role, parts) }
+        Turn { order, ..Turn::with_content(role, parts) }
     }
 }

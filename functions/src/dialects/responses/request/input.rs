@@ -210,7 +210,8 @@ impl History {
                 let content = errors.check(&of("output"), parts(output, true))?;
                 let role = Speaker::Tool;
                 self.reasoning.clear();
-                self.turns.push(Turn { answers: Some(answers), ..Turn::of(role, content) });
+                self.turns
+                    .push(Turn { answers: Some(answers), ..Turn::with_content(role, content) });
             }
             "reasoning" => {
                 let text = reasoning_text(content, item.summary);
@@ -232,13 +233,13 @@ impl History {
         if role != Speaker::Assistant {
             self.open.close(errors);
             self.reasoning.clear();
-            self.turns.push(Turn::of(role, content));
+            self.turns.push(Turn::with_content(role, content));
             return;
         }
         let has_calls = self.turns.last().is_some_and(|turn| !turn.calls.is_empty());
         if !has_calls {
             self.open.close(errors);
-            self.turns.push(Turn::of(role, Vec::new()));
+            self.turns.push(Turn::with_content(role, Vec::new()));
         }
         if let Some(turn) = self.turns.last_mut() {
             add_reasoning(turn, &mut self.reasoning);

@@ -73,16 +73,16 @@ impl JsonFile {
     /// # Errors
     /// Fails with the reason, the line and the column if `text` isn't a list of rows.
     pub fn parse(text: String) -> Result<Self, String> {
-        Self::of(text, Form::Dump)
+        Self::parse_as(text, Form::Dump)
     }
 
     /// Like [`JsonFile::parse`], for users as other programs write them. Each user is an object
     /// that contains the fields, and the primary key as `id`.
     pub fn parse_users(text: String) -> Result<Self, String> {
-        Self::of(text, Form::Users)
+        Self::parse_as(text, Form::Users)
     }
 
-    fn of(text: String, form: Form) -> Result<Self, String> {
+    fn parse_as(text: String, form: Form) -> Result<Self, String> {
         let mut rows: BTreeMap<String, Vec<Span>> = BTreeMap::new();
         let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let list: Vec<&RawValue> = match text.trim_start().starts_with('[') {

@@ -183,7 +183,7 @@ impl Links {
     }
 
     /// Returns the rows of a user, in the order of the file.
-    pub fn of(&self, user: usize) -> &[RowId] {
+    pub fn rows_of(&self, user: usize) -> &[RowId] {
         self.of.get(user).map_or(&[], Vec::as_slice)
     }
 }

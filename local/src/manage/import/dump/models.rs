@@ -125,12 +125,12 @@ impl UserModel {
     pub fn find(source: &dyn Source, choices: &ModelChoices) -> Result<Self, String> {
         if let Some(name) = &choices.user_model {
             let model = chosen(source, "--user-model", name)?;
-            return Self::of(source, model, choices)?
+            return Self::from_model(source, model, choices)?
                 .map_err(|lack| format!("--user-model: {} has {lack}.", model.name));
         }
         let mut candidates = Vec::new();
         for model in source.models().iter().filter(|model| !model.is_empty) {
-            candidates.extend(Self::of(source, model, choices)?.ok());
+            candidates.extend(Self::from_model(source, model, choices)?.ok());
         }
         // If the file says which model chats refer to, that is the user model.
         let has_chats = |user: &Self| {
@@ -166,7 +166,7 @@ impl UserModel {
     /// # Errors
     /// Fails with an error message for the terminal if the operator must choose the field for
     /// log-ins.
-    fn of(
+    fn from_model(
         source: &dyn Source,
         model: &Model,
         choices: &ModelChoices,
@@ -245,7 +245,7 @@ impl ChatModel {
         }
         if let Some(name) = &choices.chat_model {
             let model = chosen(source, "--chat-model", name)?;
-            return Self::of(source, model, users, choices)
+            return Self::from_model(source, model, users, choices)
                 .map(Some)
                 .map_err(|lack| format!("--chat-model: {} has {lack}.", model.name));
         }
@@ -253,7 +253,7 @@ impl ChatModel {
             source.models().iter().filter(|model| !model.is_empty && model.name != users.name);
         let (mut fit, mut lacking) = (Vec::new(), Vec::new());
         for model in others {
-            match Self::of(source, model, users, choices) {
+            match Self::from_model(source, model, users, choices) {
                 Ok(chats) => fit.push(chats),
                 Err(lack) if is_chat_like(&model.name) => {
                     lacking.push(format!("{} has {lack}", model.name));
@@ -286,7 +286,7 @@ impl ChatModel {
     }
 
     /// If a field is missing, fails with its description.
-    fn of(
+    fn from_model(
         source: &dyn Source,
         model: &Model,
         users: &UserModel,
