@@ -2,7 +2,7 @@
 // pictures in messages and results.
 
 import { schema, value } from "./json.mjs";
-import { model, named, some } from "./prompts.mjs";
+import { model, named, some } from "./parts.mjs";
 import { ESCAPED, longText, name, text } from "./texts.mjs";
 
 /** A picture of one pixel. */

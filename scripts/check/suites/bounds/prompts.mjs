@@ -2,8 +2,9 @@
 // API, or a conversation with up to 22 messages and with instructions. The seed and the script's
 // number determine its whole content.
 
-import { callArguments, schema } from "./json.mjs";
+import { callArguments } from "./json.mjs";
 import { message } from "./messages.mjs";
+import { model, named, some } from "./parts.mjs";
 import { Random } from "./random.mjs";
 import { cut, ESCAPED, longText, name, text } from "./texts.mjs";
 
@@ -29,17 +30,6 @@ function textCompletion(random) {
     ...(stop.length > 0 && { stop }),
     ...(random.chance(0.25) && { stream: true, stream_options: { include_usage: true } }),
   });
-}
-
-/** Returns a model: `bounded` is called through OpenAI's API, and `claude` through Anthropic's. */
-export const model = (random) => random.pick(["bounded", "bounded", "claude"]);
-
-/**
- * Returns a random string. Most strings are much shorter than `most` characters. A `share` of the
- * strings is longer and consists of these kinds.
- */
-export function some(random, most, share = 0.04, kinds = undefined) {
-  return random.chance(share) ? longText(random, random.from(most, 3 * most), kinds) : text(random, most);
 }
 
 function instructions(random) {
@@ -91,15 +81,6 @@ function completion(random) {
   fields.push(`"model":"${fields.some((field) => field.includes("json_object")) ? "bounded" : model(random)}"`);
   if (random.chance(0.25)) fields.push('"stream":true,"stream_options":{"include_usage":true}');
   return `{${fields.join()}}`;
-}
-
-/** Returns a function or a response format, whose schema is in this field. */
-export function named(random, field, isLong, nameLength) {
-  const size = isLong ? random.pick([random.length(2000), random.from(400, 2000)]) : random.length(40);
-  const parts = [`"name":${JSON.stringify(name(random, nameLength))}`];
-  if (random.chance(0.7)) parts.push(`"description":${JSON.stringify(isLong ? some(random, 500, 0.2, ESCAPED) : some(random, 100, 0.02))}`);
-  if (random.chance(0.85)) parts.push(`"${field}":${schema(random, size)}`);
-  return `{${parts.join()}}`;
 }
 
 function messages(random, long) {
