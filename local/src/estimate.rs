@@ -274,7 +274,8 @@ impl Load {
             let most = stack.function(function)?.asks_for.unwrap_or_default();
             if share > 0.0 && self.ai_seconds > most {
                 return Err(format!(
-                    "The function {function} waits {most} seconds at most for the AI (AI_TIMEOUT_SECONDS): an answer that takes {} seconds fails.",
+                    "The function {function} waits {most} seconds at most for the AI \
+                     (AI_TIMEOUT_SECONDS): an answer that takes {} seconds fails.",
                     self.ai_seconds
                 ));
             }

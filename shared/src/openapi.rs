@@ -74,7 +74,8 @@ fn line(about: &str, example: &str, least: usize, most: usize) -> ObjectBuilder 
 }
 
 text!(Username, {
-    let about = "Letters and digits of any script, with their accents, and `@ . + - _`. Names that differ only in case or in their Unicode form are the same name.";
+    let about = "Letters and digits of any script, with their accents, and `@ . + - _`. Names that \
+        differ only in case or in their Unicode form are the same name.";
     // The pattern is exact for ASCII and allows all other characters, because not all regex engines
     // support Unicode classes.
     let pattern = r"^[^\x00-\x2a,/\x3a-\x3f\x5b-\x5e\x60\x7b-\xa9]+$";
@@ -112,7 +113,8 @@ fn address() -> String {
 
 text!(NewPassword, {
     let about = format!(
-        "At least {} characters and at most {} bytes. Not one of the most common passwords, the username or the e-mail address. There are no composition rules.",
+        "At least {} characters and at most {} bytes. Not one of the most common passwords, the \
+         username or the e-mail address. There are no composition rules.",
         passwords::LEAST_CHARS,
         passwords::MOST_BYTES
     );
@@ -314,8 +316,9 @@ pub struct IdempotencyKey;
 impl IntoParams for IdempotencyKey {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let key = key(Object::builder()).schema_type(Type::String);
-        let about = "A key of your choice for this request, such as a UUID, remembered for a day. A request that is repeated with the same key happens once; \
-                     the reply to the repetition has the header `Idempotent-Replayed`.";
+        let about = "A key of your choice for this request, such as a UUID, remembered for a day. \
+            A request that is repeated with the same key happens once; the reply to the repetition \
+            has the header `Idempotent-Replayed`.";
         vec![parameter(
             "Idempotency-Key",
             ParameterIn::Header,
@@ -342,13 +345,15 @@ pub struct KeptInCookie;
 impl IntoParams for KeptInCookie {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let kept = Object::builder().schema_type(Type::String).examples(["cookie"]);
-        let about = "`cookie` is for pages served from this origin: the browser gets the refresh token in a cookie that no script can read, and the reply has neither `refresh` nor \
-                     `token`. Other values are ignored.";
+        let about = "`cookie` is for pages served from this origin: the browser gets the refresh \
+            token in a cookie that no script can read, and the reply has neither `refresh` nor \
+            `token`. Other values are ignored.";
         let key = Object::builder()
             .schema_type(Type::String)
             .examples(["0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"]);
-        let about_key = "With `X-Refresh-Token: cookie`: a random value of 32 to 128 letters, digits, `-` and `_` that the page keeps in its storage. The tokens in \
-                         cookies are invalid without it.";
+        let about_key = "With `X-Refresh-Token: cookie`: a random value of 32 to 128 letters, \
+            digits, `-` and `_` that the page keeps in its storage. The tokens in cookies are \
+            invalid without it.";
         vec![
             parameter("X-Refresh-Token", ParameterIn::Header, about, kept),
             parameter("X-Page-Key", ParameterIn::Header, about_key, key),
@@ -363,8 +368,10 @@ pub struct DeviceToken;
 impl IntoParams for DeviceToken {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let token = Object::builder().schema_type(Type::String).examples(["eyJ0eXAiOi..."]);
-        let about = "The value of this header in the reply to an earlier log-in. Failed log-ins of this client are then counted apart, so that others can't lock it out \
-                     by guessing passwords. With `X-Refresh-Token: cookie` it is in a cookie instead. Invalid values are ignored.";
+        let about = "The value of this header in the reply to an earlier log-in. Failed log-ins of \
+            this client are then counted apart, so that others can't lock it out by guessing \
+            passwords. With `X-Refresh-Token: cookie` it is in a cookie instead. Invalid values \
+            are ignored.";
         vec![parameter("X-Device-Token", ParameterIn::Header, about, token)]
     }
 }

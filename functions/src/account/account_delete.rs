@@ -44,7 +44,10 @@ struct Body {
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 202, description = "The account is deleted.", body = Done, headers(("Set-Cookie" = String)))),
-    extensions(("x-fails" = json!([Failure::WrongPassword, Failure::TooManyAttempts, Failure::TooManyConfirmations, Failure::LastAdministrator]))),
+    extensions(("x-fails" = json!([
+        Failure::WrongPassword, Failure::TooManyAttempts, Failure::TooManyConfirmations,
+        Failure::LastAdministrator
+    ]))),
 )]
 pub async fn handle(app: PasswordApp, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;

@@ -46,7 +46,14 @@ pub(crate) const MONTHS_PATH: &str = "/api/user/ledger/months";
     responses((
         status = 200,
         description = "A page of the statement.",
-        content((Vec<StatementRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\"excerpt\",\"key_name\",\"model\",\"prompt_tokens\",\"cached_tokens\",\"completion_tokens\",\"written_tokens\",\"money\",\"currency\"\r\n"))),
+        content(
+            (Vec<StatementRow> = "application/json"),
+            (String = "text/csv", example = json!(
+                "\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\
+                 \"excerpt\",\"key_name\",\"model\",\"prompt_tokens\",\"cached_tokens\",\
+                 \"completion_tokens\",\"written_tokens\",\"money\",\"currency\"\r\n"
+            ))
+        ),
     )),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {

@@ -57,7 +57,10 @@ struct Body {
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The profile after the change.", body = Profile)),
-    extensions(("x-fails" = json!([Failure::EmailTaken, Failure::WrongPassword, Failure::TooManyAttempts, Failure::TooManyConfirmations, Failure::TooManyMails]))),
+    extensions(("x-fails" = json!([
+        Failure::EmailTaken, Failure::WrongPassword, Failure::TooManyAttempts,
+        Failure::TooManyConfirmations, Failure::TooManyMails
+    ]))),
 )]
 pub async fn handle(app: PasswordApp, req: Request) -> Reply {
     let body: Body = http::json(&req)?;

@@ -41,7 +41,10 @@ struct Body {
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 201, description = "The purchase, and the URL of the payment page.", body = NewPurchase)),
-    extensions(("x-fails" = json!([Failure::NoSuchPack, Failure::OwnBalance, Failure::GrantTooLarge, Failure::TooManyOrders, Failure::NothingSold, Failure::PaymentsUnavailable]))),
+    extensions(("x-fails" = json!([
+        Failure::NoSuchPack, Failure::OwnBalance, Failure::GrantTooLarge, Failure::TooManyOrders,
+        Failure::NothingSold, Failure::PaymentsUnavailable
+    ]))),
 )]
 pub async fn handle(checkout: CheckoutApp, req: Request) -> Reply {
     let CheckoutApp { app, stripe, back } = checkout;

@@ -43,7 +43,10 @@ struct Body {
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The grant, and the current balance.", body = RedeemedVoucher)),
-    extensions(("x-fails" = json!([Failure::NoSuchVoucher, Failure::VoucherUsed, Failure::VoucherEnded, Failure::OwnBalance, Failure::GrantTooLarge, Failure::TooManyGuesses]))),
+    extensions(("x-fails" = json!([
+        Failure::NoSuchVoucher, Failure::VoucherUsed, Failure::VoucherEnded, Failure::OwnBalance,
+        Failure::GrantTooLarge, Failure::TooManyGuesses
+    ]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { code } = http::json(&req)?;

@@ -68,7 +68,10 @@ enum AdjustmentRequest {
     request_body = Body,
     responses((status = 201, description = "The adjustment, and the current balance.", body = AdjustedBalance)),
     extensions(
-        ("x-fails" = json!([Failure::NoSuchUser, Failure::OwnBalance, Failure::AlreadyRefunded, Failure::BalanceTooLow, Failure::GrantTooLarge, Failure::KeyReused])),
+        ("x-fails" = json!([
+            Failure::NoSuchUser, Failure::OwnBalance, Failure::AlreadyRefunded,
+            Failure::BalanceTooLow, Failure::GrantTooLarge, Failure::KeyReused
+        ])),
         ("x-narrow" = json!({ "properties": { "amount": { "not": { "const": 0 } } } })),
     ),
 )]

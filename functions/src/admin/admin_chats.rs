@@ -199,7 +199,8 @@ pub struct AdminChatsParams;
 
 impl IntoParams for AdminChatsParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let about = "Only messages with these words in them or in their answers, in any order and case. Words between double quotes are one phrase.";
+        let about = "Only messages with these words in them or in their answers, in any order and \
+            case. Words between double quotes are one phrase.";
         let text = Object::builder().schema_type(Type::String).max_length(Some(SEARCH_LENGTH));
         vec![
             openapi::parameter(

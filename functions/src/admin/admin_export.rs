@@ -95,7 +95,10 @@ const LISTS: [(&str, List, &str); 4] = [
     responses((
         status = 200,
         description = "The file. Its first line names the columns.",
-        content((String = "text/csv", example = json!("\"id\",\"timestamp\",\"user_id\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"actor\"\r\n"))),
+        content((String = "text/csv", example = json!(
+            "\"id\",\"timestamp\",\"user_id\",\"kind\",\"amount\",\"reason\",\"chat_id\",\
+             \"actor\"\r\n"
+        ))),
         headers(("Content-Disposition" = String)),
     )),
     extensions(("x-fails" = json!([Failure::Invalid, Failure::NotFound, Failure::ChatsClosed]))),

@@ -35,7 +35,14 @@ pub(crate) const LAMBDA: Lambda =
     responses((
         status = 200,
         description = "A page of the statement.",
-        content((Vec<StatementRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\"actor\",\"excerpt\",\"key_name\",\"model\",\"prompt_tokens\",\"cached_tokens\",\"completion_tokens\",\"written_tokens\",\"money\",\"currency\"\r\n"))),
+        content(
+            (Vec<StatementRow> = "application/json"),
+            (String = "text/csv", example = json!(
+                "\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\
+                 \"actor\",\"excerpt\",\"key_name\",\"model\",\"prompt_tokens\",\"cached_tokens\",\
+                 \"completion_tokens\",\"written_tokens\",\"money\",\"currency\"\r\n"
+            ))
+        ),
     )),
     extensions(("x-fails" = json!([Failure::NoSuchUser]))),
 )]

@@ -71,11 +71,24 @@ const READS: usize = 5;
     path = super::path::admin_purchases,
     tag = "Administration",
     security(("access_token" = [])),
-    params(("attention" = Option<bool>, Query, description = "Whether only purchases are listed that an administrator should look at."), Filters, Days, PageQuery),
+    params(
+        (
+            "attention" = Option<bool>, Query,
+            description = "Whether only purchases are listed that an administrator should look at."
+        ),
+        Filters, Days, PageQuery
+    ),
     responses((
         status = 200,
         description = "A page of the purchases.",
-        content((Vec<OrderDetails> = "application/json"), (String = "text/csv", example = json!("\"id\",\"created\",\"paid\",\"user_id\",\"username\",\"pack\",\"name\",\"tokens\",\"tokens_granted\",\"tokens_owed\",\"state\",\"price\",\"refunded\",\"kept\",\"currency\",\"stranded\",\"session\",\"payment\"\r\n"))),
+        content(
+            (Vec<OrderDetails> = "application/json"),
+            (String = "text/csv", example = json!(
+                "\"id\",\"created\",\"paid\",\"user_id\",\"username\",\"pack\",\"name\",\
+                 \"tokens\",\"tokens_granted\",\"tokens_owed\",\"state\",\"price\",\"refunded\",\
+                 \"kept\",\"currency\",\"stranded\",\"session\",\"payment\"\r\n"
+            ))
+        ),
     )),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {

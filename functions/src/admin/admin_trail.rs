@@ -54,7 +54,13 @@ const COLUMNS: [&str; 10] = [
     responses((
         status = 200,
         description = "A page of the audit log.",
-        content((Vec<TrailRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"act\",\"user_id\",\"username\",\"actor\",\"actor_name\",\"amount\",\"role\",\"reason\"\r\n"))),
+        content(
+            (Vec<TrailRow> = "application/json"),
+            (String = "text/csv", example = json!(
+                "\"id\",\"timestamp\",\"act\",\"user_id\",\"username\",\"actor\",\"actor_name\",\
+                 \"amount\",\"role\",\"reason\"\r\n"
+            ))
+        ),
     )),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {

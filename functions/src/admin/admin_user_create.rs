@@ -30,7 +30,10 @@ pub(crate) const LAMBDA: Lambda =
     ]);
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = UserCreation, examples(json!({ "username": "joe", "email": "joe@example.com", "password": "secret123", "reason": "a new colleague" })))]
+#[schema(as = UserCreation, examples(json!({
+    "username": "joe", "email": "joe@example.com", "password": "secret123",
+    "reason": "a new colleague",
+})))]
 struct Body {
     /// A username with an `@` must be an e-mail address, and becomes the account's `email`.
     #[schema(value_type = Username)]

@@ -39,7 +39,12 @@ const COLUMNS: [&str; 5] = ["id", "timestamp", "user_id", "username", "tokens"];
     responses((
         status = 200,
         description = "A page of the redemptions.",
-        content((Vec<RedemptionDetails> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"user_id\",\"username\",\"tokens\"\r\n"))),
+        content(
+            (Vec<RedemptionDetails> = "application/json"),
+            (String = "text/csv", example = json!(
+                "\"id\",\"timestamp\",\"user_id\",\"username\",\"tokens\"\r\n"
+            ))
+        ),
     )),
     extensions(("x-fails" = json!([Failure::NoSuchVouchers]))),
 )]

@@ -56,10 +56,14 @@ struct Body {
     params(KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 200, description = "A session has begun.", body = LoggedIn)),
-    extensions(("x-form" = json!(true)), ("x-fails" = json!([Failure::InvalidCredentials, Failure::TooManyAttempts])), ("x-narrow" = json!({ "anyOf": [
-        { "required": ["username"], "properties": { "username": { "type": "string", "minLength": 1 } } },
-        { "required": ["email"], "properties": { "email": { "type": "string", "minLength": 1 } } },
-    ] }))),
+    extensions(
+        ("x-form" = json!(true)),
+        ("x-fails" = json!([Failure::InvalidCredentials, Failure::TooManyAttempts])),
+        ("x-narrow" = json!({ "anyOf": [
+            { "required": ["username"], "properties": { "username": { "type": "string", "minLength": 1 } } },
+            { "required": ["email"], "properties": { "email": { "type": "string", "minLength": 1 } } },
+        ] })),
+    ),
 )]
 pub async fn handle(app: LoginApp, req: Request) -> Reply {
     let (login, password) = http::fields::<Body>(&req)?.credentials()?;

@@ -28,7 +28,9 @@ pub(crate) const LAMBDA: Lambda =
     ]);
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = PasswordResetConfirmation, examples(json!({ "token": "0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE", "password": "secret789" })))]
+#[schema(as = PasswordResetConfirmation, examples(json!({
+    "token": "0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE", "password": "secret789",
+})))]
 struct Body {
     /// The token in the e-mail: 43 characters.
     #[schema(value_type = Given, examples("0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE"))]
@@ -51,10 +53,18 @@ struct Body {
     ),
     request_body = Body,
     responses((status = 200, description = "The password is changed.", body = Done, headers(("Set-Cookie" = String)))),
-    extensions(("x-fails" = json!([Failure::InvalidLink])), ("x-narrow" = json!({ "anyOf": [
-        { "required": ["password"], "properties": { "password": { "$ref": "#/components/schemas/NewPassword" } } },
-        { "required": ["new_password"], "properties": { "password": { "type": "null" }, "new_password": { "$ref": "#/components/schemas/NewPassword" } } },
-    ] }))),
+    extensions(
+        ("x-fails" = json!([Failure::InvalidLink])),
+        ("x-narrow" = json!({ "anyOf": [
+            { "required": ["password"], "properties": {
+                "password": { "$ref": "#/components/schemas/NewPassword" },
+            } },
+            { "required": ["new_password"], "properties": {
+                "password": { "type": "null" },
+                "new_password": { "$ref": "#/components/schemas/NewPassword" },
+            } },
+        ] })),
+    ),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let (token, password) = http::json::<Body>(&req)?.parts()?;

@@ -66,10 +66,20 @@ struct Registration {
     params(IdempotencyKey, KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 201, description = "The account is created, and a session has begun.", body = OpenedAccount)),
-    extensions(("x-form" = json!(true)), ("x-fails" = json!([Failure::UsernameTaken, Failure::EmailTaken, Failure::KeyReused, Failure::TooManyRegistrations, Failure::TooManyAttempts, Failure::TooManyMails])), ("x-narrow" = json!({ "anyOf": [
-        { "required": ["password"], "properties": { "password": { "type": "string" } } },
-        { "required": ["password1"], "properties": { "password": { "type": "null" }, "password1": { "$ref": "#/components/schemas/NewPassword" } } },
-    ] }))),
+    extensions(
+        ("x-form" = json!(true)),
+        ("x-fails" = json!([
+            Failure::UsernameTaken, Failure::EmailTaken, Failure::KeyReused,
+            Failure::TooManyRegistrations, Failure::TooManyAttempts, Failure::TooManyMails
+        ])),
+        ("x-narrow" = json!({ "anyOf": [
+            { "required": ["password"], "properties": { "password": { "type": "string" } } },
+            { "required": ["password1"], "properties": {
+                "password": { "type": "null" },
+                "password1": { "$ref": "#/components/schemas/NewPassword" },
+            } },
+        ] })),
+    ),
 )]
 pub async fn handle(app: IssuerApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
@@ -219,7 +229,11 @@ pub(crate) fn named(
         .zip(named.as_ref())
         .is_some_and(|(address, named)| address.key() != named.key());
     if differ {
-        invalid.note("username", "A username with an @ is the account's e-mail address: send the same address as email, or leave email out.");
+        invalid.note(
+            "username",
+            "A username with an @ is the account's e-mail address: send the same address as email, \
+             or leave email out.",
+        );
     }
     let is_whole = !differ && email.is_some() == address.is_some();
     name.filter(|_| is_whole).map(|name| (name, address.or(named)))

@@ -39,10 +39,12 @@ const _: () = assert!(config::rows::PRICED_BYTES.default == 65_536 && PRICED_PIC
 /// The request headers that web pages from other origins may send. In a browser, the SDKs of OpenAI,
 /// Anthropic and OpenRouter send many.
 pub(crate) const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, idempotency-key, anthropic-beta, anthropic-dangerous-direct-browser-access, anthropic-user-profile-id, \
-     anthropic-version, anthropic-workspace-id, http-referer, openai-beta, openai-organization, openai-project, user-agent, x-api-key, x-app, \
-     x-stainless-arch, x-stainless-helper, x-stainless-helper-method, x-stainless-lang, \
-     x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, \
+    "authorization, content-type, idempotency-key, anthropic-beta, \
+     anthropic-dangerous-direct-browser-access, anthropic-user-profile-id, anthropic-version, \
+     anthropic-workspace-id, http-referer, openai-beta, openai-organization, openai-project, \
+     user-agent, x-api-key, x-app, x-stainless-arch, x-stainless-helper, \
+     x-stainless-helper-method, x-stainless-lang, x-stainless-os, x-stainless-package-version, \
+     x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, \
      x-stainless-timeout, x-title",
 );
 

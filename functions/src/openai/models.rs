@@ -50,7 +50,11 @@ pub(crate) const CREDITS_PATH: &str = "/v1/credits";
     path = super::path::models,
     tag = "OpenAI",
     security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
-    params(("anthropic-version" = Option<String>, Header, description = "If this header is present, the reply has the form of Anthropic's API.", example = "2023-06-01")),
+    params((
+        "anthropic-version" = Option<String>, Header,
+        description = "If this header is present, the reply has the form of Anthropic's API.",
+        example = "2023-06-01"
+    )),
     responses((status = 200, description = "The models.", body = ModelsReply)),
     extensions(
         ("x-fails" = json!([Failure::ApiKeyExpired, Failure::TwoCredentials])),
@@ -107,7 +111,11 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
     security(("x_api_key" = []), ("api_key" = []), ("access_token" = [])),
     params(
         ("id" = String, Path, description = "The model's name, or another name by which requests choose it.", example = "echo"),
-        ("anthropic-version" = Option<String>, Header, description = "If this header is present, the reply has the form of Anthropic's API.", example = "2023-06-01"),
+        (
+            "anthropic-version" = Option<String>, Header,
+            description = "If this header is present, the reply has the form of Anthropic's API.",
+            example = "2023-06-01"
+        ),
     ),
     responses((status = 200, description = "The model.", body = OneModel)),
     extensions(("x-fails" = json!([Failure::ApiKeyExpired, Failure::TwoCredentials, Failure::NoSuchModel]))),

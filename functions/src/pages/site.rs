@@ -21,8 +21,9 @@ include!(concat!(env!("OUT_DIR"), "/site.rs"));
 /// because the gateway forwards only text. Pictures in a chat are read as JSON and shown as blobs,
 /// because an `<img>` sends no access token.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; \
-     form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src \
+     data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'; require-trusted-types-for 'script'",
 );
 
 /// The content security policy of the worker that reads PDFs, which decodes pictures with
@@ -37,9 +38,11 @@ const WORKER: &str = "vendor/pdfjs/pdf.worker.min.mjs";
 /// The permissions policy. It disables the browser features that the pages don't use, and allows
 /// writing to the clipboard.
 const PERMISSIONS: HeaderValue = HeaderValue::from_static(
-    "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), clipboard-read=(), clipboard-write=(self), display-capture=(), encrypted-media=(), \
-     fullscreen=(), geolocation=(), gyroscope=(), hid=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), \
-     publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), xr-spatial-tracking=()",
+    "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), clipboard-read=(), \
+     clipboard-write=(self), display-capture=(), encrypted-media=(), fullscreen=(), \
+     geolocation=(), gyroscope=(), hid=(), local-fonts=(), magnetometer=(), microphone=(), \
+     midi=(), payment=(), picture-in-picture=(), publickey-credentials-get=(), \
+     screen-wake-lock=(), serial=(), usb=(), xr-spatial-tracking=()",
 );
 
 pub(super) const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");

@@ -41,7 +41,12 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Describes the API as an OpenAPI d
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Farebox", description = include_str!("openapi.md"), contact(name = "The maintainers of Farebox"), license(name = "MIT", identifier = "MIT")),
+    info(
+        title = "Farebox",
+        description = include_str!("openapi.md"),
+        contact(name = "The maintainers of Farebox"),
+        license(name = "MIT", identifier = "MIT")
+    ),
     tags(
         (name = "Accounts", description = "Registration, profile, e-mail address, password, export and deletion of an account."),
         (name = "Sessions", description = "Log-ins, and the sessions of an account."),
@@ -66,7 +71,10 @@ struct Document;
     get,
     path = super::path::openapi,
     tag = "Service",
-    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier reply: if it is the current one, the reply is 304.")),
+    params((
+        "If-None-Match" = Option<String>, Header,
+        description = "The `ETag` of an earlier reply: if it is the current one, the reply is 304."
+    )),
     responses(
         (status = 200, description = "The document.", body = Object, headers(("Cache-Control" = String), ("ETag" = String))),
         (status = 304, description = "The client has the current document.", headers(("Cache-Control" = String), ("ETag" = String))),
@@ -210,7 +218,10 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
                     "description": "`access` or `token` of a log-in. The scheme may be `Bearer`, `Token` or `JWT`.",
                 },
                 "api_key": { "type": "http", "scheme": "bearer", "description": "An API key, `sk-…`, or an access token." },
-                "x_api_key": { "type": "apiKey", "in": "header", "name": "x-api-key", "description": "An API key, `sk-…`, as Anthropic's clients send it." },
+                "x_api_key": {
+                    "type": "apiKey", "in": "header", "name": "x-api-key",
+                    "description": "An API key, `sk-…`, as Anthropic's clients send it.",
+                },
             },
         },
     });

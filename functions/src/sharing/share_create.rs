@@ -59,7 +59,10 @@ struct Body {
     request_body = Body,
     responses((status = 201, description = "The shared chat.", body = OwnShare)),
     extensions(
-        ("x-fails" = json!([Failure::NoSuchConversation, Failure::NoSuchChat, Failure::ShareTooLong, Failure::TooManyShares, Failure::TooManySharesNow, Failure::SharingOff])),
+        ("x-fails" = json!([
+            Failure::NoSuchConversation, Failure::NoSuchChat, Failure::ShareTooLong,
+            Failure::TooManyShares, Failure::TooManySharesNow, Failure::SharingOff
+        ])),
         ("x-gives" = json!({
             "/api/user/shares/{id}": "/id",
             "/api/admin/shares/{id}": "/id",

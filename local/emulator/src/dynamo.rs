@@ -393,7 +393,8 @@ fn require_own(folder: &Path) -> Result<(), String> {
     let described = fs::metadata(folder).map_err(unreadable)?;
     if described.uid() != own && described.mode() & 0o1000 == 0 {
         return Err(format!(
-            "The folder {} belongs to another user, who could replace its signing secret. Choose another folder with --data, or make it yours (chown).",
+            "The folder {} belongs to another user, who could replace its signing secret. Choose \
+             another folder with --data, or make it yours (chown).",
             folder.display()
         ));
     }

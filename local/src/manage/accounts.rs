@@ -39,7 +39,11 @@ impl CreateAdmin {
         });
         let email = match (email.transpose()?, name.address()) {
             (Some(email), Some(named)) if email.key() != named.key() => {
-                return Err("A username with an @ is the account's e-mail address: give the same address as --email, or leave it out.".into());
+                return Err(
+                    "A username with an @ is the account's e-mail address: give the same address \
+                     as --email, or leave it out."
+                        .into(),
+                );
             }
             (email, named) => email.or(named),
         };
@@ -186,7 +190,9 @@ async fn unlock(app: &App, name: &str) -> Result<String, String> {
         format!("{used} of {most} tokens")
     });
     Ok(format!(
-        "{} can log in and send messages again. Today's failed messages were worth {own}; those by API keys with a limit, {by_keys}. This month, prices exceeded their holds by {} of {} tokens.",
+        "{} can log in and send messages again. Today's failed messages were worth {own}; those by \
+         API keys with a limit, {by_keys}. This month, prices exceeded their holds by {} of {} \
+         tokens.",
         account.name,
         underheld(&account, now),
         app.config.free_work

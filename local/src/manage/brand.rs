@@ -11,7 +11,9 @@ use super::target::{Missing, Opened, Target};
 use crate::list_file;
 
 /// Why a deployed brand is changed only after a confirmation.
-const UNCONFIRMED: &str = "Releases before 0.21.0 show Farebox's name in place of the brand, and releases before 0.22.0 in place of a brand with a logo. Add --yes when no alias is split between two releases, and the release before this one can show the brand.";
+const UNCONFIRMED: &str = "Releases before 0.21.0 show Farebox's name in place of the brand, and \
+    releases before 0.22.0 in place of a brand with a logo. Add --yes when no alias is split \
+    between two releases, and the release before this one can show the brand.";
 
 /// Show, check, set or remove the name, links, colours and logo that pages and e-mails show
 #[derive(Subcommand)]

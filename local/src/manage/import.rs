@@ -229,7 +229,11 @@ pub async fn into_store(
     // If functions have run on these tables, they have published a public key.
     let is_served = !is_alone && !app.store.public_keys().await.map_err(sentence)?.is_empty();
     if import.apply && is_served && !import.yes {
-        return Err("A release without imported password hashes refuses the log-ins of imported users. Add --yes when no alias is split between two releases, and all functions run this release.".into());
+        return Err(
+            "A release without imported password hashes refuses the log-ins of imported users. Add \
+             --yes when no alias is split between two releases, and all functions run this release."
+                .into(),
+        );
     }
     let now = app.clock.millis();
     let name = import.name.as_str();
@@ -342,7 +346,9 @@ fn differences(report: &Report) -> String {
     if inactive > 0 {
         let _ = write!(
             text,
-            "\n{} can log in here, but no longer to the other system; --update-inactive ends their accounts, except those of administrators and those that an administrator has activated",
+            "\n{} can log in here, but no longer to the other system; --update-inactive ends their \
+             accounts, except those of administrators and those that an administrator has \
+             activated",
             counted(inactive, "user")
         );
     }

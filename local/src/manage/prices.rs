@@ -13,15 +13,20 @@ use super::{counted, sentence};
 use crate::list_file;
 
 /// Why a deployed price list is changed only after a confirmation.
-const UNCONFIRMED: &str = "A release without price lists ignores `model` and `max_cost`. Add --yes when no alias is split between two releases, and the release before this one has price lists.";
+const UNCONFIRMED: &str = "A release without price lists ignores `model` and `max_cost`. Add --yes \
+    when no alias is split between two releases, and the release before this one has price lists.";
 
 /// The same explanation, for a list with a system prompt.
-const UNCONFIRMED_SYSTEM_PROMPT: &str = "A release before 0.15.0 can't read a price list with a system prompt, and then answers no messages. Add --yes when no alias is split between two releases, and the release before this one is 0.15.0 or later.";
+const UNCONFIRMED_SYSTEM_PROMPT: &str = "A release before 0.15.0 can't read a price list with a \
+    system prompt, and then answers no messages. Add --yes when no alias is split between two \
+    releases, and the release before this one is 0.15.0 or later.";
 
 /// The explanation for a list with fields that earlier releases can't read.
 fn unconfirmed_field(NewField { field, since }: &NewField) -> String {
     format!(
-        "A release before {since} can't read a price list with {field}, and then answers no messages. Add --yes when no alias is split between two releases, and the release before this one is {since} or later."
+        "A release before {since} can't read a price list with {field}, and then answers no \
+         messages. Add --yes when no alias is split between two releases, and the release before \
+         this one is {since} or later."
     )
 }
 

@@ -49,7 +49,11 @@ impl Reapply {
             keys: is_named("KEYS_TABLE"),
         };
         if !newer.users && deleted.is_none() {
-            return Err("Without the newer table Users, --deleted FILE must list the ids of the accounts that were deleted since the restore point.".into());
+            return Err(
+                "Without the newer table Users, --deleted FILE must list the ids of the accounts \
+                 that were deleted since the restore point."
+                    .into(),
+            );
         }
         if messages && !is_named("CHATS_TABLE") {
             return Err("--deleted-messages needs the newer table Chats.".into());
@@ -117,7 +121,11 @@ fn in_use() -> String {
 /// Opens the restored tables, which the environment must name.
 async fn open(target: &Target) -> Result<App, String> {
     if target.folder.is_some() || target.stack.is_some() {
-        return Err("Restored tables belong to no stack and no folder: leave out --stack and --data, and export the names of the tables.".into());
+        return Err(
+            "Restored tables belong to no stack and no folder: leave out --stack and --data, and \
+             export the names of the tables."
+                .into(),
+        );
     }
     if TABLES.into_iter().any(|table| variable(table).is_none()) {
         return Err(format!("Export the names of the restored tables: {}.", TABLES.join(", ")));

@@ -163,7 +163,11 @@ pub(crate) async fn aws(arguments: &[&str]) -> Result<Value, String> {
     }
     let run = tokio::task::spawn_blocking(move || command.output()).await;
     let output = run.map_err(|error| error.to_string())?.map_err(|error| {
-        format!("the AWS CLI (`aws`) can't be run: {error}. https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html says how to install it.")
+        format!(
+            "the AWS CLI (`aws`) can't be run: {error}. \
+             https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html says \
+             how to install it."
+        )
     })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);

@@ -164,7 +164,8 @@ impl Target {
             return match OF_AWS.into_iter().find(|name| set(name)) {
                 None => Ok(ChosenStore::Folder("data".into())),
                 Some(other) => Err(format!(
-                    "{other} is set, but no table is named. Name the store: --stack NAME is a deployed stack, and --data data is the data folder."
+                    "{other} is set, but no table is named. Name the store: --stack NAME is a \
+                     deployed stack, and --data data is the data folder."
                 )),
             };
         }

@@ -196,7 +196,11 @@ async fn stripe(Opened { app, settings, aws, is_deployed, .. }: &Opened) -> Resu
         .as_ref()
         .ok_or("Export STRIPE_API_KEY: the API key, or the ARN of its secret.")?;
     if matches!(key, Secret::Arn(_)) && !is_deployed {
-        return Err("STRIPE_API_KEY is the ARN of a secret, which a data folder can't read. Export the API key itself, or use --stack NAME.".into());
+        return Err(
+            "STRIPE_API_KEY is the ARN of a secret, which a data folder can't read. Export the API \
+             key itself, or use --stack NAME."
+                .into(),
+        );
     }
     let key = secrets::read(key, aws).await.map_err(|error| format!("STRIPE_API_KEY: {error}."))?;
     let config = StripeConfig { key: Some(Secret::Value(key)), mode, ..config };

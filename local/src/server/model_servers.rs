@@ -254,7 +254,10 @@ impl fmt::Display for Answering {
                 "{program} on port {port} answers messages, with the model {name}. AI_PROVIDER=echo chooses the offline echo instead."
             ),
             Self::Echo => f.write_str(
-                "An offline echo answers messages, because no model server on this machine has offered a chat model. For real answers, install Ollama (https://ollama.com), run `ollama pull llama3.2`, and start Farebox again, or choose a provider with AI_PROVIDER.",
+                "An offline echo answers messages, because no model server on this machine has \
+                 offered a chat model. For real answers, install Ollama (https://ollama.com), run \
+                 `ollama pull llama3.2`, and start Farebox again, or choose a provider with \
+                 AI_PROVIDER.",
             ),
         }
     }

@@ -642,8 +642,11 @@ mod tests {
         let none = with(Options { effort: Some(Effort::None), ..Options::default() });
         let thinking = with(Options { thinking: Some(Thinking::Adaptive), ..Options::default() });
         let plain = with(Options::default());
-        let unsupported = "Function tools with reasoning_effort are not supported for gpt-5.4 in /v1/chat/completions. Please use /v1/responses instead.";
-        let only_none = "Function tools with reasoning_effort are not supported for gpt-5.6 in /v1/chat/completions. To use function tools, use /v1/responses or set reasoning_effort to 'none'.";
+        let unsupported = "Function tools with reasoning_effort are not supported for gpt-5.4 in \
+            /v1/chat/completions. Please use /v1/responses instead.";
+        let only_none = "Function tools with reasoning_effort are not supported for gpt-5.6 in \
+            /v1/chat/completions. To use function tools, use /v1/responses or set reasoning_effort \
+            to 'none'.";
         let xai = "Model grok-4-latest does not support parameter reasoningEffort.";
         let of_type = "\"thinking.type.enabled\" is not supported for this model.";
         let effort = Some(Refusal::Field("reasoning_effort"));

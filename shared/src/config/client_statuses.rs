@@ -52,7 +52,8 @@ impl ClientStatuses {
                 "login=401" => statuses.login = 401,
                 other => {
                     return Err(ConfigError(format!(
-                        "CLIENT_STATUSES must list message=200 or 201, balance=400, 402 or 403, and login=400 or 401, separated by commas (got {other:?})"
+                        "CLIENT_STATUSES must list message=200 or 201, balance=400, 402 or 403, \
+                         and login=400 or 401, separated by commas (got {other:?})"
                     )));
                 }
             }

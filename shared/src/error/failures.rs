@@ -177,7 +177,9 @@ failures! {
     /// The link verifies an account's address for the first time, and the request has neither a new
     /// password nor an access token for that account.
     PasswordRequired: 400 "password_required",
-        "Choose a new password for the account of this address, and send it as `password` with the token. Or send the token while you are logged in to that account. The link is still valid.";
+        "Choose a new password for the account of this address, and send it as `password` with the \
+         token. Or send the token while you are logged in to that account. The link is still \
+         valid.";
     /// The refresh token's session has ended, or a later refresh token has replaced it. Only the
     /// endpoint that checks refresh tokens returns this failure.
     TokenBlacklisted: 400 "token_blacklisted",
@@ -275,7 +277,8 @@ failures! {
         no_such_model(name.as_deref()), example (Some("gpt-4o".into()));
     /// The operator offers no model for embeddings.
     NoEmbeddings: 404 "model_not_found",
-        "This server has no model for embeddings. Its operator can add one to the price list, with `\"kind\": \"embedding\"` (docs/operate/prices.md). Nothing was charged.";
+        "This server has no model for embeddings. Its operator can add one to the price list, with \
+         `\"kind\": \"embedding\"` (docs/operate/prices.md). Nothing was charged.";
     /// The price list never had this version.
     NoSuchPriceList: 404 "no_such_price_list", "The price list never had this version.";
     /// No voucher has this code.
@@ -367,7 +370,8 @@ failures! {
         example { most: LIMITED_KEYS };
     /// The API key has no limit whose number of tokens could change.
     NoKeyLimit: 409 "no_key_limit",
-        "This API key has no limit, and can't get one, because what it has spent isn't counted. Create a key with a limit. Nothing was changed.";
+        "This API key has no limit, and can't get one, because what it has spent isn't counted. \
+         Create a key with a limit. Nothing was changed.";
     /// The limit of the API key has a different period.
     OtherLimitPeriod: 409 "other_limit_period",
         "The period of this API key's limit can't be changed, only its number of tokens. Create another key. Nothing was changed.";
@@ -388,7 +392,9 @@ failures! {
     /// An earlier request with the same `Idempotency-Key` has created the vouchers. Only its reply
     /// contained their codes.
     CodesShown: 409 "codes_shown",
-        "An earlier request with this Idempotency-Key has created these vouchers, and only its reply had the codes. If you don't have them, void these vouchers and create others with a new Idempotency-Key.";
+        "An earlier request with this Idempotency-Key has created these vouchers, and only its \
+         reply had the codes. If you don't have them, void these vouchers and create others with a \
+         new Idempotency-Key.";
     /// This account is the last administrator.
     LastAdministrator: 409 "last_administrator",
         "This account is the last administrator. Make another account an administrator first. Nothing was changed.";
@@ -408,7 +414,10 @@ failures! {
         /// The message's prices, if they depend on the message and its answer.
         by_usage: Option<MessagePrices>,
     }: 409 "costs_more",
-        format!("This message may cost up to {cost} tokens, and max_cost allows {most}. Raise max_cost, shorten the message, or choose another model. Nothing was charged."),
+        format!(
+            "This message may cost up to {cost} tokens, and max_cost allows {most}. Raise \
+             max_cost, shorten the message, or choose another model. Nothing was charged."
+        ),
         example { cost: settings.config.chat_price, most: Credits::ZERO, by_usage: None };
     /// The price list has changed since the administrator read it.
     PriceListChanged: 409 "price_list_changed",
@@ -432,7 +441,8 @@ failures! {
     /// The account's chats have reached the largest size that the store allows. Nothing was charged.
     // Not a 409, 503 or 507: clients would send the message again, and the AI would answer it again.
     ChatsFull: 403 "chats_full",
-        "Your chats have reached the largest size that can be stored. Delete old chats, and then send the message again. Nothing was charged.";
+        "Your chats have reached the largest size that can be stored. Delete old chats, and then \
+         send the message again. Nothing was charged.";
     /// The `Idempotency-Key` was used for a different request.
     KeyReused: 422 "idempotency_key_reused",
         "This Idempotency-Key was used for another request. Nothing was done; use a new Idempotency-Key.";
@@ -442,7 +452,8 @@ failures! {
     /// The vectors of the request with this `Idempotency-Key` aren't stored, and were already
     /// computed again the maximum number of times.
     RepeatedTooOften: 410 "repeated_too_often",
-        "The embeddings of this request were already paid for and aren't stored. They were computed again twice, which is the limit. Nothing was charged; use a new Idempotency-Key.";
+        "The embeddings of this request were already paid for and aren't stored. They were \
+         computed again twice, which is the limit. Nothing was charged; use a new Idempotency-Key.";
     /// The user stopped the message before its streamed answer began. Nothing was charged.
     // Not a 409: clients retry a 409 automatically, and would then send the message again after
     // their user has stopped it.
@@ -465,7 +476,8 @@ failures! {
         format!("A header may have at most {limit} bytes."), example { limit: HEADER_LIMIT };
     /// The body's content type is neither JSON nor, where forms are accepted, that of a form.
     UnsupportedMediaType: 415 "unsupported_media_type",
-        "A body must be JSON and declared as such. Send the header `Content-Type: application/json`; with curl, add -H 'Content-Type: application/json'.";
+        "A body must be JSON and declared as such. Send the header \
+         `Content-Type: application/json`; with curl, add -H 'Content-Type: application/json'.";
     /// The account already has the maximum number of messages that may wait for the AI.
     TooManyChats[limit: Limit]: 429 "too_many_chats",
         "Too many messages of this account are waiting for an answer. Nothing was charged; try again when one is answered.",
@@ -485,7 +497,12 @@ failures! {
         example (Limit::log_ins(settings.accounts.login_attempts, 3000));
     /// Too many wrong current passwords were sent in this session.
     TooManyConfirmations[limit: Limit]: 429 "too_many_attempts",
-        format!("Too many wrong passwords were sent in this session. Try again {}, or log out and log in again: a new session has its own count. If it wasn't you, end the other sessions first, which needs no password, or reset the password by e-mail.", limit.retry_hint()),
+        format!(
+            "Too many wrong passwords were sent in this session. Try again {}, or log out and log \
+             in again: a new session has its own count. If it wasn't you, end the other sessions \
+             first, which needs no password, or reset the password by e-mail.",
+            limit.retry_hint()
+        ),
         example (Limit::log_ins(settings.accounts.login_attempts, 3000));
     /// The maximum number of accounts were created from this IP address in this hour.
     TooManyRegistrations[limit: Limit]: 429 "too_many_registrations",
@@ -514,7 +531,11 @@ failures! {
         example (Limit::orders(1800));
     /// The maximum number of titles were written for the account on this day.
     TooManyTitles[limit: Limit]: 429 "too_many_titles",
-        format!("A model writes at most {} titles a day for one account. The chat keeps its title; try again {}.", limit.most, limit.retry_hint()),
+        format!(
+            "A model writes at most {} titles a day for one account. The chat keeps its title; try \
+             again {}.",
+            limit.most, limit.retry_hint()
+        ),
         example (Limit::titles(50, 1800));
     /// Too many passwords are being hashed at the same time.
     Busy[limit: Limit]: 429 "busy",
@@ -550,6 +571,7 @@ failures! {
     UnknownOrder: 503 "unknown_order", "No purchase has this id. Send the event again later.", retry 5;
     /// The store didn't answer. The request may or may not have taken effect.
     Unavailable(cause: String): 503 "unavailable",
-        "The database did not confirm in time, so this request may or may not have taken effect. Retry it with the same Idempotency-Key, or check first whether it took effect.",
+        "The database did not confirm in time, so this request may or may not have taken effect. \
+         Retry it with the same Idempotency-Key, or check first whether it took effect.",
         example (String::new()), retry 5, logs cause;
 }

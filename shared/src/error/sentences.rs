@@ -32,16 +32,30 @@ pub(super) fn no_such_model(name: Option<&str>) -> String {
 /// words.
 pub(super) fn prompt_too_long(sizes: Option<TooLong>) -> Cow<'static, str> {
     match sizes {
-        None => "This model's maximum context length is less than the length of these messages. Shorten them. Nothing was charged.".into(),
-        Some(TooLong { bytes, most }) => format!("This model's maximum context length is {most} bytes here, and these messages have {bytes}. Shorten them. Nothing was charged.").into(),
+        None => "This model's maximum context length is less than the length of these messages. \
+            Shorten them. Nothing was charged."
+            .into(),
+        Some(TooLong { bytes, most }) => format!(
+            "This model's maximum context length is {most} bytes here, and these messages have \
+             {bytes}. Shorten them. Nothing was charged."
+        )
+        .into(),
     }
 }
 
 /// Returns the sentences for `Error::TextTooLong`. Clients recognize the failure by its first words.
 pub(super) fn texts_too_long(sizes: Option<TooLong>) -> Cow<'static, str> {
     match sizes {
-        None => "This model's maximum context length is less than the length of a text in `input`. Shorten or split the text. Nothing was charged.".into(),
-        Some(TooLong { bytes, most }) => format!("This model's maximum context length is {most} bytes here, and the texts in `input` have {bytes}. Send fewer or shorter texts. Nothing was charged.").into(),
+        None => {
+            "This model's maximum context length is less than the length of a text in `input`. \
+             Shorten or split the text. Nothing was charged."
+                .into()
+        }
+        Some(TooLong { bytes, most }) => format!(
+            "This model's maximum context length is {most} bytes here, and the texts in `input` \
+             have {bytes}. Send fewer or shorter texts. Nothing was charged."
+        )
+        .into(),
     }
 }
 
@@ -53,7 +67,9 @@ pub(super) fn too_many_refunds(limit: &Limit) -> String {
             "At most {most} failed messages are refunded in a minute. Nothing was charged; try again {hint}."
         ),
         _ => format!(
-            "Today's failed and stopped messages would have cost {most} tokens, which is the limit for free messages. Nothing was charged; try again {hint}, or ask the operator to unlock the account."
+            "Today's failed and stopped messages would have cost {most} tokens, which is the limit \
+             for free messages. Nothing was charged; try again {hint}, or ask the operator to \
+             unlock the account."
         ),
     }
 }
@@ -76,7 +92,8 @@ pub(super) fn key_limit(
         None => "Raise its limit, or use another key.".into(),
     };
     format!(
-        "This API key may spend {tokens} tokens{period}, and has {left} left. This message can cost {cost} tokens. Nothing was charged. {next}"
+        "This API key may spend {tokens} tokens{period}, and has {left} left. This message can \
+         cost {cost} tokens. Nothing was charged. {next}"
     )
 }
 

@@ -33,7 +33,8 @@ text!(AfterOrNone, {
 
 text!(Instructions, {
     let about = format!(
-        "A user's instructions for the AI, such as how to answer: at most {INSTRUCTIONS_LENGTH} bytes, without control characters except tabs and line breaks. An empty text removes them."
+        "A user's instructions for the AI, such as how to answer: at most {INSTRUCTIONS_LENGTH} \
+         bytes, without control characters except tabs and line breaks. An empty text removes them."
     );
     text(&about, "Answer in one sentence.")
         .max_length(Some(INSTRUCTIONS_LENGTH))

@@ -45,7 +45,8 @@ fn no_name() -> Invalid {
     format!("The name of a file must be one line of at most {NAME_LENGTH} characters.").into()
 }
 
-const NO_TEXT: &str = "Only text files are supported: a data URL (data:text/plain;base64,..) of a text type or application/json. Send other files, such as PDFs, as their text.";
+const NO_TEXT: &str = "Only text files are supported: a data URL (data:text/plain;base64,..) of a \
+    text type or application/json. Send other files, such as PDFs, as their text.";
 
 const NO_DATA: &str = "The data of this file isn't UTF-8 text in Base64 with padding.";
 

@@ -146,8 +146,9 @@ impl ReportedUsage {
     /// corrected:
     ///
     /// - If the total exceeds the sum of prompt and completion by the number of cached tokens, of
-    ///   tokens written into the cache, or of both, the excess belongs to the prompt. Any other excess belongs to the answer, up to the number of
-    ///   reasoning tokens if the server reports it.
+    ///   tokens written into the cache, or of both, the excess belongs to the prompt. Any other
+    ///   excess belongs to the answer, up to the number of reasoning tokens if the server reports
+    ///   it.
     /// - A count is estimated if it is missing, or if it is zero although the prompt or the answer
     ///   isn't empty.
     ///

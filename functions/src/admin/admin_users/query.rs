@@ -151,7 +151,9 @@ impl IntoParams for Filters {
             openapi::parameter(
                 "sort",
                 ParameterIn::Query,
-                "The order, instead of newest first: a field, after a `-` if its largest value comes first. The first 1,000 users of each order are found once a day; their values are current. Not with `q`.",
+                "The order, instead of newest first: a field, after a `-` if its largest value \
+                 comes first. The first 1,000 users of each order are found once a day; their \
+                 values are current. Not with `q`.",
                 Object::builder()
                     .schema_type(Type::String)
                     .enum_values(Some(UserOrder::ALL.map(UserOrder::word))),

@@ -163,7 +163,10 @@ fn read_messages<'de, D: Deserializer<'de>>(
 
 /// Returns the constraints that [`Body::read`] enforces in addition to the fields' types.
 pub(crate) fn limits() -> Value {
-    let of_user = json!({ "properties": { "role": { "const": "user" }, "content": { "not": { "type": "null" } } }, "required": ["role", "content"] });
+    let of_user = json!({
+        "properties": { "role": { "const": "user" }, "content": { "not": { "type": "null" } } },
+        "required": ["role", "content"],
+    });
     let file = json!({ "properties": { "file_data": { "type": "string" } }, "required": ["file_data"], "type": "object" });
     let part = json!({ "anyOf": [
         { "properties": { "type": { "const": "text" }, "text": { "type": "string" } }, "required": ["text"] },
@@ -200,7 +203,11 @@ pub(crate) fn limits() -> Value {
             "audio": { "type": ["object", "null"], "enum": [null] },
             "web_search_options": { "type": ["object", "null"], "enum": [null] },
             "reasoning_effort": one_of::<Effort>(),
-            "reasoning": { "properties": { "effort": one_of::<Effort>(), "max_tokens": model_token_limits(), "summary": summary_limits() } },
+            "reasoning": { "properties": {
+                "effort": one_of::<Effort>(),
+                "max_tokens": model_token_limits(),
+                "summary": summary_limits(),
+            } },
             "logprobs": { "not": { "const": true } },
             "top_logprobs": { "enum": [0, null] },
             "verbosity": one_of::<Verbosity>(),
@@ -246,7 +253,10 @@ impl Stop {
         json!({ "oneOf": [
             { "type": "null" },
             { "type": "string" },
-            { "type": "array", "items": { "type": "string" }, "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1 },
+            {
+                "type": "array", "items": { "type": "string" }, "contains": { "minLength": 1 },
+                "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1,
+            },
         ] })
     }
 

@@ -114,7 +114,10 @@ pub(crate) fn limits() -> Value {
 
 /// Returns the constraints that [`Body::prompt`] enforces in addition to the fields' types.
 pub(crate) fn prompt_limits() -> Value {
-    let of_user = json!({ "properties": { "role": { "const": "user" }, "content": { "not": { "type": "null" } } }, "required": ["role", "content"] });
+    let of_user = json!({
+        "properties": { "role": { "const": "user" }, "content": { "not": { "type": "null" } } },
+        "required": ["role", "content"],
+    });
     let message = json!({ "properties": { "content": { "maxItems": PARTS } } });
     json!({
         "properties": {

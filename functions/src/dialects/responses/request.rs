@@ -33,7 +33,8 @@ use crate::dialects::programs::turns::asked;
 use crate::dialects::programs::{Asked, CompletionApp};
 
 /// The error message for fields that refer to an earlier response.
-const STATELESS: &str = "This API stores no responses. Omit this field, and send the whole conversation in `input`: clients do that with `store: false`.";
+const STATELESS: &str = "This API stores no responses. Omit this field, and send the whole \
+    conversation in `input`: clients do that with `store: false`.";
 
 /// The maximum number of characters in `user`.
 const USER: usize = 512;
@@ -156,7 +157,11 @@ pub(crate) fn limits() -> Value {
             "tools": { "items": tools::limits(), "maxItems": TOOLS },
             "metadata": metadata,
             "user": { "maxLength": USER },
-            "reasoning": { "properties": { "effort": one_of::<Effort>(), "summary": summary_limits(), "generate_summary": summary_limits() } },
+            "reasoning": { "properties": {
+                "effort": one_of::<Effort>(),
+                "summary": summary_limits(),
+                "generate_summary": summary_limits(),
+            } },
             "text": { "properties": { "verbosity": one_of::<Verbosity>() } },
             "prompt_cache_key": { "maxLength": CACHE_KEY },
             "presence_penalty": penalty_limits(),

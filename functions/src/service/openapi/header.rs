@@ -57,8 +57,9 @@ pub(super) fn header(name: &str, required: bool) -> (String, Value) {
         ),
         "set-cookie" => (
             "Set-Cookie",
-            "The refresh token, if the request has `X-Refresh-Token: cookie`; empty to delete the cookie. After a log-in also \
-             the device token, as `__Host-farebox_device`. On the local server the names are without `__Host-`.",
+            "The refresh token, if the request has `X-Refresh-Token: cookie`; empty to delete the \
+             cookie. After a log-in also the device token, as `__Host-farebox_device`. On the \
+             local server the names are without `__Host-`.",
             json!({ "type": "string", "examples": ["__Host-farebox_refresh=eyJ0eXAiOi...; Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure"] }),
         ),
         "www-authenticate" => (

@@ -79,7 +79,8 @@ pub async fn answer(
     reply_with(status, reply)
 }
 
-const UNSIGNED: &str = "Sign with the access key of this run: it is in the data folder, in dynamodb-url, lambda.env and sam.json. With --memory the program prints it.";
+const UNSIGNED: &str = "Sign with the access key of this run: it is in the data folder, in \
+    dynamodb-url, lambda.env and sam.json. With --memory the program prints it.";
 
 /// Returns true if the `Host` header contains this store's port, and a host name by which only this
 /// machine or its containers can reach the store.

@@ -196,7 +196,9 @@ impl Pace {
         let stored = self.bar.position();
         let all = counted(self.bar.length().unwrap_or(stored), "message");
         format!(
-            "For {minutes}, DynamoDB has throttled every write. {stored} of {all} are stored. Run the same command again: it goes on from there. If DynamoDB throttles it again, first raise the tables' warm throughput, as \"Move from Django\" describes."
+            "For {minutes}, DynamoDB has throttled every write. {stored} of {all} are stored. Run \
+             the same command again: it goes on from there. If DynamoDB throttles it again, first \
+             raise the tables' warm throughput, as \"Move from Django\" describes."
         )
     }
 

@@ -56,7 +56,8 @@ pub const WAS_IMPORTED: &str =
 
 /// The reason for refusing a user whose primary key and name belong to an account from another
 /// system.
-pub const OTHER_SYSTEM: &str = "an account was imported from this key before, with another time of registration; another system needs its own --name";
+pub const OTHER_SYSTEM: &str = "an account was imported from this key before, with another time of \
+    registration; another system needs its own --name";
 
 /// Two registration times for an account count as equal if they differ by at most this many
 /// milliseconds, because dump formats differ in precision.

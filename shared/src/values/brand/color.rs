@@ -52,7 +52,8 @@ impl Color {
             let ratio = (ratio * 10.0).floor() / 10.0;
             let change = if scheme == Scheme::Light { "darker" } else { "lighter" };
             format!(
-                "This colour's contrast against the {name} background {background} is {ratio:.1}:1, and {LEAST}:1 is needed. Choose a {change} one."
+                "This colour's contrast against the {name} background {background} is \
+                 {ratio:.1}:1, and {LEAST}:1 is needed. Choose a {change} one."
             )
         })
     }

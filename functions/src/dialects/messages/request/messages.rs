@@ -57,7 +57,9 @@ pub(super) fn turns(
 /// Returns the error message for a call without a result, which begins as Anthropic's.
 fn unanswered(id: &str) -> String {
     format!(
-        "`tool_use` ids were found without `tool_result` blocks immediately after: {id}. Each `tool_use` block must have a corresponding `tool_result` block at the beginning of the next message."
+        "`tool_use` ids were found without `tool_result` blocks immediately after: {id}. Each \
+         `tool_use` block must have a corresponding `tool_result` block at the beginning of the \
+         next message."
     )
 }
 
@@ -73,7 +75,9 @@ fn doubled(id: &str) -> String {
 fn unexpected(id: &str) -> String {
     let id: String = id.chars().take(100).collect();
     format!(
-        "unexpected `tool_use_id` found in `tool_result` blocks: {id}. Each `tool_result` block must have a corresponding `tool_use` block in the previous message, and precede the other blocks of its message."
+        "unexpected `tool_use_id` found in `tool_result` blocks: {id}. Each `tool_result` block \
+         must have a corresponding `tool_use` block in the previous message, and precede the other \
+         blocks of its message."
     )
 }
 

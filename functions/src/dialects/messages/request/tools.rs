@@ -138,7 +138,8 @@ fn unavailable(kind: &str) -> String {
             "The tool {kind} runs at Anthropic and isn't available here. Omit it, or offer a function of your own with an input_schema."
         ),
         false => format!(
-            "This API offers the model only tools with an input_schema. Describe the arguments of {kind} in an input_schema, and omit the type."
+            "This API offers the model only tools with an input_schema. Describe the arguments of \
+             {kind} in an input_schema, and omit the type."
         ),
     }
 }

@@ -219,7 +219,8 @@ impl History {
                 self.reasoning.extend(encrypted_content::read(text, field));
             }
             _ => {
-                let known = "This must be message, function_call, function_call_output, custom_tool_call, custom_tool_call_output or reasoning.";
+                let known = "This must be message, function_call, function_call_output, \
+                    custom_tool_call, custom_tool_call_output or reasoning.";
                 errors.note(&of("type"), known);
                 return None;
             }

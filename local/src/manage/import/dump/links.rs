@@ -177,7 +177,10 @@ impl Links {
             }
         }
         if !users.has_keys && via.is_none() && numbers > 0 && names == 0 {
-            return Err("The file was written with `dumpdata --natural-primary` but without `--natural-foreign`, so its rows name users by keys that the file doesn't have. Dump again with both options, or with neither.".into());
+            return Err("The file was written with `dumpdata --natural-primary` but without \
+                `--natural-foreign`, so its rows name users by keys that the file doesn't have. \
+                Dump again with both options, or with neither."
+                .into());
         }
         Ok(links)
     }

@@ -151,7 +151,9 @@ impl UserModel {
                 format!("{} ({rows} {})", user.name, if rows == 1 { "row" } else { "rows" })
             });
             return Err(format!(
-                "Several models can be the user model: {}. Choose the one with which people log in and to which messages refer, for example with --user-model {}. The users of the others aren't imported.",
+                "Several models can be the user model: {}. Choose the one with which people log in \
+                 and to which messages refer, for example with --user-model {}. The users of the \
+                 others aren't imported.",
                 counted.collect::<Vec<_>>().join(", "),
                 first.name
             ));
@@ -185,7 +187,8 @@ impl UserModel {
             // `dumpdata` doesn't repeat the primary key among the fields.
             (None, Some("email")) if has_names_as_keys(source, model) => {
                 return Err(format!(
-                    "People may log in to {} with its primary key or with `email`. Choose one with --login-field pk or --login-field email.",
+                    "People may log in to {} with its primary key or with `email`. Choose one with \
+                     --login-field pk or --login-field email.",
                     model.name
                 ));
             }
@@ -266,7 +269,8 @@ impl ChatModel {
         if let (true, Some(first)) = (called.is_empty(), others.first()) {
             let names: Vec<&str> = others.iter().map(|chats| chats.name.as_str()).collect();
             return Err(format!(
-                "{} has the fields of chats, but its name doesn't say that it has chats with an AI. If it has, add --chat-model {}; otherwise --no-messages.",
+                "{} has the fields of chats, but its name doesn't say that it has chats with an \
+                 AI. If it has, add --chat-model {}; otherwise --no-messages.",
                 alternatives(&names),
                 first.name
             ));
@@ -278,7 +282,9 @@ impl ChatModel {
         let found = only(called, |chats: &Self| chats.name.clone(), what, "--chat-model")?;
         match found {
             None if !lacking.is_empty() => Err(format!(
-                "No model can be the chat model: {}. Choose the fields with --user-field, --message-field, --response-field or --role-field, and --time-field, or import no messages with --no-messages.",
+                "No model can be the chat model: {}. Choose the fields with --user-field, \
+                 --message-field, --response-field or --role-field, and --time-field, or import no \
+                 messages with --no-messages.",
                 lacking.join("; ")
             )),
             found => Ok(found),
@@ -452,11 +458,15 @@ impl Balance {
         };
         found.ok_or_else(|| match possible.as_slice() {
             [] => format!(
-                "Users have no number called {}{others}. Choose the balance with --tokens-field, or give every user the same balance, for example with --tokens 4000.",
+                "Users have no number called {}{others}. Choose the balance with --tokens-field, \
+                 or give every user the same balance, for example with --tokens 4000.",
                 alternatives(&BALANCES)
             ),
             [first, ..] => format!(
-                "{} may be the balance, but the file doesn't say that a user has only one such row: it may also be what each message used. Choose the balance, for example with --tokens-field {first}{others}, or give every user the same balance, for example with --tokens 4000.",
+                "{} may be the balance, but the file doesn't say that a user has only one such \
+                 row: it may also be what each message used. Choose the balance, for example with \
+                 --tokens-field {first}{others}, or give every user the same balance, for example \
+                 with --tokens 4000.",
                 alternatives(&possible.iter().map(String::as_str).collect::<Vec<_>>())
             ),
         })

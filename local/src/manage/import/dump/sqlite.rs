@@ -50,7 +50,9 @@ impl SqliteFile {
             // SQLite can't open the file without writing: it must apply a log or a journal, or
             // create a file in a folder that isn't writable.
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => format!(
-                "{} can't be read without changing its folder. Copy it to another folder together with its -wal or -journal file, open the copy once with Django or sqlite3, and import the copy.",
+                "{} can't be read without changing its folder. Copy it to another folder together \
+                 with its -wal or -journal file, open the copy once with Django or sqlite3, and \
+                 import the copy.",
                 file.display()
             ),
             Some(ErrorCode::DiskFull) => format!(
@@ -128,7 +130,9 @@ fn missing_log(file: &Path) -> Option<String> {
     log.push("-wal");
     (is_wal && !Path::new(&log).exists()).then(|| {
         format!(
-            "{} is in WAL mode, and its log {} is missing. If Django was running when the file was copied, the newest changes are missing: copy both files, or use `sqlite3 db.sqlite3 \".backup copy.sqlite3\"`.",
+            "{} is in WAL mode, and its log {} is missing. If Django was running when the file was \
+             copied, the newest changes are missing: copy both files, or use `sqlite3 db.sqlite3 \
+             \".backup copy.sqlite3\"`.",
             file.display(),
             Path::new(&log).display()
         )
