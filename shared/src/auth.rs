@@ -11,6 +11,6 @@ mod refresh_token;
 pub use attempt::{CheckedAttempt, PasswordOwner, attempt};
 pub use guard::{
     administrator, caller, caller_of_old_client, caller_or_visitor, confirm, program,
-    program_of_anthropic,
+    program_with_x_api_key,
 };
 pub use issue::{SessionTokens, TokenPair, begin_session, issue, issue_pair};

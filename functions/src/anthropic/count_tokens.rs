@@ -41,7 +41,7 @@ pub(crate) const LAMBDA: Lambda = Lambda::new("Estimates the tokens of messages"
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     http::require_json(&req)?;
-    let caller = auth::program_of_anthropic(&app, &req).await?;
+    let caller = auth::program_with_x_api_key(&app, &req).await?;
     app.store.account_with(&caller).await?;
     let CountedBody(body) = http::json(&req)?;
     let prompt = body.prompt(app.config.message_limit)?;

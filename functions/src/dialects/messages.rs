@@ -58,7 +58,7 @@ impl ProgramDialect for Messages {
     type Body = Body;
 
     async fn caller(app: &App, req: &Request) -> Result<Credential> {
-        auth::program_of_anthropic(app, req).await
+        auth::program_with_x_api_key(app, req).await
     }
 
     fn read(body: Body, message_limit: usize) -> Result<(Asked, Self)> {

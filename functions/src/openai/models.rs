@@ -64,7 +64,7 @@ pub(crate) const CREDITS_PATH: &str = "/v1/credits";
 pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Request) -> Reply {
     let is_anthropics = req.headers().contains_key(messages::VERSION_HEADER);
     let caller = match is_anthropics {
-        true => auth::program_of_anthropic(&app, &req).await?,
+        true => auth::program_with_x_api_key(&app, &req).await?,
         false => auth::program(&app, &req).await?,
     };
     let account = app.store.account_with(&caller).await?;

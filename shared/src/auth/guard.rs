@@ -55,12 +55,12 @@ pub async fn program(app: &App, req: &Request) -> Result<Credential> {
     }
 }
 
-/// Like [`program`], but for routes that Anthropic's clients use. On these routes, an API key may
-/// also be in the header `x-api-key`.
+/// Like [`program`], but the API key may also be in the header `x-api-key`, where Anthropic's clients
+/// send it.
 ///
 /// # Errors
 /// Returns the errors of [`program`], and [`Error::TwoCredentials`] if the two headers differ.
-pub async fn program_of_anthropic(app: &App, req: &Request) -> Result<Credential> {
+pub async fn program_with_x_api_key(app: &App, req: &Request) -> Result<Credential> {
     match (http::authorization(req)?, http::api_key(req)?) {
         (Some(bearer), Some(key)) if bearer != key => Err(Error::TwoCredentials),
         (None, Some(key)) => stored_key(app, key).await,

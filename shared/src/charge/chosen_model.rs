@@ -34,7 +34,7 @@ pub struct ChosenModel {
     /// The AI that answers, through the model's providers.
     pub ai: Ai,
     fare: Fare,
-    /// How many more model tokens than public tokenizers the model counts.
+    /// The factors between the model's count of model tokens and the estimate, for holds.
     counts_as: CountsAs,
     listed: Option<Listed>,
 }

@@ -1,5 +1,5 @@
-//! How many model tokens a model's tokenizer makes of a text, in comparison with the public
-//! tokenizers that [`TokenEstimate`](super::TokenEstimate) was fitted to.
+//! The ratio between the model tokens that a model's tokenizer counts in a text, and those of the
+//! public tokenizers that [`TokenEstimate`](super::TokenEstimate) was fitted to.
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;

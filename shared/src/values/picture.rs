@@ -47,12 +47,11 @@ const PORTS: [u16; 2] = [443, 8443];
 /// The maximum length of a picture's `https` URL, in characters.
 const URL_LENGTH: usize = 8192;
 
-/// How many bytes each picture adds to a prompt's size. Most pictures need about a thousand model
-/// tokens.
+/// A picture's share of a prompt's size, in bytes. Most pictures need about a thousand model tokens.
 pub const PICTURE_BYTES: usize = 4096;
 
-/// How many bytes each picture adds to the size that determines a flat price. In full detail, a
-/// picture needs several thousand model tokens
+/// A picture's share of the size that determines a flat price, in bytes. In full detail, a picture
+/// needs several thousand model tokens
 /// ([OpenAI](https://platform.openai.com/docs/guides/images-vision)).
 pub const PRICED_PICTURE: usize = 16_384;
 
