@@ -10,13 +10,11 @@ import zlib
 
 import anthropic
 from anthropic import Anthropic
-from pydantic import BaseModel
 from scripted import (
     API_WIRE,
     FIRST_GRANT,
     PRICE,
     a_caller,
-    calls,
     each_model_is_charged_its_fare,
     equal,
     functions,
@@ -32,19 +30,13 @@ from scripted import (
     version,
     wire,
 )
+from weather import ASKED, CITIES, Weather
 
-ASKED = {"role": "user", "content": "How is the weather in Paris and Oslo?"}
-CITIES = calls(("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Oslo"}))
 TOOL = {
     "name": "get_weather",
     "description": "The weather of a city.",
     "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
-
-
-class Weather(BaseModel):
-    city: str
-    degrees: int
 
 
 def client_of(key):

@@ -4,17 +4,12 @@ OpenAI's client are set."""
 import instructor
 from instructor import Mode
 from openai import OpenAI
-from pydantic import BaseModel
 from scripted import BASE_URL, a_caller, calls, equal, play, played, prove_client, says, statuses, wire
+from weather import QUESTION, Weather
 
-ASKED = [{"role": "user", "content": "How is the weather in Paris?"}]
+ASKED = [{"role": "user", "content": QUESTION}]
 CALL = calls(("Weather", {"city": "Paris", "degrees": 21}))
 REPORT = says('{"city": "Paris", "degrees": 21}')
-
-
-class Weather(BaseModel):
-    city: str
-    degrees: int
 
 
 PARIS = {"city": "Paris", "degrees": 21}

@@ -23,9 +23,9 @@ from scripted import (
     statuses,
     wire,
 )
+from weather import CALL, QUESTION, get_weather, get_weather_over_a_bad_line
 
-ASKED = {"messages": [{"role": "user", "content": "How is the weather in Paris?"}]}
-CALL = calls(("get_weather", {"city": "Paris"}))
+ASKED = {"messages": [{"role": "user", "content": QUESTION}]}
 
 
 class Weather(BaseModel):
@@ -33,17 +33,6 @@ class Weather(BaseModel):
 
     city: str
     degrees: int
-
-
-def get_weather(city: str) -> str:
-    """The weather of a city."""
-    return f"Sunny in {city}."
-
-
-def get_weather_over_a_bad_line(city: str) -> str:
-    """The weather of a city; the reply to the next request is lost."""
-    wire.cut("before")
-    return f"Sunny in {city}."
 
 
 def model_of(key, name):

@@ -5,13 +5,7 @@ from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
 from scripted import BASE_URL, a_caller, calls, equal, functions, play, played, prove_client, says, statuses, wire
-
-QUESTION = "How is the weather in Paris?"
-
-
-def get_weather(city: str) -> str:
-    """The weather of a city."""
-    return f"Sunny in {city}."
+from weather import QUESTION, get_weather
 
 
 def a_model(chat=True):

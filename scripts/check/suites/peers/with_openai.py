@@ -6,7 +6,6 @@ import json
 
 import openai
 from openai import OpenAI
-from pydantic import BaseModel
 from scripted import (
     BASE_URL,
     a_caller,
@@ -24,30 +23,22 @@ from scripted import (
     statuses,
     wire,
 )
+from weather import ASKED, CITIES, GRAMMAR, PARAMETERS, REFUSAL, Weather
 
-ASKED = {"role": "user", "content": "How is the weather in Paris and Oslo?"}
-CITIES = calls(("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Oslo"}))
 TOOL = {
     "type": "function",
     "function": {
         "name": "get_weather",
         "description": "The weather of a city.",
         "strict": True,
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False},
+        "parameters": PARAMETERS,
     },
 }
-REFUSAL = "I can't help with that."
-GRAMMAR = 'start: "add" NUMBER'
 FORMATS = [
     (None, {"type": "text"}),
     (GRAMMAR, {"type": "grammar", "grammar": {"syntax": "lark", "definition": GRAMMAR}}),
     ("add [0-9]+", {"type": "grammar", "grammar": {"syntax": "regex", "definition": "add [0-9]+"}}),
 ]
-
-
-class Weather(BaseModel):
-    city: str
-    degrees: int
 
 
 def a_client():

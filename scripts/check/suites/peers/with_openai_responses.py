@@ -5,7 +5,6 @@ match its types is an error."""
 import json
 
 from openai import OpenAI
-from pydantic import BaseModel
 from scripted import (
     BASE_URL,
     a_caller,
@@ -24,18 +23,9 @@ from scripted import (
     version,
     wire,
 )
+from weather import ASKED, CITIES, GRAMMAR, PARAMETERS, REFUSAL, Weather
 
-ASKED = {"role": "user", "content": "How is the weather in Paris and Oslo?"}
-CITIES = calls(("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Oslo"}))
-PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
 TOOLS = [{"type": "function", "name": "get_weather", "description": "The weather of a city.", "strict": True, "parameters": PARAMETERS}]
-REFUSAL = "I can't help with that."
-GRAMMAR = 'start: "add" NUMBER'
-
-
-class Weather(BaseModel):
-    city: str
-    degrees: int
 
 
 def a_client():

@@ -3,33 +3,15 @@ uses."""
 
 import asyncio
 
-from pydantic import BaseModel
 from pydantic_ai import Agent, NativeOutput, PromptedOutput, ToolOutput
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
-from scripted import API_WIRE, BASE_URL, DOOR, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
+from scripted import API_WIRE, BASE_URL, DOOR, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses
+from weather import CALL, QUESTION, Weather, get_weather, get_weather_over_a_bad_line
 
-ASKED = "How is the weather in Paris?"
-CALL = calls(("get_weather", {"city": "Paris"}))
 REPORT = '{"city": "Paris", "degrees": 21}'
-
-
-class Weather(BaseModel):
-    city: str
-    degrees: int
-
-
-def get_weather(city: str) -> str:
-    """The weather of a city."""
-    return f"Sunny in {city}."
-
-
-def get_weather_over_a_bad_line(city: str) -> str:
-    """The weather of a city; the reply to the next request is lost."""
-    wire.cut("before")
-    return f"Sunny in {city}."
 
 
 def model_of(key):
@@ -53,7 +35,7 @@ def an_agent_runs_its_tools_and_answers_with_an_object():
     ]:
         person, agent = an_agent(tools=[get_weather], output_type=output)
         play(CALL, answer)
-        done = agent.run_sync(ASKED)
+        done = agent.run_sync(QUESTION)
         equal((done.output, done.usage.requests), (Weather(city="Paris", degrees=21), 2))
         first, last = played()
         equal((functions(first)[0], results(last)), ("get_weather", ["Sunny in Paris."]))
@@ -63,7 +45,7 @@ def an_agent_runs_its_tools_and_answers_with_an_object():
 def an_object_that_is_not_valid_is_asked_for_again_and_costs_again():
     person, agent = an_agent(output_type=ToolOutput(Weather))
     play(calls(("final_result", {"city": "Paris", "degrees": "warm"})), calls(("final_result", {"city": "Paris", "degrees": 21})))
-    equal(agent.run_sync(ASKED).output, Weather(city="Paris", degrees=21))
+    equal(agent.run_sync(QUESTION).output, Weather(city="Paris", degrees=21))
     played()
     person.has_paid_for(2)
 
@@ -72,7 +54,7 @@ def an_agent_streams_its_words():
     person, agent = an_agent(tools=[get_weather])
 
     async def pieces():
-        async with agent.run_stream(ASKED) as stream:
+        async with agent.run_stream(QUESTION) as stream:
             return [piece async for piece in stream.stream_text(delta=True, debounce_by=None)]
 
     play(CALL, says("Sunny everywhere."))
@@ -85,7 +67,7 @@ def an_agent_streams_its_words():
 def a_reply_that_is_lost_in_the_middle_of_the_loop_is_paid_once():
     person, agent = an_agent(tools=[get_weather_over_a_bad_line])
     play(calls(("get_weather_over_a_bad_line", {"city": "Paris"})), says("Sunny everywhere."))
-    equal(agent.run_sync(ASKED).output, "Sunny everywhere.")
+    equal(agent.run_sync(QUESTION).output, "Sunny everywhere.")
     equal((statuses(), len(played())), ([None, 200], 2))
     person.has_paid_for(2)
 
