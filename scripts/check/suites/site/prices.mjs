@@ -95,6 +95,33 @@ function sent(page) {
   return all;
 }
 
+/**
+ * Refuses the page's next message as the API does if its rates are dearer than those in the list that
+ * the page reads. Waits for `going` first.
+ */
+function raisePrice(page, going) {
+  return page.route(
+    "**/api/chat/stream/",
+    async (route) => {
+      await going;
+      const { max_cost } = route.request().postDataJSON();
+      await route.fulfill({
+        status: 409,
+        json: {
+          status: 409,
+          code: "costs_more",
+          detail: "This message costs more than max_cost allows.",
+          cost: max_cost + 50,
+          prompt: 20,
+          most: max_cost + 600,
+          max_cost,
+        },
+      });
+    },
+    { times: 1 },
+  );
+}
+
 /** Takes all but this many tokens from a user. */
 function leave(server, { name }, tokens) {
   return server.manage("adjust", name, String(tokens - FIRST_GRANT), "--reason", "for a test");
@@ -692,26 +719,7 @@ await journeys({
     const page = await chatPage(ann, { url: server.url });
     await choose(page, "deep");
     const messages = sent(page);
-    // The API knows dearer rates than those in the list that the page reads.
-    await page.route(
-      "**/api/chat/stream/",
-      async (route) => {
-        const { max_cost } = route.request().postDataJSON();
-        await route.fulfill({
-          status: 409,
-          json: {
-            status: 409,
-            code: "costs_more",
-            detail: "This message costs more than max_cost allows.",
-            cost: max_cost + 50,
-            prompt: 20,
-            most: max_cost + 600,
-            max_cost,
-          },
-        });
-      },
-      { times: 1 },
-    );
+    await raisePrice(page);
     await say(page, "Counted 1000 0 500");
     const refusal = page.getByRole("alert");
     await refusal.getByText(/^The price has changed\. This message costs at most [\d,]+ tokens now, not at most [\d,]+ tokens\.$/).waitFor();
@@ -1031,26 +1039,7 @@ await journeys({
     const messages = sent(page);
     let go;
     const going = new Promise((done) => (go = done));
-    await page.route(
-      "**/api/chat/stream/",
-      async (route) => {
-        await going;
-        const { max_cost } = route.request().postDataJSON();
-        await route.fulfill({
-          status: 409,
-          json: {
-            status: 409,
-            code: "costs_more",
-            detail: "This message costs more than max_cost allows.",
-            cost: max_cost + 50,
-            prompt: 20,
-            most: max_cost + 600,
-            max_cost,
-          },
-        });
-      },
-      { times: 1 },
-    );
+    await raisePrice(page, going);
     await say(page, "Counted 10 0 10");
     await page.locator(".turn .said").waitFor();
     await page.getByLabel("Your message").fill("and more");
