@@ -44,7 +44,7 @@ const WITHIN: [&str; 21] = [
 /// The ports of a picture's `https` URL. Other services listen on other ports.
 const PORTS: [u16; 2] = [443, 8443];
 
-/// The maximum length of a picture's `https` URL, in characters.
+/// The maximum length of a picture's `https` URL, in bytes.
 const URL_LENGTH: usize = 8192;
 
 /// A picture's share of a prompt's size, in bytes. Most pictures need about a thousand model tokens.
