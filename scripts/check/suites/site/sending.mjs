@@ -438,13 +438,14 @@ await journeys({
       await page.getByRole("button", { name: "Retry" }).waitFor();
       await dot.waitFor({ state: "detached" });
       // If the page sends the message again meanwhile, it closes the menu.
-      const deletion = page.getByRole("button", { name: "Delete", exact: true });
+      const deletion = page.locator(".menu").getByRole("button", { name: "Delete", exact: true });
       const dialog = page.getByRole("dialog");
       await eventually(async () => {
-        const press = (one) => one.click({ timeout: 2000 }).catch(() => {});
-        if (!(await deletion.isVisible())) await press(page.getByRole("button", { name: menu }));
-        await press(deletion);
-        return dialog.isVisible();
+        if (!(await deletion.isVisible())) await page.getByRole("button", { name: menu }).click();
+        return deletion.click({ timeout: 2000 }).then(
+          () => true,
+          () => false,
+        );
       }, true);
       await dialog.getByRole("button", { name: "Delete" }).click();
       await heading(page, "What would you like to know?");
