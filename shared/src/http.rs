@@ -35,9 +35,7 @@ pub use self::read::{
     escaped, fields, file_id, id, idempotency_key, json, json_or_nothing, path, path_id,
     path_parameter, received_at, require_json, source_network, time_left, unescaped,
 };
-pub(crate) use self::read::{
-    function_name, function_request_id, is_form, request_id, source_address,
-};
+pub(crate) use self::read::{function_name, function_request_id, is_form, request_id};
 pub use self::reply::{
     Reply, accepted, cached, cached_for_a_minute, chosen, created, download, moved, ok, replayed,
     see_other, tagged, text, to_json, unlisted, written,

@@ -523,7 +523,7 @@ async fn headers_are_limited_to_eight_kilobytes() {
 }
 
 #[tokio::test]
-async fn the_log_has_the_callers_real_address() {
+async fn the_log_has_no_ip_addresses() {
     log::clear();
     let api = Api::own(&[]).await;
     let headers = [
@@ -535,11 +535,8 @@ async fn the_log_has_the_callers_real_address() {
     let answer = api.send(Method::GET, "/api/health", &headers, None).await;
     let request = answer.header("x-request-id").to_owned();
     let text = log::text();
-    assert!(
-        text.lines().any(|line| line.contains(&request) && line.contains("127.0.0.1")),
-        "{text}"
-    );
-    assert!(!text.contains("203.0.113."), "{text}");
+    assert!(text.contains(&request), "{text}");
+    assert!(!["127.0.0.1", "203.0.113."].iter().any(|address| text.contains(address)), "{text}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::config::{EdgeConfig, HEADER_LIMIT};
 use crate::http::{
     Body, Failures, HeaderMap, HeaderValue, Method, PROBLEMS, Reply, Request, Response, Route,
     StatusCode, base_path, function_name, function_request_id, is_form, not_found, parameters,
-    pattern, request_id, source_address, wants_html,
+    pattern, request_id, wants_html,
 };
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace::{self, Parent, Root, Trace, Traces};
@@ -38,7 +38,6 @@ where
     let origin = allowed_origin(config, &req);
     let method = req.method().clone();
     let path = req.raw_http_path().to_owned();
-    let address = source_address(&req);
     let function_request_id = function_request_id(&req);
     let trace = traces.map(|traces| traces.begin(parent(&req)));
     let function = trace.as_ref().map(|_| function_name(&req)).unwrap_or_default();
@@ -51,7 +50,6 @@ where
         request_id,
         function_request_id,
         trace_id = trace.as_ref().map(Trace::id),
-        address,
         user = tracing::field::Empty,
         api_key = tracing::field::Empty
     );

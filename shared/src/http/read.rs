@@ -416,7 +416,7 @@ pub(crate) fn function_name(req: &Request) -> String {
 
 /// Returns the IP address that API Gateway saw. Headers such as `X-Forwarded-For` aren't read,
 /// because clients can forge them.
-pub(crate) fn source_address(req: &Request) -> String {
+fn source_address(req: &Request) -> String {
     match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.identity.source_ip.clone(),
         Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone(),
