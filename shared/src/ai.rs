@@ -369,12 +369,14 @@ impl Ai {
     fn record_failure(&self, provider: &Provider, failure: &Failure) {
         // A refusal doesn't count as the provider's failure, because the request is the cause. A
         // refusal for an unknown reason does count, because a wrong setting may be the cause.
-        ModelCall { has_failed: !failure.is_refusal(), ..self.call(provider) }.record();
+        let call = ModelCall { has_failed: !failure.is_refusal(), ..self.call(provider) };
+        let model = call.model;
+        call.record();
         if *failure == Failure::Unfunded {
             metrics::record_by(&provider.name, &[(Metric::AiUnfunded, 1)]);
         }
         let cause = failure.cause();
-        tracing::warn!(provider = provider.name, cause, "the AI has not answered");
+        tracing::warn!(provider = provider.name, model, cause, "the AI has not answered");
     }
 }
 

@@ -483,9 +483,24 @@ async fn unknown_refusals_are_logged_by_status_without_their_text() {
     assert_eq!(recorded(Metric::AiFailures, Some("openai")), (1, 1));
     assert!(log::text().contains("status 422"), "{}", log::text());
 
+    // The log contains the provider's codes, and the model.
+    for (code, cause) in [
+        ("model_gone", "\"status 422, model_gone, strange_error\""),
+        ("a confidential code", "\"status 422, strange_error\""),
+    ] {
+        log::clear();
+        let error = json!({ "message": "confidential", "type": "strange_error", "code": code });
+        provider.does(Does::Says(422, json!({ "error": error })));
+        program.send(&[], body.clone()).await.expect(502, "ai_failed");
+        let log = log::text();
+        assert!(log.contains(" model=") && log.contains(cause), "{log}");
+        assert!(!log.contains("confidential"), "{log}");
+    }
+    log::clear();
+
     provider.does(refuses(400, "This confidential model does not support tools."));
     program.send(&[], body).await.expect(400, "invalid_fields");
-    assert_eq!(recorded(Metric::AiFailures, Some("openai")), (2, 1), "the model has not failed");
+    assert_eq!(recorded(Metric::AiFailures, Some("openai")), (1, 0), "the model has not failed");
     let converse = bedrock(&provider, "").await;
     let program = Program::of(&converse.person("ben").await).await;
     let words = "The value at toolConfig is confidential.";

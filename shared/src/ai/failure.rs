@@ -106,6 +106,9 @@ pub(super) struct Reason {
 /// The longest time that clients are told to wait for an overloaded provider, in seconds.
 const LONGEST_WAIT: u32 = 3600;
 
+/// The length of the longest code that is logged, in bytes.
+const LONGEST_CODE: usize = 64;
+
 /// Reads the value of a `Retry-After`: the number of seconds after which the provider accepts the
 /// next request, up to an hour. `None` for a date.
 pub(super) fn seconds_to_wait(retry_after: &str) -> Option<u32> {
@@ -127,6 +130,22 @@ impl Reason {
         };
         let of_status = status.and_then(|status| Failure::of_status(status, None));
         of_status.unwrap_or_else(|| refused(self, IN_REPLY).unless_unknown())
+    }
+
+    /// Returns the cause for the log: `status`, and the provider's codes. Words instead of a code
+    /// aren't logged, because they might quote the prompt.
+    fn cause(&self, status: &str) -> String {
+        let is_code = |code: &&str| {
+            let is_of_code = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+            !code.is_empty() && code.len() <= LONGEST_CODE && code.chars().all(is_of_code)
+        };
+        let mut causes = vec![status];
+        for code in self.codes.lines().filter(is_code) {
+            if !causes.contains(&code) {
+                causes.push(code);
+            }
+        }
+        causes.join(", ")
     }
 
     /// Returns true if the provider's code says that the operator's account has run out of money.
@@ -459,7 +478,7 @@ impl Failure {
             _ if reason.is_unfunded() => Self::Unfunded,
             Some(refusal) => Self::Refused(refusal),
             None if reason.says_unfunded() => Self::Unfunded,
-            None => Self::Denied(cause.to_owned()),
+            None => Self::Denied(reason.cause(cause)),
         }
     }
 
