@@ -38,7 +38,8 @@ pub struct StatementRow<'a> {
     /// The balance after this row.
     #[schema(examples(3900))]
     balance: i64,
-    /// The actor: the id of an account, or `manage`. Shown only to administrators.
+    /// The actor: the id of an account, or `manage`, with a colon and the caller of the command if
+    /// known. Shown only to administrators.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("manage"))]
     actor: Option<&'a str>,
@@ -370,6 +371,11 @@ impl Statement {
         let rows = self.rows(actors);
         let response = if http::wants_csv(req) { csv(&rows, actors)? } else { http::ok(&rows)? };
         page.linked(response, self.next.as_deref())
+    }
+
+    /// Returns true if a row shows the beginning of a message.
+    pub fn shows_messages(&self) -> bool {
+        !self.messages.is_empty()
     }
 
     /// Returns the rows, newest first.

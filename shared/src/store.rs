@@ -47,14 +47,14 @@ pub use balance::{
 pub use chats::{
     Branch, CHATS, ChatFilter, ChatKey, ChatRun, Conversation, ConversationChange, in_context,
 };
-pub use client::Store;
+pub use client::{MANAGE, Store};
 pub use credentials::{Ending, Link, OutgoingEmail, PublicKey, Purpose, Rotation};
 pub use error::{Result, StoreError};
 pub use files::FILES;
 pub use imports::{HashCounts, ImportOutcome};
 pub use ledger::{
-    ActFilter, CostLine, Costs, Figures, PlannedIntervention, Spender, Spenders, TrailEntry,
-    UsualUsage, is_closed,
+    ActFilter, CostLine, Costs, Figures, PlannedIntervention, Reading, Spender, Spenders,
+    TrailEntry, UsualUsage, is_closed,
 };
 pub use lists::{CENSUS_AT_ONCE, Census, Label, UserFilter, UserOrder, UserSource};
 pub use orders::{Order, OrderPages};

@@ -53,7 +53,9 @@ mod whole;
 
 pub use account::{Account, Role, StoredHold};
 pub use admin_act::{Act, AdminAct, Intervention};
-pub(crate) use admin_act::{BRAND_ACT, PACKS_ACT, PRICES, REPORT_ACT, STANDING, VOUCHER_ACT};
+pub(crate) use admin_act::{
+    BRAND_ACT, PACKS_ACT, PRICES, READING_ACT, REPORT_ACT, STANDING, VOUCHER_ACT,
+};
 pub use allowance::{Allowance, AllowancePeriod, Allowances};
 pub use answer_blocks::{AnswerBlock, AnswerMark, BlockOrder};
 pub use api_key::{ApiKey, KeyName, StoredApiKey};

@@ -15,16 +15,22 @@ export function emailAddress(text) {
   return [text.slice(0, at), h("wbr", {}), text.slice(at)];
 }
 
-/** The author of an entry: an account, or the command `manage`. `me` is the logged-in account. */
+/**
+ * The author of an entry: an account, or the command `manage`, with a colon and its caller if known.
+ * `me` is the logged-in account.
+ */
 export function actor(id, name, me) {
-  if (id === "manage") return "the manage command";
+  const [command, ...caller] = id.split(":");
+  if (command === "manage") {
+    return caller.length > 0 ? `the manage command, by ${caller.join(":")}` : "the manage command";
+  }
   if (id === me.id) return "you";
   return userLink(id, name ?? `account ${id.slice(0, 8)}…`);
 }
 
 /** The author of a price list. The API returns either an actor's id or a name. */
 export const author = (text, me) =>
-  /^[0-9a-f-]{36}$/.test(text) || text === "manage" ? actor(text, null, me) : text;
+  /^([0-9a-f-]{36}|manage(:.*)?)$/.test(text) ? actor(text, null, me) : text;
 
 const ROLES = { admin: "Administrator", user: "User" };
 

@@ -35,6 +35,7 @@ const ACTS = [
   ["share", "Ends of shared chats"],
   ["report_dismissal", "Dismissals of reports"],
   ["addresses", "Exports of addresses"],
+  ["reading", "Readings of messages"],
   ["prices", "Price lists"],
 ];
 
@@ -137,6 +138,7 @@ function sentence({ act, amount, role, reason, user_id: id, username }, views) {
     const isSet = isVersion(reason);
     return [isSet ? "Set the " : "Stopped selling ", h("a", { href: PACKS_PLACE }, "packs")];
   }
+  if (act === "reading" && !id) return "Read messages of users";
   const view = views.find((one) => one.act === act);
   if (view) return h("a", { href: `#/${view.path}` }, view.title);
   // A report about an erased chat, or an action from a later release, may not concern a user.
@@ -168,6 +170,7 @@ function sentence({ act, amount, role, reason, user_id: id, username }, views) {
   if (act === "share") return ["Ended a shared chat of ", user];
   if (act === "report_dismissal") return ["Dismissed a report about a shared chat of ", user];
   if (act === "addresses") return ["Exported the address of ", user];
+  if (act === "reading") return ["Read messages of ", user];
   return [
     formatWord(act),
     ": ",

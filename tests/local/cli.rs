@@ -1065,6 +1065,39 @@ async fn locked_accounts_are_unlocked_beside_a_running_server() {
 }
 
 #[tokio::test]
+async fn the_audit_log_names_the_caller_of_commands() {
+    let folder = Folder::new();
+    let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
+    assert_eq!(server.post("/api/register", ann()).await.0, 201);
+    let manage = |user: &str, logname: &str, arguments: &[&str]| {
+        let mut program = command(&[&["manage"], arguments, &["--data", folder.path()]].concat());
+        program.env("USER", user).env("LOGNAME", logname).env_remove("USERNAME");
+        let output = program.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    manage("carol", "", &["create-admin", "root", "--password-env", "ADMIN_PASSWORD"]);
+    manage("", "dave", &["adjust", "ann", "1", "--reason", "a gift"]);
+    manage("", "", &["unlock", "ann"]);
+    let root = json!({ "username": "root", "password": "correct horse" });
+    let (_, session) = server.post("/api/login", root).await;
+    let list = Client::new()
+        .get(format!("{}/api/admin/trail?actor=manage", server.url))
+        .bearer_auth(session["access"].as_str().unwrap());
+    let list: Value = list.send().await.unwrap().json().await.unwrap();
+    let shown = |act: &Value| {
+        ["act", "actor", "username"].map(|name| act[name].as_str().unwrap().to_owned())
+    };
+    let shown: Vec<_> = list.as_array().unwrap().iter().map(shown).collect();
+    let expected = [
+        ["unlock", "manage", "ann"],
+        ["adjustment", "manage:dave", "ann"],
+        ["creation", "manage:carol", "root"],
+    ];
+    assert_eq!(shown, expected);
+    server.interrupt();
+}
+
+#[tokio::test]
 async fn deleted_accounts_can_be_erased_by_hand() {
     let folder = Folder::new();
     let manage = |command: &str| {

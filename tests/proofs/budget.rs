@@ -214,6 +214,7 @@ impl Counted {
             ("AI_TIMEOUT_SECONDS", "5"),
             ("PAYMENTS", "simulated"),
             ("TITLE_MODEL", "scripted"),
+            ("ADMIN_CHATS", "search"),
         ];
         Self {
             api: Api::with_clock(in_the_first_month(), &limits).await,

@@ -2,7 +2,7 @@
 //! For administrators.
 //!
 //! Reads the page and the administrator's account in parallel. Filtered messages are read only
-//! after the caller's role is checked.
+//! after the caller's role is checked. The audit log names the readers before the reply is sent.
 
 use serde_json::json;
 use shared::app::{HandlerState, HasApp, HistoryApp, UsesSettings};
@@ -11,7 +11,7 @@ use shared::config::{ChatAccess, ConfigError, Names, Settings};
 use shared::error::Failure;
 use shared::http::{self, Paging, SEARCH_LENGTH};
 use shared::openapi::{self, Days, PageQuery};
-use shared::store::{ChatFilter, ChatKey, PageStart, Span};
+use shared::store::{ChatFilter, ChatKey, PageStart, Reading, Span};
 use shared::values::Chat;
 use shared::view::ChatOfUser;
 use shared::{App, Error, Reply, Request, Result, auth};
@@ -27,6 +27,7 @@ pub(crate) const LAMBDA: Lambda =
         allow(&[Query, BatchGetItem], Chats),
         query(ChatsByTime),
         get(Tokens(&["imports:*"])),
+        put(Standing),
     ]);
 
 /// The maximum size of a page's messages and answers, in bytes.
@@ -149,8 +150,14 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
             app.store.chats_found(user, &filter, start.as_ref(), period, size).await?
         }
     };
-    if http::query(&req, "q").is_some() {
-        tracing::info!(by = administrator.account().id, "messages were searched");
+    let reading = match (http::query(&req, "q"), &user) {
+        (Some(_), _) => Some(Reading::Search),
+        (None, _) if chats.is_empty() => None,
+        (None, Some(user)) => Some(Reading::OfUser(user)),
+        (None, None) => Some(Reading::List),
+    };
+    if let Some(reading) = reading {
+        app.store.record_reading(&administrator, reading, &app.clock).await?;
     }
     let data: Vec<_> = chats.iter().map(ChatOfUser::of).collect();
     page.reply(&data, next.map(|next| next.to_string()).as_deref())

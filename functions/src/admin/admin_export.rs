@@ -2,7 +2,8 @@
 //! some users as a CSV file. For administrators.
 //!
 //! Checks that the caller is an administrator before sending the first byte. In an export of
-//! addresses, each user with an address gets an entry in the audit log before the reply begins.
+//! addresses, each user with an address gets an entry in the audit log before the reply begins, and
+//! so does an export of messages.
 //! Reads the list page by page while the client reads the reply. If the function fails midway, the
 //! file is cut off, and its last line doesn't end with a line break.
 
@@ -15,7 +16,7 @@ use shared::clock::Day;
 use shared::config::ChatAccess;
 use shared::error::Failure;
 use shared::http::{self, Pieces};
-use shared::store::{CHATS, ListedAccount};
+use shared::store::{CHATS, ListedAccount, Reading};
 use shared::values::{Administrator, Entry};
 use shared::view::{ChatOfUser, LedgerRowOfUser, ListedUser};
 use shared::{App, Error, Reply, Request, Result, auth, openapi};
@@ -128,9 +129,14 @@ pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
     let (administrator, (list, file, selection)) = auth::administrator(&app, &req, read).await?;
     tracing::info!(user = administrator.account().id, list = file, "exporting");
     match selection {
-        Selection::Days(from, to) => http::csv_download(file, |pieces| {
-            write_file(app, administrator, list, from, to, pieces)
-        }),
+        Selection::Days(from, to) => {
+            if matches!(list, List::Chats) {
+                app.store.record_reading(&administrator, Reading::Export, &app.clock).await?;
+            }
+            http::csv_download(file, |pieces| {
+                write_file(app, administrator, list, from, to, pieces)
+            })
+        }
         Selection::Users(ids) => {
             let found = app.store.users_with_ids(ids).await?;
             let with_address: Vec<ListedAccount> =

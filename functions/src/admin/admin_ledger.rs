@@ -1,13 +1,15 @@
 //! `GET /api/admin/users/{id}/ledger` - a user's statement, newest first. For administrators.
 //!
 //! Reads the user's account and the administrator's account in parallel, and then the page. If the
-//! operator has closed the messages to administrators, rows don't contain an `excerpt`.
+//! operator has closed the messages to administrators, rows don't contain an `excerpt`. If a row
+//! contains one, the audit log names the administrator before the reply is sent.
 
 use shared::config::ChatAccess;
 use shared::error::Failure;
 use shared::http::{self, Paging};
 use shared::openapi::{Days, ModelAndKey, PageQuery, PathId};
 use shared::statement::{Statement, StatementFilter, StatementOwner, StatementRow};
+use shared::store::Reading;
 use shared::{App, Reply, Request, auth};
 
 use super::admin_chats::ChatReader;
@@ -20,6 +22,7 @@ pub(crate) const LAMBDA: Lambda =
         query(Ledger),
         get_many(Chats),
         get_many(Tokens(&["apikey:*"])),
+        put(Standing),
     ]);
 
 /// Read a user's statement
@@ -61,5 +64,9 @@ pub async fn handle(reader: ChatReader<App>, req: Request) -> Reply {
     let statement =
         Statement::read(app, StatementOwner::Account(&account), &paging, &filter, with_messages)
             .await?;
+    if statement.shows_messages() {
+        let reading = Reading::OfUser(&account.id);
+        app.store.record_reading(&administrator, reading, &app.clock).await?;
+    }
     statement.reply(&req, &page, true)
 }

@@ -164,10 +164,11 @@ pub struct TrailRow<'a> {
     /// The user's name. Null if the account was deleted.
     #[schema(required, examples("ann"))]
     username: Option<&'a str>,
-    /// The administrator: the id of an account, or `manage` for the command line.
+    /// The administrator: the id of an account, or `manage` for the command line, with a colon and
+    /// the caller of the command if known.
     #[schema(examples("manage"))]
     actor: &'a str,
-    /// The administrator's name. Null if `actor` is `manage`, or if the administrator's account was
+    /// The administrator's name. Null for the command line, or if the administrator's account was
     /// deleted.
     #[schema(required, examples("root"))]
     actor_name: Option<&'a str>,

@@ -50,7 +50,7 @@ impl CreateAdmin {
         let grant = Credits::new(self.tokens)
             .ok_or_else(|| format!("--tokens must be at most {}.", Credits::MAX))?;
         target
-            .in_store_or(Missing::Create, async |Opened { app, .. }| {
+            .acting(Missing::Create, async |Opened { app, .. }| {
                 let known = [name.shown(), email.as_ref().map_or(name.shown(), Email::shown)];
                 let password = NewPassword::parse(&self.password()?, &known)?;
                 let password =
@@ -127,7 +127,9 @@ impl Adjust {
             format!("AMOUNT must be a whole number from -{0} to {0} other than 0.", Credits::MAX)
         })?;
         target
-            .in_store(async |Opened { app, .. }| adjust(app, &self.name, change, reason).await)
+            .acting(Missing::Refuse, async |Opened { app, .. }| {
+                adjust(app, &self.name, change, reason).await
+            })
             .await
     }
 }
@@ -139,7 +141,7 @@ async fn adjust(
     reason: Reason,
 ) -> Result<String, String> {
     let account = find(app, name).await?;
-    let adjustment = Adjustment::new(&account, change, reason, "manage", &app.clock);
+    let adjustment = Adjustment::new(&account, change, reason, app.store.operator(), &app.clock);
     match app.store.adjust(&adjustment, app.clock.seconds()).await.map_err(sentence)? {
         AdjustOutcome::Applied => {
             let account =
@@ -170,7 +172,9 @@ pub(super) struct Unlock {
 
 impl Unlock {
     pub(super) async fn run(self, target: &Target) -> Result<String, String> {
-        target.in_store(async |Opened { app, .. }| unlock(app, &self.name).await).await
+        target
+            .acting(Missing::Refuse, async |Opened { app, .. }| unlock(app, &self.name).await)
+            .await
     }
 }
 
@@ -181,7 +185,8 @@ async fn unlock(app: &App, name: &str) -> Result<String, String> {
     tokio::try_join!(
         app.store.forget_attempts(&account.label, account.email.as_deref()),
         app.store.forget_confirmations(&account, now),
-        app.store.forget_free_work(&account, now)
+        app.store.forget_free_work(&account, now),
+        app.store.record_unlock(&account, &app.clock)
     )
     .map_err(sentence)?;
     let [own, by_keys] = [false, true].map(|is_limited| {

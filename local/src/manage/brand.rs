@@ -93,7 +93,7 @@ async fn show(Opened { app, .. }: &Opened) -> Result<String, String> {
 async fn set(target: &Target, brand: Option<Brand>, is_ready: bool) -> Result<String, String> {
     let brand = brand.as_ref();
     target
-        .in_store_or(Missing::Create, async |Opened { app, is_deployed, .. }| {
+        .acting(Missing::Create, async |Opened { app, is_deployed, .. }| {
             if *is_deployed && !is_ready {
                 return Err(UNCONFIRMED.into());
             }

@@ -182,7 +182,7 @@ async fn from_file(
     }
     let missing = if import.apply { Missing::Create } else { Missing::Imagine };
     target
-        .in_store_or(missing, async |Opened { app, is_deployed, is_shared, .. }| {
+        .acting(missing, async |Opened { app, is_deployed, is_shared, .. }| {
             if import.apply && *is_shared && !is_deployed {
                 return Err("A server has this data folder open, and might run another release. Stop the server first.".into());
             }

@@ -121,7 +121,7 @@ fn check(file: &Path) -> Result<String, String> {
 async fn set(target: &Target, list: Option<PriceList>, ready: Ready) -> Result<String, String> {
     let list = list.as_ref();
     target
-        .in_store_or(Missing::Create, async |Opened { app, is_deployed, .. }| {
+        .acting(Missing::Create, async |Opened { app, is_deployed, .. }| {
             if *is_deployed && !ready.yes {
                 let fields = list.map(PriceList::new_fields).unwrap_or_default();
                 let has_system_prompt = list.is_some_and(PriceList::has_system_prompt);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_credential_types::provider::ProvideCredentials;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use emulator::dynamo::{self, Data, Dynamo, Holder};
@@ -16,7 +17,7 @@ use shared::store::Store;
 use shared::{App, aws};
 
 use super::credentials;
-use super::stack::{Stack, TABLES, region_of};
+use super::stack::{self, Stack, TABLES, region_of};
 use crate::note;
 use crate::server::environment_of;
 
@@ -75,6 +76,26 @@ pub(super) struct Opened {
     embedded: Option<Dynamo>,
 }
 
+impl Opened {
+    /// Returns the caller of the command: the ARN of the AWS identity, or a user of this machine.
+    /// Without the AWS CLI, the id of the AWS access key.
+    async fn caller(&self) -> Option<String> {
+        let is_local =
+            self.app.config.dynamodb_endpoint.as_ref().is_some_and(|at| at.is_emulator());
+        if is_local {
+            let set = |name| variable(name).filter(|user| !user.is_empty());
+            return ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(set);
+        }
+        if let Ok(identity) = stack::aws(&["sts", "get-caller-identity"]).await
+            && let Some(arn) = identity["Arn"].as_str()
+        {
+            return Some(arn.to_owned());
+        }
+        let credentials = self.aws.credentials_provider()?.provide_credentials().await.ok()?;
+        Some(format!("access key {}", credentials.access_key_id()))
+    }
+}
+
 /// What a command does if the data folder contains no store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
@@ -108,7 +129,29 @@ impl Target {
         missing: Missing,
         work: impl AsyncFnOnce(&Opened) -> Result<T, String>,
     ) -> Result<T, String> {
-        let opened = self.open(missing).await?;
+        self.run(missing, false, work).await
+    }
+
+    /// Like [`Target::in_store_or`], for commands whose changes the audit log lists: it names the
+    /// caller of the command.
+    pub(super) async fn acting<T>(
+        &self,
+        missing: Missing,
+        work: impl AsyncFnOnce(&Opened) -> Result<T, String>,
+    ) -> Result<T, String> {
+        self.run(missing, true, work).await
+    }
+
+    async fn run<T>(
+        &self,
+        missing: Missing,
+        names_caller: bool,
+        work: impl AsyncFnOnce(&Opened) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let mut opened = self.open(missing).await?;
+        if names_caller && let Some(caller) = opened.caller().await {
+            opened.app.store = opened.app.store.for_operator(&caller);
+        }
         let done = work(&opened).await;
         if let Some(embedded) = opened.embedded {
             embedded.stop().await;

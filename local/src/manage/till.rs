@@ -86,7 +86,7 @@ async fn show_packs(Opened { app, .. }: &Opened) -> Result<String, String> {
 async fn set_packs(target: &Target, packs: Option<Packs>) -> Result<String, String> {
     let packs = packs.as_ref();
     target
-        .in_store_or(Missing::Create, async |Opened { app, .. }| {
+        .acting(Missing::Create, async |Opened { app, .. }| {
             match list_file::set(app, packs).await.map_err(sentence)? {
                 SetListOutcome::Set(Some(stored)) => Ok(format!(
                     "{} can be bought now, version {}.",

@@ -6,7 +6,7 @@ use shared::store::{VOUCHER_CODES, VOUCHER_USES, VoucherBatch};
 use shared::values::{Reason, VoucherCode};
 use shared::{App, Credits};
 
-use super::target::{Opened, Target};
+use super::target::{Missing, Opened, Target};
 use super::{counted, find, sentence};
 
 /// Create, list or void vouchers
@@ -61,11 +61,17 @@ impl Command {
                 target.in_store(async |Opened { app, .. }| list(app, creator).await).await
             }
             Self::Void { id: Some(id), .. } => {
-                target.in_store(async |Opened { app, .. }| void(app, &id).await).await
+                target
+                    .acting(Missing::Refuse, async |Opened { app, .. }| void(app, &id).await)
+                    .await
             }
             Self::Void { id: None, creator } => {
                 let creator = creator.unwrap_or_default();
-                target.in_store(async |Opened { app, .. }| void_all_of(app, &creator).await).await
+                target
+                    .acting(Missing::Refuse, async |Opened { app, .. }| {
+                        void_all_of(app, &creator).await
+                    })
+                    .await
             }
         }
     }
@@ -77,7 +83,11 @@ impl NewVouchers {
             .map_err(|why| why.sentence().replace("A reason", "--name"))?;
         let tokens = Credits::positive(self.tokens)
             .map_err(|invalid| invalid.sentence().replace("This", "TOKENS"))?;
-        target.in_store(async |Opened { app, .. }| self.create_in(app, &name, tokens).await).await
+        target
+            .acting(Missing::Refuse, async |Opened { app, .. }| {
+                self.create_in(app, &name, tokens).await
+            })
+            .await
     }
 
     async fn create_in(&self, app: &App, name: &Reason, tokens: Credits) -> Result<String, String> {
@@ -89,7 +99,8 @@ impl NewVouchers {
         };
         let ends = self.ends.as_ref().map(end).transpose()?;
         let codes = (self.count, self.uses);
-        let batch = VoucherBatch::new(name.text(), tokens, codes, ends, "manage", &app.clock);
+        let batch =
+            VoucherBatch::new(name.text(), tokens, codes, ends, app.store.operator(), &app.clock);
         let codes = VoucherCode::several(self.count)
             .map_err(|_| "The system has no random numbers.".to_owned())?;
         app.store.create_vouchers(None, &batch, &codes, None, now).await.map_err(sentence)?;

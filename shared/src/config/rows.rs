@@ -126,7 +126,7 @@ settings! {
                 `cargo run`");
 
         ADMIN_CHATS: Choice<ChatAccess> = Choice::new(
-            "search",
+            "read",
             &["off", "read", "search"],
             &[ChatAccess::Off, ChatAccess::Read, ChatAccess::Search],
         ) =>
@@ -134,7 +134,8 @@ settings! {
                 list and export them, or search them too")
             .docs("what administrators may do with users' messages: search, read and export them \
                 (`search`), only read and export them (`read`), or nothing (`off`). With `off`, \
-                the statements that administrators read don't show the beginnings of messages");
+                the statements that administrators read don't show the beginnings of messages. \
+                [Readings](accounts.md#the-audit-log) are in the audit log");
 
         SHARING: Choice<Sharing> = Choice::new(
             "off",

@@ -14,7 +14,12 @@ use crate::store::traced::TraceInterceptor;
 pub struct Store {
     pub(in crate::store) client: Client,
     pub(in crate::store) tables: Arc<Tables>,
+    operator: Arc<str>,
 }
+
+/// The author of a command's changes in the ledger and in the audit log. A colon and the caller of the
+/// command follow, if the caller is known.
+pub const MANAGE: &str = "manage";
 
 impl Store {
     /// Connects to the endpoint in the settings, or to AWS if the settings don't contain one.
@@ -34,6 +39,18 @@ impl Store {
         if config.traces.is_some() {
             client = client.interceptor(TraceInterceptor);
         }
-        Self { client: Client::from_conf(client.build()), tables: Arc::new(config.tables.clone()) }
+        let (client, tables) = (Client::from_conf(client.build()), config.tables.clone());
+        Self { client, tables: Arc::new(tables), operator: MANAGE.into() }
+    }
+
+    /// Returns a store that records this caller as the author of a command's changes: an ARN, or a
+    /// user of this machine.
+    pub fn for_operator(self, caller: &str) -> Self {
+        Self { operator: format!("{MANAGE}:{caller}").into(), ..self }
+    }
+
+    /// Returns the author of a command's changes.
+    pub fn operator(&self) -> &str {
+        &self.operator
     }
 }

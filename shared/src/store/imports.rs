@@ -16,7 +16,7 @@ use crate::store::schema::{
 };
 use crate::store::sources::{StoredSource, sources as stored_sources};
 use crate::store::{
-    NEW, Result, Store, StoreError, Transaction, Write, from_item, s, text, to_item,
+    MANAGE, NEW, Result, Store, StoreError, Transaction, Write, from_item, s, text, to_item,
 };
 use crate::values::{Account, Chat, Email, Entry, Imports, Source, hash_kind};
 
@@ -317,5 +317,5 @@ impl Store {
 
 /// Returns the ledger entry that grants an imported account its balance.
 pub(in crate::store) fn imported_grant(account: &Account, amount: i64, source: Source) -> Entry {
-    Entry { source: Some(source), ..Entry::first_grant(account, amount, IMPORTED, "manage") }
+    Entry { source: Some(source), ..Entry::first_grant(account, amount, IMPORTED, MANAGE) }
 }

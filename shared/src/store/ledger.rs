@@ -6,6 +6,7 @@ pub(in crate::store) mod costs;
 pub(in crate::store) mod entries;
 pub(in crate::store) mod figures;
 pub(in crate::store) mod interventions;
+pub(in crate::store) mod readings;
 pub(in crate::store) mod spenders;
 pub(in crate::store) mod usual;
 
@@ -13,5 +14,6 @@ pub use acts::{ActFilter, TrailEntry};
 pub use costs::{CostLine, Costs};
 pub use figures::{Figures, is_closed};
 pub use interventions::PlannedIntervention;
+pub use readings::Reading;
 pub use spenders::{Spender, Spenders};
 pub use usual::UsualUsage;

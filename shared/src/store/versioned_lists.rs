@@ -233,7 +233,7 @@ impl Store {
         seen: Option<&str>,
         clock: &Clock,
     ) -> Result<SetListOutcome<L>> {
-        let actor = by.map_or("manage", |by| by.account().id.as_str()).to_owned();
+        let actor = by.map_or(self.operator(), |by| by.account().id.as_str()).to_owned();
         let version = list.map(L::version);
         let of = |version: &str| ListVersion {
             version: version.to_owned(),

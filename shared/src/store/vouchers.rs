@@ -275,7 +275,7 @@ impl Store {
         if batch.void.is_some() {
             return Ok(Some(batch));
         }
-        let actor = by.map_or("manage", |by| by.account().id.as_str());
+        let actor = by.map_or(self.operator(), |by| by.account().id.as_str());
         let act_id = clock.id().to_string();
         let act = voucher_act(&act_id, format!("voided: {}", batch.name), actor, clock.millis());
         let mut writes = vec![self.void(&batch, clock.millis()), self.put_act(&act)?];

@@ -34,6 +34,10 @@ pub(crate) const BRAND_ACT: &str = "brand";
 /// an account id.
 pub(crate) const REPORT_ACT: &str = "report_dismissal";
 
+/// The stored kind of reading other users' messages. If the messages belong to more than one user, the
+/// kind is also stored in place of an account id.
+pub(crate) const READING_ACT: &str = "reading";
+
 /// An administrator's action. Actions don't move credits, and statements don't list them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdminAct {
@@ -42,8 +46,8 @@ pub struct AdminAct {
     /// The action's id, a UUIDv7.
     #[serde(rename = "entry_id")]
     pub id: String,
-    /// The stored kind: `standing`, [`PRICES`], [`VOUCHER_ACT`], [`PACKS_ACT`], [`BRAND_ACT`] or
-    /// [`REPORT_ACT`]. Later releases may write other kinds.
+    /// The stored kind: `standing`, [`PRICES`], [`VOUCHER_ACT`], [`PACKS_ACT`], [`BRAND_ACT`],
+    /// [`REPORT_ACT`] or [`READING_ACT`]. Later releases may write other kinds.
     pub kind: String,
     /// The change to a role or state. For an intervention, this is the closest change that earlier
     /// releases can show instead.
@@ -54,7 +58,8 @@ pub struct AdminAct {
     pub intervention: Option<Intervention>,
     /// The reason, for human readers.
     pub reason: String,
-    /// The id of the administrator's account, or `manage` for the command line.
+    /// The id of the administrator's account, or `manage` for the command line, with a colon and the
+    /// caller if known.
     pub actor: String,
     /// The first credits of an account that an administrator created, for display only. A separate
     /// ledger entry grants them.
@@ -112,13 +117,15 @@ pub enum Act {
 
 impl Act {
     /// Returns the names of all actions that can be shown: adjustments, changes to roles and
-    /// states, interventions, changes to lists and vouchers, and dismissals of reports.
+    /// states, interventions, changes to lists and vouchers, dismissals of reports, and readings of
+    /// messages.
     pub fn words() -> impl Iterator<Item = String> {
         let changes = [Self::Activation, Self::Deactivation, Self::Role(Role::Admin)];
         let changes = changes.map(|change| change.word().to_owned());
         let interventions = Intervention::ALL.map(|what| what.word().to_owned());
         let adjustment = EntryKind::Adjustment.word();
-        let others = [adjustment, PRICES, VOUCHER_ACT, PACKS_ACT, BRAND_ACT, REPORT_ACT];
+        let others =
+            [adjustment, PRICES, VOUCHER_ACT, PACKS_ACT, BRAND_ACT, REPORT_ACT, READING_ACT];
         let others = others.map(str::to_owned);
         others.into_iter().chain(changes).chain(interventions)
     }

@@ -52,7 +52,8 @@ pub struct Entry {
     pub kind: EntryKind,
     /// The reason, for human readers.
     pub reason: String,
-    /// The id of the account whose user made the change, or `manage` for the command line.
+    /// The id of the account whose user made the change, or `manage` for the command line,
+    /// with a colon and the caller if known.
     pub actor: String,
     /// The id of the chat that was charged or refunded.
     #[serde(default, skip_serializing_if = "Option::is_none")]

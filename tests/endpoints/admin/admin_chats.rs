@@ -1,6 +1,8 @@
 //! `GET /api/admin/chats`: the message search, and the setting that limits what administrators may
 //! read.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use shared::Credits;
 use shared::clock::{Day, least_id};
@@ -10,6 +12,9 @@ use shared::values::Chat;
 use crate::endpoints::admin::administration::{at_noon, texts};
 use crate::support::client::{Api, Person};
 use crate::support::world::put;
+
+/// An hour in milliseconds.
+const HOUR: u64 = 3_600_000;
 
 /// Stores chats that began at these times, in milliseconds since 1970. The model that answered a
 /// chat has the name of the message's last word.
@@ -136,7 +141,7 @@ async fn searches_are_bounded_and_continue_on_the_next_page() {
 #[tokio::test]
 async fn operators_can_disable_the_search_or_all_messages() {
     for (access, listed, searched) in
-        [("off", false, false), ("read", true, false), ("search", true, true), ("", true, true)]
+        [("off", false, false), ("read", true, false), ("search", true, true), ("", true, false)]
     {
         let api = Api::own(&[("ADMIN_CHATS", access)]).await;
         let (root, ann) = (api.administrator("root").await, api.person("ann").await);
@@ -171,6 +176,54 @@ async fn operators_can_disable_the_search_or_all_messages() {
         }
         assert_eq!(ann.history("").await.is(200).as_array().unwrap().len(), 1, "one's own");
     }
+}
+
+#[tokio::test]
+async fn readings_are_in_the_audit_log_once_an_hour() {
+    let api = Api::own(&[("ADMIN_CHATS", "search")]).await;
+    let clock = &api.server().clock;
+    clock.advance(Duration::from_millis(HOUR - clock.millis() % HOUR));
+    let (root, ann, ben) =
+        (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
+    ann.chat("a secret").await.is(200);
+    root.chat("one's own").await.is(200);
+    let of_ann = format!("chats?user_id={}", ann.id);
+    let readings = async || {
+        let trail = root.admin("trail?act=reading").await.is(200);
+        let reading = |act: &Value| (act["user_id"].clone(), act["reason"].clone());
+        trail.as_array().unwrap().iter().map(reading).collect::<Vec<_>>()
+    };
+    // Nothing is read.
+    root.admin(&format!("chats?user_id={}", root.id)).await.is(200);
+    root.admin(&format!("chats?user_id={}", ben.id)).await.is(200);
+    ann.admin(&of_ann).await.expect(403, "forbidden");
+    assert_eq!(readings().await, []);
+
+    for _ in 0..2 {
+        root.admin(&of_ann).await.is(200);
+        root.admin(&format!("{of_ann}&from=2026-11-01")).await.is(200);
+        root.admin(&format!("users/{}/ledger", ann.id)).await.is(200);
+        root.admin("chats").await.is(200);
+        root.admin("chats?q=secret").await.is(200);
+        root.admin("chats?q=another").await.is(200);
+        root.admin("export/chats.csv").await.is(200);
+    }
+    let mut seen = readings().await;
+    seen.sort_by_key(|(_, reason)| reason.to_string());
+    let expected = [
+        (Value::Null, json!("export of all messages")),
+        (Value::Null, json!("messages of all users")),
+        (json!(ann.id), json!("messages of this user")),
+        (Value::Null, json!("search")),
+    ];
+    assert_eq!(seen, expected);
+
+    // In the next hour, and by another administrator, a reading is recorded again.
+    clock.advance(Duration::from_millis(HOUR));
+    root.admin(&of_ann).await.is(200);
+    let eve = api.administrator("eve").await;
+    eve.admin(&of_ann).await.is(200);
+    assert_eq!(readings().await.len(), 6);
 }
 
 #[tokio::test]

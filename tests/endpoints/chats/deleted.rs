@@ -118,7 +118,7 @@ async fn sent<'r>(ann: &'r Person, root: &'r Person) -> Readers<'r> {
 
 #[tokio::test]
 async fn a_deleted_conversation_is_gone_for_every_reader_at_once() {
-    let api = Api::own(&[]).await;
+    let api = Api::own(&[("ADMIN_CHATS", "search")]).await;
     let (ann, root) = (api.person("ann").await, api.administrator("root").await);
     let readers = sent(&ann, &root).await;
     for (person, path) in readers.paths() {
@@ -136,7 +136,7 @@ async fn a_deleted_conversation_is_gone_for_every_reader_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_beside_a_deletion_follow_it_at_once() {
-    let api = Api::own(&[]).await;
+    let api = Api::own(&[("ADMIN_CHATS", "search")]).await;
     let root = api.administrator("root").await;
     for seed in 0..12 {
         let ann = api.person(&format!("ann{seed}")).await;

@@ -258,7 +258,11 @@ async fn is_clean(api: &Api, kept: &ClientCredentials) {
 
 async fn reads_the_same(api: &Api, kept: &ClientCredentials) {
     for seen in &kept.seen {
-        let now = kept.person(&seen.by, api).get(&seen.path).await.is(200);
+        let mut now = kept.person(&seen.by, api).get(&seen.path).await.is(200);
+        // Reading the other paths adds entries to the audit log.
+        if seen.path.starts_with("/api/admin/trail") {
+            now.as_array_mut().unwrap().retain(|act| act["act"] != "reading");
+        }
         if let Err(difference) = within(&seen.reply, &now) {
             panic!("{} read by {}: {difference}", seen.path, seen.by);
         }

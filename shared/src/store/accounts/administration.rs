@@ -148,7 +148,7 @@ impl Store {
             act: Some(Act::Deactivation),
             intervention: None,
             reason: "imported".into(),
-            actor: "manage".into(),
+            actor: self.operator().into(),
             granted: None,
             time: clock.millis(),
         };

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::clock::{Clock, millis_of};
+use crate::clock::{Clock, id_at, millis_of};
 use crate::store::accounts::addresses::Claim;
 use crate::store::requests::quotas::mailed_enough;
 use crate::store::schema::{account_pk, user_month, user_shard};
@@ -11,7 +11,9 @@ use crate::store::{
     from_item, to_item,
 };
 use crate::values::idempotency::fingerprint;
-use crate::values::{Account, Email, Entry, Intervention, Role, Session, Username};
+use crate::values::{
+    Account, AdminAct, Email, Entry, Intervention, Role, STANDING, Session, Username,
+};
 use crate::{Credits, Error};
 
 /// The data of a new account.
@@ -199,6 +201,7 @@ impl Store {
         }
         if account.administers() {
             writes.push(self.note_administrator(&account.id));
+            writes.push(self.put_act(&self.creation(new, account))?);
         }
 
         // If the address is pending, the transaction differs from the first one, so it needs a new
@@ -284,6 +287,22 @@ impl Store {
             None => Err(StoreError::Unavailable(
                 "the caller's administrator role changed during the request".into(),
             )),
+        }
+    }
+
+    /// Returns the action that records the creation of an administrator by a command.
+    fn creation(&self, new: &NewAccount, account: &Account) -> AdminAct {
+        let what = Intervention::Creation;
+        AdminAct {
+            user_id: account.id.clone(),
+            id: id_at(account.created).to_string(),
+            kind: STANDING.into(),
+            act: Some(what.nearest(&account.role)),
+            intervention: Some(what),
+            reason: new.reason.into(),
+            actor: self.operator().into(),
+            granted: Some(account.granted),
+            time: account.created,
         }
     }
 

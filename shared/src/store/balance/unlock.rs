@@ -1,10 +1,11 @@
 //! Unlocks accounts whose free work is used up.
 
+use crate::clock::Clock;
 use crate::store::balance::limits::{FreeWork, underheld_key};
 use crate::store::ledger::interventions::CONTENDED;
 use crate::store::schema::pk;
 use crate::store::{Backoff, PlannedIntervention, Result, Store, Write, s};
-use crate::values::Account;
+use crate::values::{Account, AdminAct, Intervention, STANDING};
 
 /// Removes the day's counts, for limited API keys and for all other callers, and the month's count of
 /// underheld credits.
@@ -22,6 +23,23 @@ impl Store {
             .names(counts(now))
             .values([(":id", s(&account.id))]);
         self.send(&forget).await.map(drop)
+    }
+
+    /// Records that a command has unlocked an account.
+    pub async fn record_unlock(&self, account: &Account, clock: &Clock) -> Result<()> {
+        let what = Intervention::Unlock;
+        let act = AdminAct {
+            user_id: account.id.clone(),
+            id: clock.id().to_string(),
+            kind: STANDING.into(),
+            act: Some(what.nearest(&account.role)),
+            intervention: Some(what),
+            reason: String::new(),
+            actor: self.operator().into(),
+            granted: None,
+            time: clock.millis(),
+        };
+        self.send(&self.put_act(&act)?).await.map(drop)
     }
 
     /// Like [`Store::forget_free_work`], but does so on behalf of an administrator, and records the

@@ -5,7 +5,7 @@ use crate::Credits;
 use crate::clock::{millis_of, month};
 use crate::store::schema::{STANDING, standing_of};
 use crate::store::timeline::{DataPeriod, PageStart, Span, Timeline};
-use crate::store::{Item, Result, Store, Write, from_item, n, s, to_item};
+use crate::store::{Item, MANAGE, Result, Store, Write, from_item, n, s, to_item};
 use crate::values::{Act, AdminAct, Entry, Role};
 
 /// An item in the trail.
@@ -44,7 +44,8 @@ impl TrailEntry {
         }
     }
 
-    /// Returns the id of the administrator's account, or `manage` for the command line.
+    /// Returns the id of the administrator's account, or `manage` for the command line, with a colon
+    /// and the caller if known.
     pub fn actor(&self) -> &str {
         match self {
             Self::Adjustment(entry) => &entry.actor,
@@ -113,9 +114,12 @@ impl ActFilter {
         let is = |wanted: &Option<String>, value: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == value)
         };
-        is(&self.act, entry.word())
-            && is(&self.user_id, entry.user_id())
-            && is(&self.actor, entry.actor())
+        // `manage` selects the commands of all callers.
+        let actor = match entry.actor().split_once(':') {
+            Some((MANAGE, _)) => MANAGE,
+            _ => entry.actor(),
+        };
+        is(&self.act, entry.word()) && is(&self.user_id, entry.user_id()) && is(&self.actor, actor)
     }
 }
 

@@ -376,7 +376,7 @@ impl Store {
                 act: Some(act),
                 intervention: None,
                 reason: "decided before the tables were restored".into(),
-                actor: "manage".into(),
+                actor: self.operator().into(),
                 granted: None,
                 time: clock.millis(),
             })?);

@@ -77,7 +77,7 @@ export async function newServer(list = null, settings = {}, brand = null) {
   }
   provider ??= startProvider();
   const port = await freePort();
-  const ai = { AI_PROVIDER: "openai", OPENAI_BASE_URL: `http://127.0.0.1:${await provider}`, OPENAI_MODEL: "parrot", RUST_LOG: "error" };
+  const ai = { AI_PROVIDER: "openai", OPENAI_BASE_URL: `http://127.0.0.1:${await provider}`, OPENAI_MODEL: "parrot", RUST_LOG: "error", ADMIN_CHATS: "search" };
   const shop = { TOP_UP_TEXT: "Buy more tokens in our shop.", TOP_UP_URL: "https://shop.example.com/tokens" };
   const { child, printed } = run(FAREBOX, ["--data", data, "--port", port], { ...ai, ...shop, ...settings });
   let pages = port;
