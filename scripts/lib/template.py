@@ -14,7 +14,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 WHOLE = "0|[1-9][0-9]*"
 
 
-class Loader(yaml.SafeLoader):
+# The loader in C takes a seventh of the time, but PyYAML may be built without it.
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """Reads CloudFormation's short forms: `!Ref x` becomes {"Ref": "x"}, `!If [..]` becomes {"If":
     [..]}."""
 

@@ -343,4 +343,5 @@ def main():
         update(recorded, stacks["defaults"])
 
 
-main()
+if __name__ == "__main__":
+    main()
