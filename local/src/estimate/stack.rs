@@ -196,6 +196,21 @@ impl Stack {
         self.functions.get(name).ok_or_else(|| format!("template.yaml has no function {name}"))
     }
 
+    /// Returns how many functions reserve the number of instances in this parameter.
+    pub fn functions_reserving(&self, parameter: &str) -> f64 {
+        let of_it = self.reservations().filter(|reserved| reserved.parameter == parameter);
+        of_it.map(|_| 1.0).fold(0.0, f64::add)
+    }
+
+    /// Returns how many instances all functions reserve together.
+    pub fn reserved_instances(&self) -> f64 {
+        self.reservations().map(|reserved| reserved.instances).fold(0.0, f64::add)
+    }
+
+    fn reservations(&self) -> impl Iterator<Item = &Reservation> {
+        self.functions.values().filter_map(|function| function.reserved.as_ref())
+    }
+
     /// Returns how many requests per second the gateway accepts for this method and path.
     pub fn rate(&self, method: &str, path: &str) -> f64 {
         let key = |method: &str, path: &str| (method.to_owned(), path.to_owned());

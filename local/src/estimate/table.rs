@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::models::{Amounts, AverageChat, ModelEstimate, ModelsEstimate};
-use super::quotas::Remedy;
+use super::quotas::{CONCURRENCY, Quota, Remedy, ReservationQuota};
 use super::{Estimate, Item, Kind};
 
 impl fmt::Display for Estimate {
@@ -71,6 +71,11 @@ impl fmt::Display for Estimate {
             self.first_of_the_design.what,
             short(self.first_of_the_design.users)
         )?;
+        for quota in &self.quotas {
+            if let Some(reserved) = &quota.reservation {
+                writeln!(f, "{}", reservation(quota, reserved))?;
+            }
+        }
 
         writeln!(
             f,
@@ -127,6 +132,22 @@ impl fmt::Display for ModelsEstimate {
         }
         Ok(())
     }
+}
+
+/// Says which quota of instances a reservation needs.
+fn reservation(quota: &Quota, reserved: &ReservationQuota) -> String {
+    let mut text = format!(
+        "{}: {} functions reserve it, so a quota of {} instances has room for {}.",
+        reserved.parameter,
+        reserved.functions,
+        grouped(CONCURRENCY.value, 0),
+        grouped(reserved.largest, 0)
+    );
+    if quota.limit.is_some_and(|limit| quota.needs > limit) {
+        let [needs, whole] = [reserved.needs, reserved.quota].map(|number| grouped(number, 0));
+        text += &format!(" This load needs {needs}, and a quota of {whole}.");
+    }
+    text
 }
 
 /// Formats the cost and the income. Unknown amounts are `-`.

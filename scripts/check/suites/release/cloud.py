@@ -45,10 +45,13 @@ class Cloud:
         is_protected=False,
         is_foreign=False,
         kept=(),
+        quota=1000,
+        unreserved=None,
     ):
         self.statuses, self.tables, self.triggers, self.is_protected = list(statuses), tables, triggers, is_protected
         self.after = {"CancelUpdateStack": after_cancel, "ContinueUpdateRollback": after_continue}
         self.parameters = {"Owner": "ann"} if is_foreign else {"Protection": protection, "ChatPrice": "100"} | dict(kept)
+        self.quota, self.unreserved = quota, quota if unreserved is None else unreserved
         self.commit, self.url = "0abc", None
         # The calls that AWS refuses, and the calls that change something, in the order in which
         # they are made.
@@ -70,6 +73,9 @@ class Cloud:
 
     def GetCallerIdentity(self):
         return {"Account": ACCOUNT}
+
+    def GetAccountSettings(self):
+        return {"AccountLimit": {"ConcurrentExecutions": self.quota, "UnreservedConcurrentExecutions": self.unreserved}}
 
     def DescribeStacks(self, StackName):
         if not self.statuses:

@@ -106,7 +106,16 @@ CASES = [
         ["cancel", "sam", "protect"],
         "cancelling the update",
     ),
-    ("a correction of a parameter", Cloud(), "0abc", ["prod", "--at-once", "AskConcurrency=200"], ["sam", "protect"], "all at once"),
+    ("a correction of a parameter", Cloud(), "0abc", ["prod", "--at-once", "AskConcurrency=108"], ["sam", "protect"], "all at once"),
+    (
+        "more reserved instances than there is room for, during a canary",
+        Cloud([UPDATING]),
+        "0abc",
+        ["prod", "--at-once", "AskConcurrency=200"],
+        REFUSED,
+        "The largest AskConcurrency that fits is 108.",
+    ),
+    ("no permission to read the quota", Cloud(refusals={"GetAccountSettings": DENIED}), "0abc", ["prod"], ["sam", "protect"], "quota of instances can't"),
     ("a correction of another commit", Cloud(), "0def", ["prod", "--at-once"], REFUSED, "pass --earlier"),
     (
         "a rollback of a stack with triggers",

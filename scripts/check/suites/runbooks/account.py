@@ -25,11 +25,9 @@ from suites.stacks.rehearsal import BUCKET, Stack, check_resolved
 from suites.stacks.resources import client
 
 # Replies to calls that moto doesn't know, by path.
+LIMITS = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000, "TotalCodeSize": 80530636800}
 REPLIES = {
-    "/2016-08-19/account-settings": {
-        "AccountLimit": {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 125, "TotalCodeSize": 80530636800},
-        "AccountUsage": {"TotalCodeSize": 2000000000},
-    },
+    "/2016-08-19/account-settings": {"AccountLimit": LIMITS, "AccountUsage": {"TotalCodeSize": 2000000000}},
     "/v2/email/account": {
         "ProductionAccessEnabled": True,
         "SendingEnabled": True,
@@ -46,6 +44,7 @@ REPLIES = {
     "/stripe/v1/": {"object": "list", "data": [], "has_more": False},
 }
 PROTECTED = "<UpdateTerminationProtectionResponse><UpdateTerminationProtectionResult/></UpdateTerminationProtectionResponse>"
+REHEARSAL = {"Protection": "off", "AskConcurrency": "0", "HashConcurrency": "0"}
 KEYS = {"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}], "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}]}
 
 
@@ -103,7 +102,7 @@ class Account:
         sns_backends[ACCOUNT][REGION].topics[topic].subscriptions_confimed = 1
         client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=json.dumps(policy))
         of["template"]["Outputs"]["Url"]["Value"] = api
-        rehearsal = copy.deepcopy(of) | {"name": "rehearsal-0", "parameters": of["parameters"] | {"Protection": "off"}}
+        rehearsal = copy.deepcopy(of) | {"name": "rehearsal-0", "parameters": of["parameters"] | REHEARSAL}
         # As in suites/stacks/rehearsal.py.
         with patch.object(models.yaml, "load", lambda text, Loader: json.loads(text)):
             self.prod = Stack(of)
@@ -139,6 +138,12 @@ class Account:
         own = {"DynamodbEndpoint": self.services.url, "SigningSecret": f"file://{secret}"}
         outputs += [{"OutputKey": name, "OutputValue": value} for name, value in own.items()]
         return {"Stacks": [{key: stack.get(key, []) for key in ("StackName", "StackId", "Parameters")} | {"Outputs": outputs}]}
+
+    def has_production(self, is_so):
+        """Sets whether the stack farebox-prod reserves its function instances. The first deployment
+        begins in an empty account."""
+        reserved = sum(int(each["Properties"].get("ReservedConcurrentExecutions", 0)) for each in self.prod.of["resolved"].values())
+        LIMITS["UnreservedConcurrentExecutions"] = LIMITS["ConcurrentExecutions"] - (reserved if is_so else 0)
 
     def account_id(self, name):
         """Returns the id of the account with this username."""

@@ -222,6 +222,7 @@ class Rehearsal:
         key = f"{commands[0].page}#{commands[0].section}"
         needs = commands[0].page == cases.PROLOGUE and self.prologue not in commands
         before = [filled(self.prologue, self.account)] if needs else []
+        self.account.has_production(commands[0].page != cases.PROLOGUE)
         shell = Shell(self.folder, self.environment)
         texts = [filled(command, self.account) for command in commands]
         results = shell.run("\n".join([*before, cases.BEFORE.get(key, "")]), texts)
