@@ -39,6 +39,7 @@ NOT_IN_MOTO = [
     ["backup", "update-global-settings"],
     ["backup", "update-region-settings"],
     ["cloudformation", "continue-update-rollback"],
+    ["cloudtrail", "put-event-selectors"],
     ["dynamodb", "restore-table-from-backup"],
     ["service-quotas", "request-service-quota-increase"],
 ]
