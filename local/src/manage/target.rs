@@ -11,6 +11,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use emulator::dynamo::{self, Data, Dynamo, Holder};
 use emulator::template::Template;
+use serde_json::Value;
 use shared::clock::Clock;
 use shared::config::{Config, Settings, variable};
 use shared::store::Store;
@@ -87,7 +88,7 @@ impl Opened {
             return ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(set);
         }
         if let Ok(identity) = stack::aws(&["sts", "get-caller-identity"]).await
-            && let Some(arn) = identity["Arn"].as_str()
+            && let Some(arn) = identity.get("Arn").and_then(Value::as_str)
         {
             return Some(arn.to_owned());
         }

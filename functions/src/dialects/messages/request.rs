@@ -106,8 +106,9 @@ pub(crate) const NOT_OFFERED: [&str; 2] = ["container", "inference_geo"];
 /// Returns the constraints that [`Body::read`] enforces in addition to the fields' types.
 pub(crate) fn limits() -> Value {
     let mut limits = prompt_limits();
-    for field in NOT_OFFERED {
-        limits["properties"][field] = json!({ "not": { "type": "object" } });
+    if let Some(properties) = limits.get_mut("properties").and_then(Value::as_object_mut) {
+        let refused = |field: &str| (field.to_owned(), json!({ "not": { "type": "object" } }));
+        properties.extend(NOT_OFFERED.map(refused));
     }
     limits
 }
