@@ -5,6 +5,7 @@ import argparse
 import atexit
 import os
 import re
+import select
 import subprocess
 import sys
 
@@ -29,16 +30,26 @@ def count(text):
     return int(text)
 
 
+def has_reader(file):
+    """Returns true if a file still has a reader."""
+    try:
+        file.flush()
+    except BrokenPipeError:
+        return False
+    poll = select.poll()
+    poll.register(file, 0)
+    # A file without a buffer has nothing to flush.
+    return not any(event & select.POLLERR for _, event in poll.poll(0))
+
+
 @atexit.register
 def is_read():
-    """Returns true if the output still has a reader. If the reader (such as `head`) has ended,
-    drops the remaining output."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True
+    """Returns true if the output and the messages still have a reader. If the reader (such as `head`)
+    has ended, drops the rest."""
+    closed = [file for file in (sys.stdout, sys.stderr) if file and not has_reader(file)]
+    for file in closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+    return not closed
 
 
 def sentence(error):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import product
 from unittest.mock import patch
 
 from botocore import exceptions
@@ -105,6 +106,24 @@ def check_help():
         for word in ("-h", "--help"):
             code, text = run(path, word)
             assert code == 0 and path.name in text, f"{path} {word}: exit code {code}\n{text}"
+
+
+def check_readers():
+    """A reader such as `head` may end before a script does. The script then ends without a
+    traceback."""
+    with tempfile.TemporaryDirectory() as folder:
+        stub = pathlib.Path(folder, "aws")
+        stub.write_text('#!/bin/sh\n[ "$1" != sts ] || { echo \'{"Account": "111122223333"}\'; exit; }\necho "does not exist" >&2; exit 254\n')
+        stub.chmod(0o755)
+        python = [path for path in commands() if path.read_text().startswith("#!/usr/bin/env python3")]
+        calls = [(path, "--help") for path in python] + [(ROOT / "scripts/deploy", "prod", "--print"), (ROOT / "scripts/preflight", "prod")]
+        for call, unbuffered in product(calls, ("", "1")):
+            read, write = os.pipe()
+            os.close(read)
+            variables = os.environ | NOTHING | {"PYTHONUNBUFFERED": unbuffered, "PATH": f"{folder}:{os.environ['PATH']}"}
+            done = subprocess.run([sys.executable, *call], stdout=write, stderr=subprocess.PIPE, env=variables, cwd=ROOT, text=True, timeout=60)
+            os.close(write)
+            assert "Error" not in done.stderr, f"{call}: {done.stderr}"
 
 
 def check_wrong():
@@ -272,6 +291,7 @@ def check_routes():
 
 def check():
     check_help()
+    check_readers()
     check_wrong()
     check_programs()
     check_archives()

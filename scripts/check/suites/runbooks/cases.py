@@ -38,6 +38,7 @@ NOT_IN_MOTO = [
     ["backup", "list-copy-jobs"],
     ["backup", "update-global-settings"],
     ["backup", "update-region-settings"],
+    ["ce", "update-cost-allocation-tags-status"],
     ["cloudformation", "continue-update-rollback"],
     ["cloudtrail", "put-event-selectors"],
     ["dynamodb", "restore-table-from-backup"],
