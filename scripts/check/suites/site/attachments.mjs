@@ -120,10 +120,12 @@ await journeys({
     assert.equal(saved.suggestedFilename(), "tower.png");
     assert.deepEqual(await readFile(await saved.path()), picture);
     await page.goto(`${url}#/history`);
+    await heading(page, "History");
     assert.equal(await drawn(shelf(page).getByRole("img", { name: "tower.png" })), 1568);
     await looksRight(page, "files-history");
     await page.setViewportSize({ width: 390, height: 640 });
     await page.goBack();
+    await page.getByLabel("Your message").waitFor();
     await drawn(shelf(page).getByRole("img", { name: "tower.png" }));
     await looksRight(page, "files-sent-390");
   },
@@ -319,6 +321,7 @@ await journeys({
     await kept.tap();
     await inChat(page).getByText("IMG_0001.png").waitFor();
     await page.goto(`${url}#/history`);
+    await heading(page, "History");
     assert.equal(await drawn(shelf(page).getByRole("img", { name: "IMG_0001.png" })), 1176);
     await looksRight(page, "files-phone-history");
   },

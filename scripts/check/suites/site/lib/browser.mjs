@@ -305,6 +305,8 @@ export async function fitsItsBox(element, name) {
 
 /** Checks the page's accessibility and width, and stores a screenshot. */
 export async function looksRight(page, name) {
+  // A view that is loading has no heading yet.
+  await page.locator("h1").first().waitFor({ state: "attached" });
   await picture(page, name);
   await page.evaluate(axe);
   // With preloading, axe would write imported style sheets into the page, which the page's policy
