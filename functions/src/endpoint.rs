@@ -109,6 +109,21 @@ impl Endpoint {
         self.settings.contains(&AiConfig::SETTINGS)
     }
 
+    /// Returns the template parameter that contains the function's reserved concurrency.
+    ///
+    /// Functions that wait for the AI can't use up the account's instances then. Agents' answers
+    /// take up to ten minutes, so the functions under `/v1` have a parameter of their own.
+    pub fn concurrency(&self) -> Option<&'static str> {
+        let mut own = crate::ROUTES.iter().filter(|route| route.endpoint == self.name);
+        let serves_programs = own.any(|route| route.path.starts_with("/v1/"));
+        match (self.calls_ai(), self.lambda.hashes_passwords) {
+            (true, _) if serves_programs => Some("ProgramConcurrency"),
+            (true, _) => Some("AskConcurrency"),
+            (false, true) => Some("HashConcurrency"),
+            (false, false) => None,
+        }
+    }
+
     /// # Errors
     /// Returns an error if a setting is invalid or a connection can't be set up.
     pub async fn start(

@@ -120,28 +120,18 @@ impl Lambda {
         Self { memory: Some(megabytes), ..self }
     }
 
-    /// Gives the function a whole processor, and the reserved concurrency for functions that hash
-    /// passwords.
+    /// Gives the function a whole processor, and the [reserved
+    /// concurrency](crate::Endpoint::concurrency) for functions that hash passwords.
     pub const fn hashes_passwords(self) -> Self {
         Self { memory: Some(1769), hashes_passwords: true, ..self }
     }
 
-    /// Gives the function the reserved concurrency for functions that ask the AI for a caller.
+    /// Lets an alarm watch how long callers wait for the AI.
     ///
-    /// `conversation_title` also [calls the AI](crate::Endpoint::calls_ai), so its binary and its
-    /// settings are as large, but it reserves nothing: a title takes seconds, and no user waits for
-    /// it or pays for it.
+    /// `conversation_title` also [calls the AI](crate::Endpoint::calls_ai), but no user waits for a
+    /// title or pays for it.
     pub const fn asks_ai(self) -> Self {
         Self { asks_ai: true, ..self }
-    }
-
-    /// Returns the template parameter that sets the function's reserved concurrency.
-    pub const fn concurrency(&self) -> Option<&'static str> {
-        match (self.asks_ai, self.hashes_passwords) {
-            (true, _) => Some("AskConcurrency"),
-            (false, true) => Some("HashConcurrency"),
-            (false, false) => None,
-        }
     }
 
     /// Streams the reply. API Gateway closes the stream when the function times out, after this

@@ -18,7 +18,7 @@ mod table;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use serde::Serialize;
 use serde_json::json;
 
@@ -27,8 +27,8 @@ use crate::terminal::print_result;
 
 use assumptions::{
     ACCOUNT, CHAT_COPIES, CHAT_ITEM, CONVERSATION, DAYS_PER_MONTH, EMAIL_READS, EMAIL_WRITES,
-    FILES, ITEM_OVERHEAD, LEDGER_ROW, LOG_INS, LOG_MONTHS, METRICS_AT_REST, METRICS_OF_REQUESTS,
-    MONTHS, NEW_USERS, RESETS, STARTS, TEXT,
+    FILES, INSTANCES, ITEM_OVERHEAD, LEDGER_ROW, LOG_INS, LOG_MONTHS, METRICS_AT_REST,
+    METRICS_OF_REQUESTS, MONTHS, NEW_USERS, RESETS, STARTS, TEXT,
 };
 use models::{AverageChat, ModelsEstimate};
 use prices::Price;
@@ -50,6 +50,14 @@ pub struct EstimateCommand {
     /// The number of model tokens in an average answer, instead of the assumption
     #[arg(long, value_name = "N", requires = "models")]
     answer_tokens: Option<u32>,
+    /// The AWS account's quota of function instances
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = INSTANCES as u32,
+        value_parser = value_parser!(u32).range(1..)
+    )]
+    instances: u32,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -205,7 +213,9 @@ impl EstimateCommand {
             prompt_tokens: self.prompt_tokens.unwrap_or(assumed.prompt_tokens),
             answer_tokens: self.answer_tokens.unwrap_or(assumed.answer_tokens),
         };
-        let mut estimate = self.load.estimate()?;
+        let mut stack = Stack::load()?;
+        stack.quota = self.instances.into();
+        let mut estimate = self.load.estimate_on(&stack)?;
         estimate.models = list.map(|list| self.load.models(&list, chat)).transpose()?;
         match self.json {
             true => print_result(format!("{:#}", json!(estimate))),

@@ -36,6 +36,11 @@ def load_template():
     return yaml.load((ROOT / "template.yaml").read_text(), Loader)
 
 
+def parsed(body):
+    """Parses a stack's template, which AWS returns as text or, if the text is JSON, as its value."""
+    return yaml.load(body, Loader) if isinstance(body, str) else body
+
+
 def routes_of(template):
     """The functions that the API calls, as (method, path, logical id), where the method is in
     uppercase or `ANY`."""

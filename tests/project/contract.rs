@@ -444,17 +444,24 @@ fn expensive_endpoints_are_throttled_by_account_rate() {
 }
 
 #[test]
-fn only_titles_call_the_ai_without_reserved_instances() {
+fn functions_that_call_the_ai_reserve_their_instances() {
+    let reserving = |parameter: &str| -> BTreeSet<&str> {
+        let of_it = ENDPOINTS.iter().filter(|each| each.concurrency() == Some(parameter));
+        of_it.map(|endpoint| endpoint.name).collect()
+    };
+    let pages = ["chat", "chat_stream", "conversation_title"];
+    assert_eq!(reserving("AskConcurrency"), BTreeSet::from(pages));
+    let programs = ["completions", "embeddings", "messages", "responses", "text_completions"];
+    assert_eq!(reserving("ProgramConcurrency"), BTreeSet::from(programs));
     let calls = ENDPOINTS.iter().filter(|endpoint| endpoint.calls_ai());
-    let without = calls.filter(|endpoint| endpoint.lambda.concurrency() != Some("AskConcurrency"));
-    let without: Vec<&str> = without.map(|endpoint| endpoint.name).collect();
-    assert_eq!(without, ["conversation_title"]);
-    assert!(ENDPOINTS.iter().all(|endpoint| endpoint.calls_ai() || !endpoint.lambda.asks_ai));
+    assert_eq!(calls.count(), pages.len() + programs.len());
+    let unpaid = ENDPOINTS.iter().filter(|each| each.calls_ai() != each.lambda.asks_ai);
+    assert_eq!(unpaid.map(|each| each.name).collect::<Vec<_>>(), ["conversation_title"]);
     let asks = ENDPOINTS.iter().filter(|endpoint| endpoint.lambda.asks_ai);
     let whole = asks.filter(|endpoint| !endpoint.lambda.streams).map(|endpoint| endpoint.name);
     assert_eq!(whole.collect::<Vec<_>>(), ["chat"], "the others may take minutes");
     let yaml = yaml();
-    for parameter in ["AskConcurrency", "HashConcurrency"] {
+    for parameter in ["AskConcurrency", "ProgramConcurrency", "HashConcurrency"] {
         assert_eq!(yaml["Parameters"][parameter]["Default"], 0, "new accounts have ten instances");
     }
 }

@@ -85,7 +85,12 @@ const DOCUMENTED: &[&Parameters] = &[
     &[("Allowance", "none,admin=20000/month")],
     &[("DeploymentPreference", "AllAtOnce"), ("Alarms", "off")],
     &[("LedgerVaultArn", "arn:aws:backup:eu-central-1:444455556666:backup-vault:ledger")],
-    &[("AskConcurrency", "105"), ("HashConcurrency", "20"), ("ParallelChats", "16")],
+    &[
+        ("AskConcurrency", "91"),
+        ("ProgramConcurrency", "91"),
+        ("HashConcurrency", "20"),
+        ("ParallelChats", "16"),
+    ],
     &[
         ("KmsKeyArn", "arn:aws:kms:eu-central-1:111122223333:key/0b1c-2d3e"),
         ("FirewallRate", "2000"),

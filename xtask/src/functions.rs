@@ -21,6 +21,8 @@ pub struct Function {
     settings: &'static [Names],
     /// True if the function calls the AI.
     pub calls_ai: bool,
+    /// The template parameter that contains the function's reserved concurrency.
+    pub concurrency: Option<&'static str>,
     /// The function's routes. Empty for a background function.
     pub routes: Vec<&'static Route>,
 }
@@ -60,6 +62,7 @@ pub fn all() -> Result<Vec<Function>, Failure> {
         lambda: endpoint.lambda,
         settings: endpoint.settings,
         calls_ai: endpoint.calls_ai(),
+        concurrency: endpoint.concurrency(),
         routes: ROUTES.iter().filter(|route| route.endpoint == endpoint.name).collect(),
     });
     let background = background::FUNCTIONS.iter().map(|function| Function {
@@ -69,6 +72,7 @@ pub fn all() -> Result<Vec<Function>, Failure> {
         lambda: function.lambda,
         settings: function.settings,
         calls_ai: false,
+        concurrency: None,
         routes: Vec::new(),
     });
     let all: Vec<Function> = endpoints.chain(background).collect();

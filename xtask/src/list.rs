@@ -46,7 +46,7 @@ pub fn print() -> Result<(), Failure> {
 }
 
 fn row(function: &Function) -> Row {
-    let Function { name, lambda, calls_ai, ref routes, .. } = *function;
+    let Function { name, lambda, calls_ai, concurrency, ref routes, .. } = *function;
     let Lambda { timeout, memory, canary, streams, throttled, hashes_passwords, .. } = lambda;
     let trigger = lambda.trigger.map(|trigger| match trigger {
         Trigger::Schedule(schedule) => schedule.rate(),
@@ -64,7 +64,7 @@ fn row(function: &Function) -> Row {
         alias: canary.then_some("live"),
         streams,
         throttled,
-        concurrency: lambda.concurrency(),
+        concurrency,
         calls_ai,
         hashes_passwords,
     }

@@ -163,7 +163,7 @@ fn policies(from: &Statements) -> Result<String, Failure> {
 }
 
 fn block(function: &Function, from: &Statements) -> Result<String, Failure> {
-    let Function { name, id, lambda, .. } = function;
+    let Function { name, id, lambda, concurrency, .. } = function;
     let Lambda { about, canary, timeout, memory, permits, .. } = *lambda;
     let about = scalar(about);
     let mut lines = format!(
@@ -193,7 +193,7 @@ fn block(function: &Function, from: &Statements) -> Result<String, Failure> {
     if let Some(memory) = memory {
         lines += &format!("      MemorySize: {memory}\n");
     }
-    if let Some(parameter) = lambda.concurrency() {
+    if let Some(parameter) = concurrency {
         lines += &format!(
             "      ReservedConcurrentExecutions: !If [Has{parameter}, !Ref {parameter}, !Ref AWS::NoValue]\n"
         );

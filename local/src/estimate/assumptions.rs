@@ -18,6 +18,10 @@ const fn assume(what: &'static str, value: f64, why: &'static str) -> Assumption
 /// The days in a month.
 pub const DAYS_PER_MONTH: f64 = 30.0;
 
+/// The account's quota of function instances, unless the command states another
+/// ([source](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)).
+pub const INSTANCES: f64 = 1000.0;
+
 /// The load in the busiest minute, as a multiple of the daily average.
 pub const PEAK: Assumption = assume(
     "peak of a day",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use shared::store::{CENSUS_AT_ONCE, CHAT_SHARDS, DAY_SHARDS, USER_SHARDS};
 
-use super::assumptions::{BYTE, CENSUS_ITEM, COUNTED, EXPORTED, PEAK, ROUND_TRIP, TEXT};
+use super::assumptions::{BYTE, CENSUS_ITEM, COUNTED, EXPORTED, INSTANCES, PEAK, ROUND_TRIP, TEXT};
 use super::requests::{Requests, SWEEP, units_of_text};
 use super::stack::{Reservation, Stack};
 use super::{Load, NEW_USERS, RequestCount, SECONDS};
@@ -38,7 +38,9 @@ pub struct ReservationQuota {
     pub parameter: String,
     /// How many functions reserve this number of instances.
     pub functions: f64,
-    /// The largest number for which the usual quota has room, if the other reservations stay.
+    /// The account's quota.
+    pub account: f64,
+    /// The largest number for which the account's quota has room, if the other reservations stay.
     pub largest: f64,
     /// The number that the deployment needs at its daily peak.
     pub needs: f64,
@@ -74,14 +76,15 @@ impl ReservationQuota {
         Self {
             parameter: reserved.parameter.clone(),
             functions,
-            largest: ((CONCURRENCY.value - others) / functions).floor(),
+            account: stack.quota,
+            largest: ((stack.quota - others) / functions).floor().max(0.0),
             needs: needs.ceil(),
             quota: functions * needs.ceil() + others,
         }
     }
 
     /// Returns how the reservation can be raised. The parameter alone can't raise it by much if it
-    /// already uses up most of the usual quota.
+    /// already uses up most of the quota.
     fn remedy(&self, reserved: &Reservation) -> Remedy {
         match self.largest < 2.0 * reserved.instances {
             true => Remedy::Request,
@@ -109,7 +112,7 @@ const UNRESERVED: f64 = 100.0;
 
 pub(super) const CONCURRENCY: Limit = Limit {
     what: "Lambda, instances at a time",
-    value: 1000.0,
+    value: INSTANCES,
     unit: "per region; AWS raises it on request; a new AWS account may begin with only 10",
     source: "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html",
 };
@@ -201,7 +204,7 @@ impl Load {
             grows(
                 CONCURRENCY.what.into(),
                 instances.values().sum(),
-                CONCURRENCY.value,
+                stack.quota,
                 "",
                 Remedy::Request,
             ),
@@ -378,7 +381,7 @@ fn busiest_functions(
 
 #[cfg(test)]
 mod tests {
-    use functions::ENDPOINTS;
+    use functions::{ENDPOINTS, Endpoint};
 
     use super::*;
     use crate::estimate::Estimate;
@@ -466,23 +469,44 @@ mod tests {
         let quota = quota(&estimate, "AskConcurrency");
         assert_eq!(quota.moved_by, Remedy::Request);
         let reserved = quota.reservation.as_ref().unwrap();
-        let functions = |parameter: &str| {
-            let lambdas = ENDPOINTS.iter().map(|endpoint| endpoint.lambda);
-            lambdas.filter(|lambda| lambda.concurrency() == Some(parameter)).count() as f64
-        };
-        let stack = Stack::load().unwrap();
-        let hashing = stack.function("login").unwrap().reserved.as_ref().unwrap().instances;
-        let others = functions("HashConcurrency") * hashing + 100.0;
-        assert_eq!(reserved.functions, functions("AskConcurrency"));
+        assert_eq!(reserved.functions, functions_with("AskConcurrency"));
         assert_eq!(reserved.needs, quota.needs.ceil());
-        assert_eq!(reserved.quota, functions("AskConcurrency") * quota.needs.ceil() + others);
-        assert!(reserved.quota > 3000.0 && reserved.largest < 150.0, "{reserved:?}");
-        let room = |instances: f64| reserved.functions * instances + others <= CONCURRENCY.value;
-        assert!(room(reserved.largest) && !room(reserved.largest + 1.0), "{reserved:?}");
+        assert_eq!(reserved.quota, reserved.functions * quota.needs.ceil() + beside_pages());
+        assert!(reserved.quota > 2000.0 && reserved.largest < 150.0, "{reserved:?}");
         let shown = estimate.to_string();
-        let line = format!("This load needs {}, and a quota of 4,", reserved.needs);
+        let line = format!("This load needs {}, and a quota of 2,", reserved.needs);
         assert!(shown.contains(&line), "{shown}");
         assert!(!LOAD.estimate().unwrap().to_string().contains("This load needs"));
+    }
+
+    #[test]
+    fn the_largest_reservation_is_the_largest_that_fits() {
+        for instances in [10.0, 1000.0, 5000.0] {
+            let mut stack = Stack::load().unwrap();
+            stack.quota = instances;
+            let estimate = LOAD.estimate_on(&stack).unwrap();
+            assert_eq!(quota(&estimate, CONCURRENCY.what).limit, Some(instances));
+            let reserved = quota(&estimate, "AskConcurrency").reservation.as_ref().unwrap();
+            let room = |each: f64| reserved.functions * each + beside_pages() <= instances;
+            assert_eq!(room(reserved.largest), instances > 10.0, "{reserved:?}");
+            assert!(!room(reserved.largest + 1.0), "{reserved:?}");
+        }
+    }
+
+    fn functions_with(parameter: &str) -> f64 {
+        let with = |endpoint: &&Endpoint| endpoint.concurrency() == Some(parameter);
+        ENDPOINTS.iter().filter(with).count() as f64
+    }
+
+    /// How many instances `prod` reserves for functions that don't serve the pages' messages, and
+    /// how many AWS keeps.
+    fn beside_pages() -> f64 {
+        let stack = Stack::load().unwrap();
+        let of = |function, parameter| {
+            let reserved = stack.function(function).unwrap().reserved.as_ref().unwrap();
+            reserved.instances * functions_with(parameter)
+        };
+        of("login", "HashConcurrency") + of("messages", "ProgramConcurrency") + 100.0
     }
 
     #[test]

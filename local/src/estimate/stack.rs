@@ -5,7 +5,7 @@ use std::ops::Add;
 
 use serde_norway::Value;
 
-use super::assumptions::DAYS_PER_MONTH;
+use super::assumptions::{DAYS_PER_MONTH, INSTANCES};
 use emulator::template::{TEXT, Template, parse};
 use functions::lambda::Trigger;
 use functions::{ENDPOINTS, background};
@@ -19,6 +19,8 @@ const PROFILES: &str = include_str!("../../../samconfig.toml");
 #[derive(Debug)]
 pub struct Stack {
     functions: HashMap<String, Deployed>,
+    /// The AWS account's quota of function instances.
+    pub quota: f64,
     /// The number of secrets.
     pub secrets: f64,
     /// How many metrics the alarms read.
@@ -74,7 +76,8 @@ impl Deployed {
 }
 
 impl Stack {
-    /// Reads the stack from the compiled-in `template.yaml` and `alarms.yaml`.
+    /// Reads the stack from the compiled-in `template.yaml` and `alarms.yaml`, in an account with
+    /// the usual quota.
     ///
     /// # Errors
     /// Fails with an error message that names the part of the template that can't be read.
@@ -82,7 +85,8 @@ impl Stack {
         Self::read(TEXT, ALARMS)
     }
 
-    /// Reads the stack from the content of `template.yaml` and `alarms.yaml`.
+    /// Reads the stack from the content of `template.yaml` and `alarms.yaml`, in an account with
+    /// the usual quota.
     ///
     /// # Errors
     /// Fails with an error message that names the part of the template that can't be read.
@@ -123,6 +127,7 @@ impl Stack {
                 scheduled.push((name.to_owned(), runs));
             }
         }
+        let reserving: HashMap<&str, &str> = resources.values().filter_map(reservation).collect();
         let mut functions = HashMap::new();
         for function in &Template::read(document.clone(), &[])?.functions {
             let setting = |name: &str| {
@@ -130,12 +135,14 @@ impl Stack {
             };
             let name = function.name.as_str();
             let lambda = lambdas.get(name).ok_or_else(|| format!("{name} has no row"))?;
-            let instances = lambda.concurrency().map(parameter).transpose()?;
-            let reserved = lambda.concurrency().zip(instances.filter(|instances| *instances > 0.0));
-            let reserved = reserved.map(|(parameter, instances)| Reservation {
-                parameter: parameter.to_owned(),
-                instances,
-            });
+            let reserved = match reserving.get(name) {
+                Some(named) => Some(Reservation {
+                    parameter: (*named).to_owned(),
+                    instances: parameter(named)?,
+                }),
+                None => None,
+            };
+            let reserved = reserved.filter(|reserved| reserved.instances > 0.0);
             let asks_for = setting("AI_TIMEOUT_SECONDS");
             let longest = function.environment.get("AI_MAX_TOKENS").filter(|_| asks_for.is_some());
             let deployed = Deployed {
@@ -178,6 +185,7 @@ impl Stack {
             text(&document, &["Parameters", "XRay", "Default"]) == Some("Active");
         Ok(Self {
             functions,
+            quota: INSTANCES,
             secrets,
             alarms,
             dashboards,
@@ -226,6 +234,19 @@ fn of_prod(parameter: &str) -> Option<f64> {
     given.split('"').next()?.parse().ok()
 }
 
+/// Returns a function's binary, and the parameter that contains the number of its reserved
+/// instances. `None` if the resource reserves none.
+fn reservation(resource: &Value) -> Option<(&str, &str)> {
+    let binary = text(resource, &["Metadata", "BuildProperties", "Binary"])?;
+    // !If [HasAskConcurrency, !Ref AskConcurrency, !Ref AWS::NoValue]
+    let Value::Tagged(choice) = path(resource, &["Properties", "ReservedConcurrentExecutions"])?
+    else {
+        return None;
+    };
+    let Value::Tagged(reference) = choice.value.get(1)? else { return None };
+    Some((binary, reference.value.as_str()?))
+}
+
 fn path<'v>(value: &'v Value, keys: &[&str]) -> Option<&'v Value> {
     keys.iter().try_fold(value, |value, key| value.get(*key))
 }
@@ -265,6 +286,8 @@ mod tests {
         };
         let in_prod = |parameter| Some((parameter, of_prod(parameter).unwrap()));
         assert_eq!(reserved("chat_stream"), in_prod("AskConcurrency"));
+        assert_eq!(reserved("conversation_title"), in_prod("AskConcurrency"));
+        assert_eq!(reserved("messages"), in_prod("ProgramConcurrency"));
         assert_eq!(reserved("login"), in_prod("HashConcurrency"));
         assert_eq!(reserved("balance"), None);
         assert!(stack.secrets >= 1.0);

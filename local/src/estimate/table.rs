@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::models::{Amounts, AverageChat, ModelEstimate, ModelsEstimate};
-use super::quotas::{CONCURRENCY, Quota, Remedy, ReservationQuota};
+use super::quotas::{Quota, Remedy, ReservationQuota};
 use super::{Estimate, Item, Kind};
 
 impl fmt::Display for Estimate {
@@ -140,7 +140,7 @@ fn reservation(quota: &Quota, reserved: &ReservationQuota) -> String {
         "{}: {} functions reserve it, so a quota of {} instances has room for {}.",
         reserved.parameter,
         reserved.functions,
-        grouped(CONCURRENCY.value, 0),
+        grouped(reserved.account, 0),
         grouped(reserved.largest, 0)
     );
     if quota.limit.is_some_and(|limit| quota.needs > limit) {

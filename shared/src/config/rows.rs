@@ -77,12 +77,21 @@ settings! {
 
         =>
             parameter("AskConcurrency", "The reserved concurrency of each function that calls \
-                the AI, except for titles; 0 for none")
+                the AI for the pages; 0 for none")
             .range(0, Some(10_000))
             .default_number(0)
             .docs("how many [instances](capacity.md#capacity) are reserved for each function that \
-                calls the AI, except the one that writes titles. This number is also the \
-                function's limit. 0: no reservation and no limit");
+                calls the AI for the pages: for messages, streamed messages and titles. This \
+                number is also the function's limit. 0: no reservation and no limit");
+
+        =>
+            parameter("ProgramConcurrency", "The reserved concurrency of each function under /v1 \
+                that calls the AI; 0 for none")
+            .range(0, Some(10_000))
+            .default_number(0)
+            .docs("how many instances are reserved for each function under `/v1` that calls the \
+                AI for a program. This number is also the function's limit. 0: no reservation and \
+                no limit");
 
         =>
             parameter("HashConcurrency", "The reserved concurrency of each function that hashes \

@@ -3,12 +3,15 @@ call and the fields of each reply against AWS's models."""
 
 import contextlib
 import io
+import json
 import os
 import sys
 from unittest.mock import patch
 
 from botocore.client import BaseClient
 from botocore.validate import validate_parameters
+
+from suites.release.built import built
 
 ACCOUNT, REGION = "111122223333", "eu-central-1"
 ENVIRONMENT = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
@@ -47,11 +50,13 @@ class Cloud:
         kept=(),
         quota=1000,
         unreserved=None,
+        template=None,
     ):
         self.statuses, self.tables, self.triggers, self.is_protected = list(statuses), tables, triggers, is_protected
         self.after = {"CancelUpdateStack": after_cancel, "ContinueUpdateRollback": after_continue}
         self.parameters = {"Owner": "ann"} if is_foreign else {"Protection": protection, "ChatPrice": "100"} | dict(kept)
         self.quota, self.unreserved = quota, quota if unreserved is None else unreserved
+        self.template = template
         self.commit, self.url = "0abc", None
         # The calls that AWS refuses, and the calls that change something, in the order in which
         # they are made.
@@ -98,6 +103,9 @@ class Cloud:
                 }
             ]
         }
+
+    def GetTemplate(self, StackName, TemplateStage):
+        return {"TemplateBody": json.dumps(built(self.template))}
 
     def DescribeTable(self, TableName):
         return {"Table": {"TableName": TableName, "DeletionProtectionEnabled": TableName in self.tables}}

@@ -8,6 +8,7 @@ import tempfile
 from unittest.mock import patch
 
 import canary
+from suites.release.built import built
 from suites.release.cloud import Cloud, said
 from suites.stacks.templates import ROOT, defaults, expansion, resolved, script
 
@@ -20,19 +21,20 @@ REFUSED = "refused"
 
 
 class Tree:
-    """A folder that contains a build of a commit, from which scripts/deploy deploys."""
+    """A folder that contains a build of a commit, from which scripts/deploy deploys. The build's
+    template is the one in the checkout, unless another one is given."""
 
-    def __init__(self, folder, built=None):
+    def __init__(self, folder, commit=None, template=None):
         self.root, self.deploy = pathlib.Path(folder), script("deploy")
         build = self.root / ".aws-sam/build"
         (build / "ChatFunction").mkdir(parents=True)
         # The beginning of an ELF file for arm64.
         (build / "ChatFunction/bootstrap").write_bytes(b"\x7fELF".ljust(18, b"0") + b"\xb7\0")
-        (build / "template.yaml").write_text("Resources: {ChatFunction: {Properties: {AutoPublishAlias: live}}}\nOutputs: {}\n")
+        (build / "template.yaml").write_text(json.dumps(built(template)))
         (self.root / "scripts/lib").mkdir(parents=True)
         (self.root / "scripts/lib/commit").write_text("#!/bin/sh\necho 0abc\n")
         (self.root / "scripts/lib/commit").chmod(0o755)
-        (build / "COMMIT").write_text(built or "0abc")
+        (build / "COMMIT").write_text(commit or "0abc")
         self.deploy.ROOT, self.deploy.BUILD, self.deploy.PAUSE = self.root, build, 0
 
     def run(self, cloud, *arguments):
@@ -106,14 +108,14 @@ CASES = [
         ["cancel", "sam", "protect"],
         "cancelling the update",
     ),
-    ("a correction of a parameter", Cloud(), "0abc", ["prod", "--at-once", "AskConcurrency=108"], ["sam", "protect"], "all at once"),
+    ("a correction of a parameter", Cloud(), "0abc", ["prod", "--at-once", "AskConcurrency=101"], ["sam", "protect"], "all at once"),
     (
         "more reserved instances than there is room for, during a canary",
         Cloud([UPDATING]),
         "0abc",
         ["prod", "--at-once", "AskConcurrency=200"],
         REFUSED,
-        "The largest AskConcurrency that fits is 108.",
+        "The largest AskConcurrency that fits is 101.",
     ),
     ("no permission to read the quota", Cloud(refusals={"GetAccountSettings": DENIED}), "0abc", ["prod"], ["sam", "protect"], "quota of instances can't"),
     ("a correction of another commit", Cloud(), "0def", ["prod", "--at-once"], REFUSED, "pass --earlier"),
@@ -204,9 +206,9 @@ CASES = [
 
 
 def check_cases():
-    for what, cloud, built, arguments, changes, part in CASES:
+    for what, cloud, commit, arguments, changes, part in CASES:
         with tempfile.TemporaryDirectory() as folder:
-            code, text, changed, sent = Tree(folder, built).run(cloud, *arguments)
+            code, text, changed, sent = Tree(folder, commit).run(cloud, *arguments)
         if changes == REFUSED:
             assert code in (1, 2) and not changed, f"{what}: exit code {code}, {changed}\n{text}"
         else:

@@ -258,7 +258,7 @@ def check_archives():
             "an archive without its end": (whole[:-4], damaged),
             "a page of an error": (b"<html>not found</html>", damaged),
             "an archive of something else": (gzip.compress(bytes(10240)), "other contents"),
-            "a changed file": (gzip.compress(unzipped.replace(b"Outputs: {}", b"Outputs: []")), "other contents"),
+            "a changed file": (gzip.compress(unzipped.replace(b'"Outputs": {}', b'"Outputs": []')), "other contents"),
         }
         for what, (content, part) in cases.items():
             if content is not None:

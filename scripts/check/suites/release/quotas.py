@@ -4,6 +4,7 @@ instances, and checks the numbers in docs/operate."""
 import copy
 import re
 import tempfile
+from itertools import product
 from unittest.mock import patch
 
 from suites.release.cloud import ACCOUNT, REGION, Cloud, said
@@ -14,8 +15,15 @@ from template import load_template, parameters_of
 import reservations
 
 QUOTAS = (10, 1000, 5000)
-# The values of AskConcurrency, and the instances that other stacks reserve.
-VALUES, OTHERS = (0, 1, 65, 66, 105, 108, 109, 200, 600, 680, 681), (0, 300)
+# The instances that other stacks reserve.
+OTHERS = (0, 300)
+ASK, PROGRAM, HASH = "AskConcurrency", "ProgramConcurrency", "HashConcurrency"
+# The values of AskConcurrency and ProgramConcurrency. None is the profile's value.
+VALUES = (
+    *[(value, None) for value in (0, 1, 101, 102, 200, 1435, 1436)],
+    *[(None, value) for value in (0, 97, 98, 200, 897, 898)],
+    *[(240, 8), (241, 8), (8, 147)],
+)
 
 
 class Reserved(Cloud):
@@ -26,6 +34,18 @@ class Reserved(Cloud):
         kept = parameters_of("prod") if is_deployed else {}
         own = reservations.Reservations(kept).total
         super().__init__(["UPDATE_COMPLETE"] if is_deployed else [], kept=kept, quota=quota, unreserved=quota - others - own)
+
+
+def before_programs():
+    """Returns the template of a release before 0.22.0, in which the functions under /v1 reserved
+    AskConcurrency, and the one that writes titles reserved nothing."""
+    template = copy.deepcopy(load_template())
+    del template["Parameters"][PROGRAM]
+    for function, name in reservations.parameter_of_each(template).items():
+        if name == PROGRAM:
+            template["Resources"][function]["Properties"]["ReservedConcurrentExecutions"]["If"][1] = {"Ref": ASK}
+    del template["Resources"]["ConversationTitleFunction"]["Properties"]["ReservedConcurrentExecutions"]
+    return template
 
 
 def preflight(cloud, *words):
@@ -39,6 +59,8 @@ def preflight(cloud, *words):
             if cloud.statuses:
                 return cloud.DescribeStacks("farebox-prod")
             raise module.Refused("An error occurred (ValidationError): Stack with id farebox-prod does not exist")
+        if (service, operation) == ("cloudformation", "get-template"):
+            return cloud.GetTemplate("farebox-prod", "Processed")
         if operation == "get-caller-identity":
             return {"Account": ACCOUNT}
         raise module.Refused("not asked")
@@ -49,10 +71,11 @@ def preflight(cloud, *words):
     return [line for line in text.splitlines() if line.startswith("!! ") and "the deployment would fail" in line]
 
 
-def deployment(cloud, *words):
+def deployment(cloud, *words, template=None):
     """Returns the line with which scripts/deploy refuses this deployment, in a list."""
+    at_once = ["--at-once"] if cloud.statuses else []
     with tempfile.TemporaryDirectory() as folder:
-        code, text, changes, _ = Tree(folder).run(cloud, "prod", "--at-once", *words) if cloud.statuses else Tree(folder).run(cloud, "prod", *words)
+        code, text, changes, _ = Tree(folder, template=template).run(cloud, "prod", *at_once, *words)
     lines = [line for line in text.splitlines() if "the deployment would fail" in line]
     assert bool(lines) == (code == 1) == (not changes), f"exit code {code}, {changes}\n{text}"
     assert not lines or "Nothing was changed." in text, text
@@ -60,34 +83,65 @@ def deployment(cloud, *words):
 
 
 def check_agreement():
-    """Both scripts refuse a deployment if AWS would, with the same sentence. The sentence names the
-    largest value that fits."""
+    """Both scripts refuse a deployment if AWS may, with the same sentence. The sentence names the
+    largest value that fits, or the reservations to lower first."""
     refused = count = 0
-    hashing = int(parameters_of("prod")["HashConcurrency"])
-    functions = reservations.functions_by_parameter()
-    for quota in QUOTAS:
-        for others, is_deployed in ((others, is_deployed) for others in OTHERS for is_deployed in (False, True)):
-            if quota - others - (reservations.Reservations(parameters_of("prod")).total if is_deployed else 0) < 0:
-                continue
-            for value in VALUES:
-                # AWS's rule, which the scripts must know.
-                needs = value * functions["AskConcurrency"] + hashing * functions["HashConcurrency"]
-                fits = quota - others - needs >= 100
-                cloud, word = Reserved(quota, others, is_deployed), f"AskConcurrency={value}"
-                here, there = deployment(cloud, word), preflight(Reserved(quota, others, is_deployed), word)
-                assert [f"!! {line}" for line in here] == there, f"{quota}, {others}, {value}: {here}, {there}"
-                assert fits == (not here), f"{quota}, {others}, {value}: {here}"
-                count, refused = count + 1, refused + len(here)
-                if found := re.search(r"The largest AskConcurrency that fits is (\d+)\.", "".join(here)):
-                    most = f"AskConcurrency={found[1]}"
-                    assert not preflight(Reserved(quota, others, is_deployed), most)
-                    assert preflight(Reserved(quota, others, is_deployed), f"AskConcurrency={int(found[1]) + 1}")
+    own = {name: int(parameters_of("prod")[name]) for name in (ASK, PROGRAM, HASH)}
+    functions = {ASK: 3, PROGRAM: 5, HASH: 7}
+    assert reservations.Reservations({}).functions == functions
+    for quota, others, is_deployed, values in product(QUOTAS, OTHERS, (False, True), VALUES):
+        if quota - others - (sum(own[name] * functions[name] for name in own) if is_deployed else 0) < 0:
+            continue
+        wanted = own | {name: value for name, value in zip((ASK, PROGRAM), values, strict=True) if value is not None}
+        # AWS's rule, which the scripts must know. In the worst case, CloudFormation raises all
+        # reservations before it lowers others.
+        kept = own if is_deployed else dict.fromkeys(own, 0)
+        worst = sum(max(wanted[name], kept[name]) * functions[name] for name in own)
+        lowest = {name: wanted[name] for name in own if wanted[name] < kept[name]}
+        words = [f"{name}={wanted[name]}" for name in (ASK, PROGRAM)]
+        here, there = deployment(Reserved(quota, others, is_deployed), *words), preflight(Reserved(quota, others, is_deployed), *words)
+        assert [f"!! {line}" for line in here] == there, f"{quota}, {others}, {words}: {here}, {there}"
+        assert (quota - others - worst >= 100) == (not here), f"{quota}, {others}, {words}: {here}"
+        count, refused = count + 1, refused + len(here)
+        if found := re.search(r"The largest (\w+) that fits is (\d+)\.", "".join(here)):
+            most = int(found[2])
+            assert reservations.Reservations(wanted | {found[1]: most}).total + others + 100 <= quota
+            assert reservations.Reservations(wanted | {found[1]: most + 1}).total + others + 100 > quota
+        if found := re.search(r"First lower reservations with the release that is deployed: (.*)", "".join(here)):
+            assert found[1].split() == [f"{name}={value}" for name, value in lowest.items()]
+            lowered = Cloud(kept=parameters_of("prod") | {name: str(value) for name, value in lowest.items()}, quota=quota)
+            lowered.unreserved = quota - others - reservations.Reservations(lowered.parameters).total
+            assert not deployment(lowered, *words)
     print(f"scripts/deploy and scripts/preflight agree on {count} deployments, and refuse {refused}")
+
+
+def check_upgrade():
+    """The first deployment with ProgramConcurrency reserves instances for one more function, so a
+    stack whose functions reserve 105 each must lower them first. A rollback reserves what the earlier
+    release's template says."""
+    earlier = before_programs()
+    prod = parameters_of("prod")
+
+    def stack(**values):
+        kept = {"AskConcurrency": "105", "HashConcurrency": "20"} | values
+        own = reservations.Reservations(kept, earlier).total
+        return Cloud(kept=kept, unreserved=1000 - own, template=earlier)
+
+    (refused,) = deployment(stack())
+    assert refused.endswith(f"First lower reservations with the release that is deployed: AskConcurrency={prod[ASK]}"), refused
+    assert preflight(stack()) == [f"!! {refused}"]
+    assert not deployment(stack(AskConcurrency=prod[ASK])) and not preflight(stack(AskConcurrency=prod[ASK]))
+    assert not deployment(stack(), f"AskConcurrency={prod[ASK]}", template=earlier)
+    own = reservations.Reservations(prod).total
+    later = {"kept": prod, "unreserved": 1000 - own}
+    assert not deployment(Cloud(**later), "--earlier", template=earlier)
+    (refused,) = deployment(Cloud(**later), "--earlier", "AskConcurrency=120", template=earlier)
+    assert "The largest AskConcurrency that fits is 108." in refused, refused
 
 
 def check_parameters():
     """Each function with reserved instances counts, whatever its parameter is called."""
-    counts = reservations.functions_by_parameter()
+    counts = reservations.Reservations({}).functions
     text = (ROOT / "template.yaml").read_text()
     for name, count in counts.items():
         assert text.count(f"ReservedConcurrentExecutions: !If [Has{name}, !Ref {name}, ") == count, f"{name}: {count}"
@@ -107,24 +161,28 @@ def check_documents():
     they name is the largest that fits."""
     prod = parameters_of("prod")
     reserved = reservations.Reservations(prod)
-    largest = reserved.largest("AskConcurrency", reservations.USUAL)
+    counts = reserved.functions
     named, texts = [], {}
     for path in sorted((ROOT / "docs/operate").glob("*.md")):
         text = texts[path.name] = " ".join(path.read_text().split())
-        for name, value in re.findall(r"\b(\w+Concurrency)=(\d+)", text):
-            why = reservations.Reservations(prod | {name: value}).refusal(reservations.USUAL)
-            assert why is None, f"{path.name}: {name}={value}: {why}"
-        for value in re.findall(r"largest `AskConcurrency` that fits is (\d+)", text):
-            assert int(value) == largest, f"{path.name} names {value}, and the largest AskConcurrency that fits is {largest}"
-            named.append(path.name)
-    assert set(named) >= {"capacity.md", "runbooks.md"}, f"only {named} name the largest AskConcurrency"
-    asking, hashing = (reserved.functions[name] for name in ("AskConcurrency", "HashConcurrency"))
-    rest = reserved.of("HashConcurrency") + reservations.UNRESERVED
+        # Values beside each other belong to the same deployment.
+        for words in re.findall(r"(?:\b\w+Concurrency=\d+ ?)+", text):
+            why = reservations.Reservations(prod | dict(word.split("=") for word in words.split())).refusal(reservations.USUAL)
+            assert why is None, f"{path.name}: {words}: {why}"
+        largest = re.findall(r"largest `(\w+)` that fits is (\d+)", text)
+        # The example of `farebox estimate`.
+        largest += re.findall(r"(\w+): \d+ functions reserve it, so a quota of 1,000 instances has room for (\d+)\.", text)
+        for name, value in largest:
+            most = reserved.largest(name, reservations.USUAL)
+            assert int(value) == most, f"{path.name} names {value}, and the largest {name} that fits is {most}"
+            named.append((path.name, name))
+    assert {(page, name) for page in ("capacity.md", "runbooks.md") for name in (ASK, PROGRAM)} | {("cost.md", ASK)} <= set(named), f"only {named}"
+    rest = reservations.UNRESERVED + reserved.total - reserved.of(ASK)
     for page, sentence in (
-        ("capacity.md", f"{asking} functions reserve `AskConcurrency`, and {hashing} others `HashConcurrency`."),
-        ("capacity.md", f"needs a quota of {asking} times the value plus {rest}: for 200 instances, {200 * asking + rest:,}."),
-        ("capacity.md", reservations.request(200 * asking + rest)),
-        ("cost.md", f"Because {asking} functions reserve it,"),
+        ("capacity.md", f"{counts[ASK]} functions reserve `AskConcurrency`, {counts[PROGRAM]} `ProgramConcurrency`, and {counts[HASH]} `HashConcurrency`."),
+        ("capacity.md", f"needs a quota of {counts[ASK]} times the value plus {rest:,}: for 200 instances, {200 * counts[ASK] + rest:,}."),
+        ("capacity.md", reservations.request(200 * counts[ASK] + rest)),
+        ("cost.md", f"Because {counts[ASK]} functions reserve it,"),
     ):
         assert sentence in texts[page], f"{page} doesn't say {sentence!r}"
 
@@ -132,4 +190,5 @@ def check_documents():
 def check():
     check_parameters()
     check_agreement()
+    check_upgrade()
     check_documents()

@@ -44,7 +44,7 @@ REPLIES = {
     "/stripe/v1/": {"object": "list", "data": [], "has_more": False},
 }
 PROTECTED = "<UpdateTerminationProtectionResponse><UpdateTerminationProtectionResult/></UpdateTerminationProtectionResponse>"
-REHEARSAL = {"Protection": "off", "AskConcurrency": "0", "HashConcurrency": "0"}
+REHEARSAL = {"Protection": "off", "AskConcurrency": "0", "ProgramConcurrency": "0", "HashConcurrency": "0"}
 KEYS = {"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}], "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}]}
 
 

@@ -12,17 +12,18 @@ import time
 import urllib.request
 import zlib
 
+from suites.release.built import built
 from suites.runbooks.cases import OWN
 from suites.runbooks.pages import FOLDER, ROOT, blocks_of
 
 COPIED = ["alarms.yaml", "deploy", "functions/routes.json", "samconfig.toml", "scripts", "template.yaml"]
-# Stands in for scripts/build: a build of this commit for arm64.
+# Stands in for scripts/build: a build of this commit for arm64, with the template beside the tree.
 BUILD = r"""#!/usr/bin/env bash
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p .aws-sam/build/ChatFunction
 printf '\177ELF%014d\xb7\0' 0 >.aws-sam/build/ChatFunction/bootstrap
-printf 'Resources: {ChatFunction: {Properties: {AutoPublishAlias: live}}}\nOutputs: {}\n' >.aws-sam/build/template.yaml
+cp ../built.json .aws-sam/build/template.yaml
 scripts/lib/commit >.aws-sam/build/COMMIT
 """
 HASH = f"pbkdf2_sha256$1000000$c2FsdHNhbHRzYWx0${base64.b64encode(bytes(32)).decode()}"
@@ -56,6 +57,7 @@ def tree(rehearsal):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, root / name)
     (root / "scripts/build").write_text(BUILD)
+    (root.parent / "built.json").write_text(json.dumps(built()))
     profiles = root / "samconfig.toml"
     text = re.sub(
         r"(?s)(\[prod\..*?parameter_overrides = \[)",

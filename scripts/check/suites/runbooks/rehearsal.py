@@ -20,6 +20,7 @@ import time
 
 from suites.runbooks import cases
 from suites.runbooks.account import Account
+from suites.runbooks.estimate import disagreements
 from suites.runbooks.fixtures import fixtures
 from suites.runbooks.names import unknown
 from suites.runbooks.pages import FOLDER, ROOT, commands_of, pages
@@ -262,7 +263,7 @@ def main(stack, folder, *names):
     print(table(commands))
     wrong = [f"{each.where}: {each.title}: {each.result}" for each in commands if each.result not in FINE]
     wrong += [f"{key}: no command uses this entry of scripts/check/suites/runbooks/cases.py" for key in stale(every())]
-    wrong += unknown(of["resolved"])
+    wrong += unknown(of["resolved"]) + disagreements(os.environ["FAREBOX"])
     print("\n".join(["", *wrong]) if wrong else f"\n{len(commands)} commands")
     return int(bool(wrong))
 
