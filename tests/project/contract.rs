@@ -258,7 +258,7 @@ fn if_so<'y>(value: &'y Yaml, condition: &str) -> Option<&'y Yaml> {
 }
 
 #[test]
-fn data_is_protected_except_in_the_dev_profile() {
+fn profiles_protect_data_and_say_who_reads_messages() {
     let (yaml, profiles) = (yaml(), read("samconfig.toml"));
     let profile = |name: &str| {
         let (_, section) =
@@ -270,6 +270,10 @@ fn data_is_protected_except_in_the_dev_profile() {
     assert_eq!(yaml["Parameters"]["LogRetentionDays"]["Default"], 90);
     assert!(profile("prod").contains(r#"["Protection=on", "LogRetentionDays=90", "#));
     assert!(profile("dev").contains(r#"["Protection=off", "LogRetentionDays=7", "#));
+    // An update keeps a parameter that the profile doesn't name, also if its default has changed.
+    for name in ["dev", "prod"] {
+        assert!(profile(name).contains(r#""AdminChats=read""#), "{name}");
+    }
 }
 
 #[test]
