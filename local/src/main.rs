@@ -14,7 +14,7 @@ use local::estimate::EstimateCommand;
 use local::manage::Manage;
 use local::note;
 use local::serve::Serve;
-use local::terminal::tolerate_closed_output;
+use local::terminal::{Failure, tolerate_closed_output};
 use mimalloc::MiMalloc;
 use shared::config::{LogConfig, Settings, variable};
 use shared::telemetry::metrics;
@@ -98,16 +98,20 @@ async fn run() -> ExitCode {
         metrics::start(namespace, metrics::to_stdout);
     }
     let done = match cli.command {
-        None => cli.serve.run().await,
-        Some(Command::Dynamodb(command)) => command.run().await,
+        None => cli.serve.run().await.map_err(Failure::Failed),
+        Some(Command::Dynamodb(command)) => command.run().await.map_err(Failure::Failed),
         Some(Command::Manage(command)) => command.run().await,
-        Some(Command::Estimate(command)) => command.run(),
+        Some(Command::Estimate(command)) => command.run().map_err(Failure::Failed),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
+        Err(Failure::Failed(sentence)) => {
             note!("error: {sentence}");
             ExitCode::FAILURE
+        }
+        Err(Failure::Interrupted(signal, sentence)) => {
+            note!("{sentence}");
+            ExitCode::from(signal.exit_code())
         }
     }
 }

@@ -26,7 +26,7 @@ use shared::store::ErasureReport;
 use shared::values::{Account, login_key};
 use shared::{App, Error};
 
-use crate::terminal::print_result;
+use crate::terminal::{Failure, print_result};
 
 use accounts::{Adjust, CreateAdmin, Unlock};
 use audit::Audit;
@@ -83,14 +83,14 @@ impl Manage {
     ///
     /// # Errors
     /// Fails with an error message for the terminal.
-    pub async fn run(self) -> Result<(), String> {
-        print_result(self.command.run(&self.target).await?)
+    pub async fn run(self) -> Result<(), Failure> {
+        Ok(print_result(self.command.run(&self.target).await?)?)
     }
 }
 
 impl Command {
-    async fn run(self, target: &Target) -> Result<String, String> {
-        match self {
+    async fn run(self, target: &Target) -> Result<String, Failure> {
+        let done = match self {
             Self::CreateAdmin(command) => command.run(target).await,
             Self::Settle => target.in_store(settle).await,
             Self::Erase => target.in_store(erase).await,
@@ -106,9 +106,10 @@ impl Command {
             Self::Brand(command) => command.run(target).await,
             Self::Vouchers(command) => command.run(target).await,
             Self::Till(command) => command.run(target).await,
-            Self::Import(command) => command.run(target).await,
+            Self::Import(command) => return command.run(target).await,
             Self::Audit(command) => command.run(target).await,
-        }
+        };
+        Ok(done?)
     }
 }
 

@@ -91,7 +91,7 @@ impl Serve {
                 .await?;
         introduce(&server, &data);
         tokio::select! {
-            () = interruption => {}
+            _ = interruption => {}
             failure = server.failure() => return Err(failure),
         }
         say!("Stopping.");

@@ -1,4 +1,4 @@
-//! Output to the terminal, and Ctrl-C. `println!` panics if the output can't be written, for
+//! Output to the terminal, failures, and Ctrl-C. `println!` panics if the output can't be written, for
 //! example if the program that reads it has exited, as in `| head -1`, or if the disk is full.
 
 use std::fmt::{Arguments, Display};
@@ -61,26 +61,71 @@ pub fn print_result(result: impl Display) -> Result<(), String> {
     }
 }
 
+/// Why a command ends without success. Contains the message for the terminal.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The command has failed.
+    Failed(String),
+    /// A signal has interrupted the command.
+    Interrupted(Signal, String),
+}
+
+impl From<String> for Failure {
+    fn from(sentence: String) -> Self {
+        Self::Failed(sentence)
+    }
+}
+
+/// A signal that ends a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// The signal that stops a service.
+    Terminate,
+}
+
+impl Signal {
+    /// Returns the exit code of a program that this signal has ended, as shells report it.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
+    }
+}
+
 /// Returns a future that waits for Ctrl-C, or for the signal that stops a service. It also notices
 /// signals that arrive before it is awaited.
 #[cfg(unix)]
-pub(crate) fn interruption() -> Result<impl Future<Output = ()>, String> {
+pub(crate) fn interruption() -> Result<impl Future<Output = Signal>, String> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).map_err(|error| error.to_string());
     let (mut interrupt, mut terminate) =
         (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = interrupt.recv() => Signal::Interrupt,
+            _ = terminate.recv() => Signal::Terminate,
         }
     })
 }
 
 #[cfg(not(unix))]
-pub(crate) fn interruption() -> Result<impl Future<Output = ()>, String> {
+pub(crate) fn interruption() -> Result<impl Future<Output = Signal>, String> {
     let mut interrupt = tokio::signal::windows::ctrl_c().map_err(|error| error.to_string())?;
     Ok(async move {
         interrupt.recv().await;
+        Signal::Interrupt
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Signal;
+
+    #[test]
+    fn signals_end_programs_with_the_codes_of_shells() {
+        assert_eq!([Signal::Interrupt, Signal::Terminate].map(Signal::exit_code), [130, 143]);
+    }
 }

@@ -1,7 +1,8 @@
 //! `cargo run`: the program's output, its data folder and its errors.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -14,6 +15,7 @@ use shared::values::PriceList;
 use uuid::Uuid;
 
 use crate::support::client::Api;
+use crate::support::django::HASH;
 use crate::support::program::{Folder, RunningServer, command, over_tables, run};
 use crate::support::proxy::Proxy;
 
@@ -1062,6 +1064,35 @@ async fn locked_accounts_are_unlocked_beside_a_running_server() {
         &["manage", "unlock", "nobody", "--data", folder.path()],
         "No account has the name \"nobody\".",
     );
+}
+
+#[test]
+fn interrupted_imports_say_how_far_they_came() {
+    let (folder, of_file) = (Folder::new(), Folder::new());
+    let user = |number: u32| {
+        json!({ "id": number, "username": format!("user-{number}"), "password": HASH, "tokens": 1 })
+            .to_string()
+    };
+    // A debug build writes a few hundred users a second.
+    let lines: Vec<String> = (0..30_000).map(user).collect();
+    std::fs::create_dir_all(of_file.path()).unwrap();
+    let file = format!("{}/users.jsonl", of_file.path());
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let import = ["manage", "import", "users", &file, "--apply", "--data", folder.path()];
+    let mut program = command(&import).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(program.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let progress = said.find_map(|line| line.strip_prefix("Imported so far: ").map(str::to_owned));
+    let progress = progress.expect("a line about the progress");
+    let (done, of_all) = progress.split_once(' ').unwrap();
+    assert!(done.parse::<u32>().unwrap() > 0, "{progress}");
+    assert_eq!(of_all, "of 30000 users.");
+    let id = program.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let last: Vec<String> = said.collect();
+    assert_eq!(program.wait().unwrap().code(), Some(143), "{last:?}");
+    let last = last.last().unwrap();
+    assert!(last.starts_with("Interrupted. ") && last.contains(" of 30000 users are"), "{last}");
+    assert!(last.ends_with("Run the same command again: it goes on from there."), "{last}");
 }
 
 #[tokio::test]

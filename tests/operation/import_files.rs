@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use local::manage::import::Import;
 use local::manage::import::dump::{Choices, Dump, ModelChoices};
+use local::manage::import::pace::Waits;
+use local::manage::import::progress::Progress;
+use local::manage::import::{Import, into_store};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use shared::App;
@@ -702,8 +704,8 @@ async fn imports_users(api: &Api, lines: &str) -> Result<String, String> {
     std::fs::write(file.path(), lines).unwrap();
     let import = file.import();
     let dump = Dump::open_users(&import.file, &import.choices)?;
-    let waits = local::manage::import::pace::Waits::default();
-    local::manage::import::into_store(&app(api), &dump, &import, true, waits).await
+    let (waits, progress) = (Waits::default(), Progress::default());
+    into_store(&app(api), &dump, &import, true, waits, &progress).await
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use local::manage::import::dump::Dump;
 use local::manage::import::pace::Waits;
+use local::manage::import::progress::Progress;
 use local::manage::import::{self, Import};
 use serde_json::{Value, json};
 use shared::App;
@@ -86,5 +87,5 @@ pub async fn run(app: &App, import: Import) -> Result<String, String> {
 /// Like [`run`], but waits according to `waits` while DynamoDB throttles the import.
 pub async fn waiting(app: &App, import: Import, waits: Waits) -> Result<String, String> {
     let dump = Dump::open(&import.file, &import.choices)?;
-    import::into_store(app, &dump, &import, true, waits).await
+    import::into_store(app, &dump, &import, true, waits, &Progress::default()).await
 }

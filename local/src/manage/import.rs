@@ -3,6 +3,7 @@
 pub mod dump;
 pub mod pace;
 pub mod plan;
+pub mod progress;
 pub mod report;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,7 +16,6 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
-use indicatif::ProgressBar;
 use shared::App;
 use shared::clock::{self, Day, FIRST_DAY};
 use shared::http::csv_row;
@@ -30,9 +30,11 @@ use self::plan::{
     ADDRESS_TAKEN, Differing, NAME_TAKEN, Password, Plan, PlannedChat, PlannedUser, Rules,
     SAME_TIME, WAS_IMPORTED,
 };
+use self::progress::Progress;
 use self::report::{Report, unwritable};
 use super::target::{Missing, Opened, Target};
-use super::{counted, progress, sentence};
+use super::{counted, sentence};
+use crate::terminal::{Failure, interruption};
 use crate::{note, say};
 
 /// The largest number of messages that a transaction stores. A throttled transaction is retried
@@ -135,7 +137,7 @@ pub struct Import {
 }
 
 impl Command {
-    pub(super) async fn run(self, target: &Target) -> Result<String, String> {
+    pub(super) async fn run(self, target: &Target) -> Result<String, Failure> {
         match self {
             Self::Django(options) => {
                 let Django { file, name, superusers, models, import } = *options;
@@ -156,8 +158,8 @@ impl Command {
 /// # Errors
 /// If rows are refused, all other rows are imported, and then the import fails with an error
 /// message that contains the number of refused rows. All other failures are also error messages for
-/// the terminal.
-pub async fn django(target: &Target, import: Import) -> Result<String, String> {
+/// the terminal. An interrupted import says how far it came.
+pub async fn django(target: &Target, import: Import) -> Result<String, Failure> {
     from_file(target, import, Dump::open).await
 }
 
@@ -165,15 +167,15 @@ async fn from_file(
     target: &Target,
     import: Import,
     open: fn(&Path, &Choices) -> Result<Dump, String>,
-) -> Result<String, String> {
+) -> Result<String, Failure> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if import.name.is_empty()
         || import.name.len() > NAME_LENGTH
         || !import.name.chars().all(is_name)
     {
-        return Err(format!(
+        return Err(Failure::Failed(format!(
             "--name must have 1 to {NAME_LENGTH} lower-case letters, digits and hyphens."
-        ));
+        )));
     }
     apart(&import)?;
     let dump = open(&import.file, &import.choices).map_err(|why| printable(&why))?;
@@ -186,9 +188,18 @@ async fn from_file(
             if import.apply && *is_shared && !is_deployed {
                 return Err("A server has this data folder open, and might run another release. Stop the server first.".into());
             }
-            into_store(app, &dump, &import, !is_shared, Waits::default()).await
+            let (progress, interruption) = (Progress::default(), interruption()?);
+            let alone = !is_shared;
+            let work = into_store(app, &dump, &import, alone, Waits::default(), &progress);
+            Ok(tokio::select! {
+                done = work => done.map_err(Failure::Failed),
+                signal = interruption => {
+                    Err(Failure::Interrupted(signal, progress.of_interrupted(import.apply)))
+                }
+                never = progress.lines() => match never {},
+            })
         })
-        .await
+        .await?
 }
 
 /// Refuses to overwrite files that the import needs: `--report` and `--map` must name neither the
@@ -214,7 +225,8 @@ fn apart(import: &Import) -> Result<(), String> {
 }
 
 /// Like [`django`], but imports into the store of `app`. `is_alone` says that no function uses the
-/// store. `waits` says how long the import waits while DynamoDB throttles it.
+/// store. `waits` says how long the import waits while DynamoDB throttles it. May be dropped at any
+/// time: another run goes on from there.
 ///
 /// # Errors
 /// Fails like [`django`].
@@ -224,6 +236,7 @@ pub async fn into_store(
     import: &Import,
     is_alone: bool,
     waits: Waits,
+    progress: &Progress,
 ) -> Result<String, String> {
     let &Import { superusers, reset_passwords, clear_text_passwords, rename, .. } = import;
     // If functions have run on these tables, they have published a public key.
@@ -274,7 +287,7 @@ pub async fn into_store(
                 true => end_inactive(app, &plan, &mut report).await?,
                 false => 0,
             };
-            let mut done = apply(app, dump, plan, rules, waits, map.as_ref()).await?;
+            let mut done = apply(app, dump, plan, rules, waits, progress, map.as_ref()).await?;
             map.map(IdMap::finish).transpose()?;
             report.refused.append(&mut done.refused);
             let ended = match ended {
@@ -665,15 +678,15 @@ async fn apply(
     plan: Plan,
     rules: Rules<'_>,
     waits: Waits,
+    progress: &Progress,
     map: Option<&IdMap<'_>>,
 ) -> Result<Done, String> {
     let first = plan.first_day();
-    let bar = progress("messages");
-    bar.set_length(plan.chats);
-    let pace = Pace::new(waits, bar.clone());
+    progress.begin(plan.users.len(), plan.chats);
+    let pace = Pace::new(waits, progress.clone());
     let passwords = Passwords::new();
     let users = plan.users.into_iter().map(|user| {
-        let (chats, pace, passwords, bar) = (user.chats(dump, rules), &pace, &passwords, &bar);
+        let (chats, pace, passwords) = (user.chats(dump, rules), &pace, &passwords);
         async move {
             let mut user = user;
             if let (Password::Clear(password), false) = (&user.password, user.is_known) {
@@ -681,7 +694,7 @@ async fn apply(
                 user.account.password =
                     hash.map_err(|error| printable(&format!("{}: {}", user.row, error.detail())))?;
             }
-            let imported = import_user(app, pace, &user, chats, bar, map).await;
+            let imported = import_user(app, pace, &user, chats, progress, map).await;
             imported.map_err(|stop| match stop {
                 Stop::Failed(error) => printable(&format!("{}: {}", user.row, sentence(error))),
                 Stop::Standstill(why) => why,
@@ -692,8 +705,8 @@ async fn apply(
     let mut imported = iter(users).buffer_unordered(USERS_AT_ONCE);
     while let Some(user) = imported.try_next().await? {
         done.add(user);
+        progress.add_user();
     }
-    bar.finish_and_clear();
     // Do this even without new chats, because an earlier run may have been killed before this step.
     if let Some(first) = first {
         let today = Day::from_millis(app.clock.millis());
@@ -711,7 +724,7 @@ async fn import_user(
     pace: &Pace,
     user: &PlannedUser,
     mut chats: Vec<PlannedChat>,
-    bar: &ProgressBar,
+    progress: &Progress,
     map: Option<&IdMap<'_>>,
 ) -> Result<Done, Stop> {
     let mut done = Done::default();
@@ -732,7 +745,7 @@ async fn import_user(
         }
         ImportOutcome::Known => {
             done.accounts_before = 1;
-            done.add(forget_stored(app, pace, user, &mut chats, bar, map).await?);
+            done.add(forget_stored(app, pace, user, &mut chats, progress, map).await?);
             None
         }
         ImportOutcome::Deleted => Some(WAS_IMPORTED),
@@ -762,9 +775,9 @@ async fn import_user(
                 }
                 let count = u64::try_from(count).unwrap_or(u64::MAX);
                 done.chats += count;
-                bar.inc(count);
+                progress.add_messages(count);
             }
-            None => done.add(forget_stored(app, pace, user, &mut chats, bar, map).await?),
+            None => done.add(forget_stored(app, pace, user, &mut chats, progress, map).await?),
         }
         most = (2 * most).min(TOGETHER);
         if chats.len() == left {
@@ -783,7 +796,7 @@ async fn forget_stored(
     pace: &Pace,
     user: &PlannedUser,
     chats: &mut Vec<PlannedChat>,
-    bar: &ProgressBar,
+    progress: &Progress,
     map: Option<&IdMap<'_>>,
 ) -> Result<Done, Stop> {
     let read = async |_: u32| app.store.row_ids(&user.account.id).await;
@@ -805,7 +818,7 @@ async fn forget_stored(
             }
             false => done.refuse(row, CHAT_TAKEN),
         }
-        bar.inc(1);
+        progress.add_messages(1);
         false
     });
     Ok(done)

@@ -9,10 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
-use indicatif::ProgressBar;
 use shared::store::StoreError;
 use tokio::sync::Notify;
 
+use super::progress::Progress;
 use crate::manage::{counted, sentence};
 use crate::note;
 
@@ -66,8 +66,7 @@ impl Stop {
 /// Decides when each write of an import begins.
 pub(super) struct Pace {
     waits: Waits,
-    /// Counts the stored messages.
-    bar: ProgressBar,
+    progress: Progress,
     state: Mutex<State>,
     /// Wakes the writes that are waiting for their turn to begin.
     changed: Notify,
@@ -91,8 +90,8 @@ struct State {
 }
 
 impl Pace {
-    /// Begins an import. `bar` counts the stored messages.
-    pub(super) fn new(waits: Waits, bar: ProgressBar) -> Self {
+    /// Begins an import.
+    pub(super) fn new(waits: Waits, progress: Progress) -> Self {
         let state = State {
             allowed: USERS_AT_ONCE,
             under_way: 0,
@@ -102,7 +101,7 @@ impl Pace {
             progress: Instant::now(),
             last_line: None,
         };
-        Self { waits, bar, state: Mutex::new(state), changed: Notify::new() }
+        Self { waits, progress, state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// Sends a call, and retries it while DynamoDB throttles it. `call` receives the number of
@@ -182,22 +181,20 @@ impl Pace {
         }
         if state.last_line.is_none_or(|printed| printed.elapsed() >= BETWEEN_LINES) {
             state.last_line = Some(Instant::now());
-            let allowed = counted(state.allowed, "user");
-            let stored = counted(self.bar.position(), "message");
-            self.bar.suspend(|| {
-                note!("DynamoDB throttles the import, which goes on with {allowed} at a time. Stored so far: {stored}.");
-            });
+            let (allowed, progress) = (counted(state.allowed, "user"), &self.progress);
+            note!(
+                "DynamoDB throttles the import, which goes on with {allowed} at a time. Imported so far: {progress}."
+            );
         }
         Ok(())
     }
 
     fn standstill(&self) -> String {
         let minutes = counted(self.waits.standstill.as_secs() / 60, "minute");
-        let stored = self.bar.position();
-        let all = counted(self.bar.length().unwrap_or(stored), "message");
+        let progress = &self.progress;
         format!(
-            "For {minutes}, DynamoDB has throttled every write. {stored} of {all} are stored. Run \
-             the same command again: it goes on from there. If DynamoDB throttles it again, first \
+            "For {minutes}, DynamoDB has throttled every write. {progress} are imported. Run the \
+             same command again: it goes on from there. If DynamoDB throttles it again, first \
              raise the tables' warm throughput, as \"Move from Django\" describes."
         )
     }
@@ -226,7 +223,7 @@ mod tests {
     fn pace() -> Pace {
         let moment = Duration::from_millis(1);
         let waits = Waits { first: moment, longest: moment, standstill: Duration::from_secs(60) };
-        Pace::new(waits, ProgressBar::hidden())
+        Pace::new(waits, Progress::default())
     }
 
     fn throttled<T>() -> Result<T, StoreError> {
