@@ -60,7 +60,7 @@ def sentence(error):
     if isinstance(error, ModuleNotFoundError):
         return (
             f"the package {error.name} is missing: run this script with the Python that has aws-sam-cli "
-            "(python3 -m pip install --requirement .ci/requirements.txt)"
+            "(python3 -m pip install --no-deps --requirement .ci/requirements.txt)"
         )
     if isinstance(error, FileNotFoundError) and error.filename and not os.path.dirname(error.filename):
         return f"the program {error.filename} is missing: install it"

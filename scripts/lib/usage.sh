@@ -51,7 +51,7 @@ needs() {
     command -v "$program" >/dev/null && continue
     case $program in
       cargo | rustc) how="install Rust (https://rustup.rs)" ;;
-      cargo-lambda | ruff | sam | shellcheck) how="python3 -m pip install --requirement .ci/requirements.txt" ;;
+      cargo-lambda | ruff | sam | shellcheck) how="python3 -m pip install --no-deps --requirement .ci/requirements.txt" ;;
       gh) how="install the GitHub CLI (https://cli.github.com)" ;;
       node | npm) how="install Node (https://nodejs.org)" ;;
       *) how="install it" ;;

@@ -1,6 +1,7 @@
 """Runs scripts/release/earlier against a stand-in for GitHub's API, and scripts/release/published
 with a stand-in for GitHub's CLI."""
 
+import hashlib
 import http.server
 import io
 import json
@@ -13,7 +14,9 @@ import threading
 
 from suites.stacks.templates import ROOT
 
-RUNS = "/repos/ann/farebox/actions"
+REPOSITORY = "/repos/ann/farebox"
+RUNS = f"{REPOSITORY}/actions"
+DIGEST = "0a" * 32
 REPLIES = {}
 
 
@@ -43,26 +46,42 @@ def run(number, workflow="deploy.yml", event="push", repository="ann/farebox", e
     return found
 
 
+def notices(number, *messages):
+    """Gives a run's job these notices about release.tar.gz."""
+    REPLIES[f"{RUNS}/runs/{number}/jobs"] = {"jobs": [{"id": 70 + number, "name": "Rehearse"}, {"id": 80 + number, "name": "Build and test"}]}
+    found = [{"title": "release.tar.gz", "message": message} for message in messages]
+    REPLIES[f"{REPOSITORY}/check-runs/{80 + number}/annotations"] = [{"title": "", "message": "Node 20 is deprecated"}, *found] if found else []
+
+
 def check_published():
-    """A build of a different commit than the run's must not be deployed."""
+    """A file with another digest than the run's, and a build of a different commit, must not be
+    deployed."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         with tarfile.open(folder / "packed", "w:gz") as archive:
             member = tarfile.TarInfo("./COMMIT")
             member.size = len(b"0abc\n")
             archive.addfile(member, io.BytesIO(b"0abc\n"))
+        digest = hashlib.sha256((folder / "packed").read_bytes()).hexdigest()
         # Its last argument is the folder.
         (folder / "gh").write_text(f'#!/bin/sh\nfor last; do :; done\nmkdir -p "$last"\ncp "{folder}/packed" "$last/release.tar.gz"\n')
         (folder / "gh").chmod(0o755)
-        for commit, code in (("0abc", 0), ("0def", 1)):
+        for words, refusal in (
+            (["0abc"], None),
+            (["0abc", ""], None),
+            (["0abc", digest], None),
+            (["0def", digest], "is a build of the commit 0abc, not of 0def"),
+            (["0abc", DIGEST], f"has the digest {digest}, but the run that built it has recorded {DIGEST}"),
+        ):
+            commit, *digests = words
             done = subprocess.run(
-                [ROOT / "scripts/release/published", "v1.0.0", commit, folder / "found"],
+                [ROOT / "scripts/release/published", "v1.0.0", commit, folder / "found", *digests],
                 capture_output=True,
                 text=True,
                 env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"},
             )
-            assert done.returncode == code and (folder / "found/release.tar.gz").exists() == (code == 0), done
-        assert "is a build of the commit 0abc, not of 0def" in done.stderr, done
+            assert (done.returncode == 1) == (refusal is not None) and (refusal or "") in done.stderr, done
+            assert (folder / "found/release.tar.gz").exists() == (refusal is None), done
 
 
 def check():
@@ -83,11 +102,15 @@ def check():
     run(6, kept=False, tag="v0.8.0")
     REPLIES["/repos/ann/farebox/releases/tags/v0.9.0"] = {"assets": [{"name": "farebox.tar.gz"}, {"name": "release.tar.gz"}]}
     REPLIES["/repos/ann/farebox/releases/tags/v0.8.0"] = {"assets": [{"name": "farebox.tar.gz"}]}
-    assert earlier("1")[:2] == (0, {"run": "1", "commit": "0abc", "kept": "artefact"}), earlier("1")
+    assert earlier("1")[:2] == (0, {"run": "1", "commit": "0abc", "digest": "", "kept": "artefact"}), earlier("1")
+    for messages, digest in (((), ""), ((DIGEST,), DIGEST), (("none", DIGEST), DIGEST), ((f"{DIGEST}\nkept=release",), "")):
+        notices(1, *messages)
+        assert earlier("1")[1] == {"run": "1", "commit": "0abc", "digest": digest, "kept": "artefact"}, earlier("1")
     for stranger in "234":
         code, found, error = earlier(stranger)
         assert code == 1 and not found and "is not a deployment of this repository" in error, error
-    assert earlier("5")[:2] == (0, {"run": "5", "commit": "0abc", "kept": "release", "tag": "v0.9.0"}), earlier("5")
+    notices(5, DIGEST)
+    assert earlier("5")[:2] == (0, {"run": "5", "commit": "0abc", "digest": DIGEST, "kept": "release", "tag": "v0.9.0"}), earlier("5")
     code, found, error = earlier("6")
     assert code == 1 and "git checkout 0abc" in error, "files that are lost must be built again"
     assert earlier("7")[0] == 1 and "there is no run 7" in earlier("7")[2], earlier("7")

@@ -2,10 +2,13 @@
 their syntax."""
 
 import json
+import re
 import shlex
 import subprocess
 
-from suites.stacks.templates import ROOT, yaml_parse
+from suites.stacks.templates import ROOT, script, yaml_parse
+
+earlier_release = script("release/earlier")
 
 
 def workflow(name):
@@ -54,6 +57,33 @@ def check_rehearsal(job):
     for step in job["steps"]:
         if "before" in json.dumps(step.get("with", {})) or "unpack before" in step.get("run", ""):
             assert "kept == 'artefact'" in step["if"], step
+
+
+def check_files(jobs):
+    """Every file that a job unpacks has a digest from another place, and every package that it installs
+    has one in .ci/requirements.txt. The lists of crates include the program."""
+    pack, lists = steps(jobs["build"], "sha256sum release.tar.gz"), steps(jobs["build"], "scripts/release/crates functions ")
+    assert len(pack) == len(lists) == 1 and '"::notice title=release.tar.gz::$digest"' in pack[0]["run"], pack
+    assert earlier_release.JOB == jobs["build"]["name"] and earlier_release.FILE in pack[0]["run"]
+    assert steps(jobs["program"], 'scripts/release/crates local "$CRATES"') and "${{ env.CRATES }}" in json.dumps(jobs["program"]["steps"])
+    digests = {
+        "rehearse": ["${{ steps.before.outputs.digest }}", "${{ needs.build.outputs.digest }}"],
+        "production": ["${{ needs.build.outputs.digest || steps.earlier.outputs.digest }}"],
+    }
+    for name, expected in digests.items():
+        unpacks, published = steps(jobs[name], "artefacts unpack"), steps(jobs[name], "scripts/release/published")
+        assert [step["env"]["DIGEST"] for step in unpacks] == expected, unpacks
+        for step in [*unpacks, *published]:
+            assert '"$DIGEST"' in step["run"] and step["env"]["DIGEST"], step
+        assert len(published) == 1 and jobs[name]["permissions"]["checks"] == "read"
+    for name, job in jobs.items():
+        for step in steps(job, "--requirement"):
+            assert "--no-deps --require-hashes " in step["run"], step
+            has_credentials = any("aws-actions/" in other.get("uses", "") for other in job["steps"])
+            assert ("--only-binary :all:" in step["run"]) == has_credentials, name
+    chosen = (ROOT / ".ci/requirements.in").read_text().split()
+    pinned = re.findall(r"^([\w.-]+==[\w.]+).*\\\n((?:    --hash=sha256:[0-9a-f]{64}.*\n)+)", (ROOT / ".ci/requirements.txt").read_text(), re.MULTILINE)
+    assert set(chosen) <= {name for name, _ in pinned}, "run the command at the beginning of .ci/requirements.txt"
 
 
 def check_publishing(jobs):
@@ -107,6 +137,7 @@ def check():
     check_rollback(deploy)
     check_rehearsal(deploy["jobs"]["rehearse"])
     check_publishing(deploy["jobs"])
+    check_files(deploy["jobs"])
     check_advisories()
     check_skips()
     print("the workflows roll back without waiting, publish the program, check advisories every night, and skip only what a change can't affect")

@@ -44,6 +44,8 @@ NOT_IN_MOTO = [
     ["dynamodb", "restore-table-from-backup"],
     ["service-quotas", "request-service-quota-increase"],
 ]
+# Calls that fail where all is well: an account for production has no role for rehearsals.
+MISSING = [["iam", "get-role"]]
 # A waiter for a state that moto's stacks never have.
 NEVER = ["cloudformation", "wait", "stack-rollback-complete"]
 # Values that a reader fills in, by page and section, by page, or for all pages. A value may be a

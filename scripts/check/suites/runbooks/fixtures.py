@@ -106,7 +106,7 @@ def files(rehearsal):
     program = f"farebox-v1.2.3-linux-{platform.machine()}.tar.gz"
     subprocess.run(["tar", "--create", "--gzip", "--file", release / program, "--directory", rehearsal.environment["PROGRAMS"], "farebox"], check=True)
     with (release / "SHA256SUMS").open("w") as sums:
-        subprocess.run(["sha256sum", program], cwd=release, check=True, stdout=sums)
+        subprocess.run(["sha256sum", program, "release.tar.gz"], cwd=release, check=True, stdout=sums)
 
 
 def store(rehearsal):

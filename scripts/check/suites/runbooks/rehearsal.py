@@ -120,7 +120,7 @@ def filled(command, account):
 
 def judge(command, printed, code, calls):
     """Sets a command's result, and where it ran."""
-    failed = [program for status, program, _ in calls if status]
+    failed = [program for status, program, call in calls if status and call not in cases.MISSING]
     refusal = cases.REFUSED.get((command.page, command.text))
     if code is None:
         command.result = "not reached"

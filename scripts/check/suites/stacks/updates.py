@@ -24,7 +24,7 @@ def actions_for(kind):
     permissions of the deploying role."""
     handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema.get("handlers")
     if not handlers:
-        sys.exit("this cfn-lint doesn't know what CloudFormation calls: python3 -m pip install --requirement .ci/requirements.txt")
+        sys.exit("this cfn-lint doesn't know what CloudFormation calls: python3 -m pip install --no-deps --requirement .ci/requirements.txt")
     return {action for handler in handlers.values() for action in handler["permissions"]}
 
 
