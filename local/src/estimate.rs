@@ -218,7 +218,7 @@ impl EstimateCommand {
         let mut estimate = self.load.estimate_on(&stack)?;
         estimate.models = list.map(|list| self.load.models(&list, chat)).transpose()?;
         match self.json {
-            true => print_result(format!("{:#}", json!(estimate))),
+            true => print_result(&format!("{:#}", json!(estimate))),
             false => print_result(estimate.to_string().trim_end()),
         }
     }

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use shared::clock;
 use shared::store::ErasureReport;
 use shared::values::{Account, login_key};
@@ -30,7 +31,7 @@ use crate::terminal::{Failure, print_result};
 
 use accounts::{Adjust, CreateAdmin, Unlock};
 use audit::Audit;
-use keys::WithdrawKey;
+use keys::{Keys, WithdrawKey};
 use restore::{Reapply, Reconcile};
 use target::Opened;
 pub use target::Target;
@@ -57,8 +58,7 @@ enum Command {
     /// Count the accounts, and sort them for the administrators' list
     Census,
     Adjust(Adjust),
-    /// List the public keys, which verify tokens
-    Keys,
+    Keys(Keys),
     /// Replace the signing key. Within five minutes, all new tokens are signed with the new key
     RotateKey,
     WithdrawKey(WithdrawKey),
@@ -84,7 +84,7 @@ impl Manage {
     /// # Errors
     /// Fails with an error message for the terminal.
     pub async fn run(self) -> Result<(), Failure> {
-        Ok(print_result(self.command.run(&self.target).await?)?)
+        Ok(print_result(&self.command.run(&self.target).await?)?)
     }
 }
 
@@ -96,7 +96,7 @@ impl Command {
             Self::Erase => target.in_store(erase).await,
             Self::Census => target.in_store(census).await,
             Self::Adjust(command) => command.run(target).await,
-            Self::Keys => target.in_store(keys::list).await,
+            Self::Keys(command) => command.run(target).await,
             Self::RotateKey => target.in_store(keys::rotate).await,
             Self::WithdrawKey(command) => command.run(target).await,
             Self::Unlock(command) => command.run(target).await,
@@ -156,6 +156,13 @@ pub(crate) fn progress(what: &str) -> ProgressBar {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
+}
+
+/// Formats rows as JSON, one per line.
+fn json_lines(rows: impl IntoIterator<Item = impl Serialize>) -> Result<String, String> {
+    let lines: Result<Vec<String>, _> =
+        rows.into_iter().map(|row| serde_json::to_string(&row)).collect();
+    Ok(lines.map_err(|error| format!("A row can't be shown: {error}."))?.join("\n"))
 }
 
 /// Formats a count with its noun: `1 row`, `2 rows`.

@@ -1,7 +1,7 @@
 //! Output to the terminal, failures, and Ctrl-C. `println!` panics if the output can't be written, for
 //! example if the program that reads it has exited, as in `| head -1`, or if the disk is full.
 
-use std::fmt::{Arguments, Display};
+use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -46,12 +46,15 @@ pub fn print_error(line: Arguments<'_>) {
     }
 }
 
-/// Prints the result of a command.
+/// Prints the result of a command, if it isn't empty.
 ///
 /// # Errors
 /// Fails with an error message if the result can't be written, unless the program that reads it has
 /// exited.
-pub fn print_result(result: impl Display) -> Result<(), String> {
+pub fn print_result(result: &str) -> Result<(), String> {
+    if result.is_empty() {
+        return Ok(());
+    }
     let mut output = io::stdout().lock();
     match writeln!(output, "{result}").and_then(|()| output.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

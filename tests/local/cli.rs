@@ -10,11 +10,12 @@ use emulator::dynamo::Data;
 use local::server::Server;
 use reqwest::Client;
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::clock::{Clock, rfc3339};
+use shared::store::Order;
 use shared::values::PriceList;
 use uuid::Uuid;
 
-use crate::support::client::Api;
+use crate::support::client::{Api, GRANT, a_pack};
 use crate::support::django::HASH;
 use crate::support::program::{Folder, RunningServer, command, over_tables, run};
 use crate::support::proxy::Proxy;
@@ -1064,6 +1065,50 @@ async fn locked_accounts_are_unlocked_beside_a_running_server() {
         &["manage", "unlock", "nobody", "--data", folder.path()],
         "No account has the name \"nobody\".",
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audits_purchases_and_keys_can_be_printed_as_json() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let printed = |arguments: &[&str]| {
+        let mut program = command(&[&["manage"][..], arguments, &["--json"]].concat());
+        let output = over_tables(&mut program, &api.dynamodb).output().unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap());
+        (output.status.success(), lines.collect::<Vec<Value>>())
+    };
+    let counts = |differences| json!({ "accounts": 1, "rows": 1, "differences": differences });
+    assert_eq!(printed(&["audit"]), (true, vec![counts(0)]));
+    api.set(&ann, "tokens", AttributeValue::N("5".into())).await;
+    let difference = json!({
+        "username": ann.name,
+        "difference": { "kind": "account", "granted": GRANT, "accounted": 5 },
+        "text": format!("granted is {GRANT}, but tokens, reservations and spent make 5"),
+    });
+    assert_eq!(printed(&["audit"]), (false, vec![difference.clone(), counts(1)]));
+    assert_eq!(printed(&["audit", &ann.name]), (false, vec![difference, counts(1)]));
+
+    assert_eq!(printed(&["till", "orders"]), (true, vec![]));
+    let account = api.account(&ann).await;
+    let order = Order::new(&account, &a_pack(1000, 300), &api.clock());
+    api.store().create_order(&account, &order).await.unwrap();
+    let (_, orders) = printed(&["till", "orders"]);
+    assert_eq!(orders.len(), 1);
+    let expected = json!({
+        "id": order.id(), "user_id": ann.id, "tokens": 1000, "tokens_granted": 0, "price": 300,
+        "state": "open", "paid": null, "stranded": null,
+    });
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(orders[0][field], *value, "{field}");
+    }
+    assert_eq!(printed(&["till", "orders", "--attention"]), (true, vec![]));
+
+    let (_, keys) = printed(&["keys"]);
+    let published = api.store().public_keys().await.unwrap();
+    assert_eq!(keys.len(), published.len());
+    let from = rfc3339(published[0].from * 1000);
+    assert_eq!(keys[0], json!({ "kid": published[0].kid, "from": from, "until": null }));
 }
 
 #[test]

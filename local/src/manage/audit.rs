@@ -3,12 +3,14 @@
 use clap::Args;
 use futures_util::stream::{StreamExt, iter};
 use indicatif::ProgressBar;
+use serde::Serialize;
+use serde_json::json;
 use shared::App;
 use shared::store::{self, Difference};
 use shared::telemetry::metrics::{self, Metric};
 
 use super::target::{Opened, Target};
-use super::{counted, find, progress, sentence};
+use super::{counted, find, json_lines, progress, sentence};
 use crate::say;
 
 /// How many accounts are audited at a time.
@@ -20,6 +22,20 @@ pub(super) struct Audit {
     /// The username, verified e-mail address or id of the only account to audit
     #[arg(value_name = "USER")]
     name: Option<String>,
+    /// Print JSON, an object per line: for each difference its `username`, if it belongs to an
+    /// account, its details in `difference`, and its `text`; and at the end the numbers of
+    /// `accounts`, `rows` and `differences`
+    #[arg(long)]
+    json: bool,
+}
+
+/// A difference in JSON.
+#[derive(Serialize)]
+struct DifferenceLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+    difference: &'a Difference,
+    text: String,
 }
 
 impl Audit {
@@ -27,7 +43,7 @@ impl Audit {
     /// all accounts also writes the number of differences as a metric. If there are differences,
     /// fails with an error message that contains the numbers of accounts, rows and differences.
     pub(super) async fn run(self, target: &Target) -> Result<String, String> {
-        let mut report = Report::new();
+        let mut report = Report::new(self.json);
         let audited = target
             .in_store(async |Opened { app, .. }| match &self.name {
                 Some(name) => report.add(app, vec![find(app, name).await?.label]).await,
@@ -39,9 +55,14 @@ impl Audit {
         if self.name.is_none() {
             metrics::record(&[(Metric::AuditDifferences, report.differences)]);
         }
-        let audited =
-            format!("{}, {}", counted(report.accounts, "account"), counted(report.rows, "row"));
-        match report.differences {
+        let Report { accounts, rows, differences, .. } = report;
+        if self.json {
+            let counts = json!({ "accounts": accounts, "rows": rows, "differences": differences });
+            say!("{counts}");
+        }
+        let audited = format!("{}, {}", counted(accounts, "account"), counted(rows, "row"));
+        match differences {
+            0 if self.json => Ok(String::new()),
             0 => Ok(format!("{audited}, no difference")),
             differences => Err(format!("{audited}, {}", counted(differences, "difference"))),
         }
@@ -68,12 +89,14 @@ struct Report {
     accounts: u64,
     rows: u64,
     differences: u64,
+    /// True if differences are printed as JSON.
+    json: bool,
     bar: ProgressBar,
 }
 
 impl Report {
-    fn new() -> Self {
-        Self { accounts: 0, rows: 0, differences: 0, bar: progress("accounts") }
+    fn new(json: bool) -> Self {
+        Self { accounts: 0, rows: 0, differences: 0, json, bar: progress("accounts") }
     }
 
     /// Audits these accounts, several at a time. Prints an account's lines when its audit ends, so
@@ -89,7 +112,7 @@ impl Report {
             self.accounts += 1;
             self.rows += audited.rows;
             for difference in audited.differences {
-                self.differ(&format!("{name}: {difference}"));
+                self.differ(Some(&name), &difference)?;
             }
             self.bar.inc(1);
         }
@@ -105,7 +128,7 @@ impl Report {
         loop {
             let (differences, next) = page(after.as_deref()).await.map_err(sentence)?;
             for difference in differences {
-                self.differ(&difference.to_string());
+                self.differ(None, &difference)?;
             }
             if next.is_none() {
                 return Ok(());
@@ -115,8 +138,15 @@ impl Report {
     }
 
     /// Counts a difference, and prints its line.
-    fn differ(&mut self, line: &str) {
+    fn differ(&mut self, username: Option<&str>, difference: &Difference) -> Result<(), String> {
         self.differences += 1;
+        let text = difference.to_string();
+        let line = match (self.json, username) {
+            (true, _) => json_lines([DifferenceLine { username, difference, text }])?,
+            (false, Some(name)) => format!("{name}: {text}"),
+            (false, None) => text,
+        };
         self.bar.suspend(|| say!("{line}"));
+        Ok(())
     }
 }

@@ -3,20 +3,51 @@
 
 use clap::Args;
 use emulator::dynamo;
+use serde::Serialize;
 use shared::config::Secret;
 use shared::keys::Signer;
 use shared::store::PublicKey;
 use shared::{App, clock, secrets};
 
-use super::sentence;
 use super::target::{Opened, Target};
+use super::{json_lines, sentence};
+
+/// List the public keys, which verify tokens
+#[derive(Args)]
+pub(super) struct Keys {
+    /// Print JSON, an object per line: the id `kid`, and the times `from` and `until`, which is null
+    /// for a key without an end
+    #[arg(long)]
+    json: bool,
+}
+
+/// A public key in JSON.
+#[derive(Serialize)]
+struct KeyLine<'a> {
+    kid: &'a str,
+    from: String,
+    until: Option<String>,
+}
+
+impl Keys {
+    pub(super) async fn run(self, target: &Target) -> Result<String, String> {
+        target.in_store(async |Opened { app, .. }| list(app, self.json).await).await
+    }
+}
 
 /// Lists the public keys, one per line, oldest first.
-pub(super) async fn list(Opened { app, .. }: &Opened) -> Result<String, String> {
+async fn list(app: &App, json: bool) -> Result<String, String> {
     let mut published = app.store.public_keys().await.map_err(sentence)?;
     let now = app.clock.seconds();
     published.sort_by_key(|key| key.from);
     let time = |seconds: u64| clock::rfc3339(seconds * 1000);
+    if json {
+        return json_lines(published.iter().map(|PublicKey { kid, from, until, .. }| KeyLine {
+            kid,
+            from: time(*from),
+            until: until.map(time),
+        }));
+    }
     let line = |key: &PublicKey| {
         let until = match key.until {
             Some(until) if until <= now => format!("ended {}", time(until)),

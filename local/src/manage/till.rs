@@ -3,17 +3,18 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use serde::Serialize;
 use shared::config::{Secret, Settings, StripeConfig};
 use shared::payments::{self, Difference, Repair};
 use shared::secrets;
 use shared::store::{Order, SetListOutcome};
 use shared::stripe::Stripe;
-use shared::values::{Packs, money};
+use shared::values::{Packs, Stranded, money};
 use shared::view::Purchase;
 use shared::{App, Credits, clock};
 
 use super::target::{Missing, Opened, Target};
-use super::{counted, sentence};
+use super::{counted, json_lines, sentence};
 use crate::list_file;
 use crate::say;
 
@@ -28,6 +29,10 @@ pub(super) enum Command {
         /// a bank disputes
         #[arg(long)]
         attention: bool,
+        /// Print JSON, an object per line, with the fields of a purchase in the API, the buyer's
+        /// `user_id`, and in `stranded` why tokens couldn't be granted, or null
+        #[arg(long)]
+        json: bool,
     },
     /// Take the tokens owed for refunded purchases, and delete purchases that were not paid for
     /// within a week
@@ -63,8 +68,8 @@ impl Command {
                 set_packs(target, Some(list_file::read(&file)?)).await
             }
             Self::Packs(PacksCommand::Remove) => set_packs(target, None).await,
-            Self::Orders { attention } => {
-                target.in_store(async |Opened { app, .. }| orders(app, attention).await).await
+            Self::Orders { attention, json } => {
+                target.in_store(async |Opened { app, .. }| orders(app, attention, json).await).await
             }
             Self::Collect => target.in_store(collect).await,
             Self::Reconcile { days } => {
@@ -102,12 +107,31 @@ async fn set_packs(target: &Target, packs: Option<Packs>) -> Result<String, Stri
         .await
 }
 
+/// A purchase in JSON.
+#[derive(Serialize)]
+struct OrderLine<'a> {
+    #[serde(flatten)]
+    purchase: Purchase<'a>,
+    user_id: &'a str,
+    stranded: Option<&'static str>,
+}
+
+impl<'a> OrderLine<'a> {
+    fn of(order: &'a Order) -> Self {
+        let stranded = order.stranded.map(Stranded::word);
+        Self { purchase: Purchase::of(order), user_id: &order.account, stranded }
+    }
+}
+
 /// Lists the purchases, one per line, newest first.
-async fn orders(app: &App, attention: bool) -> Result<String, String> {
+async fn orders(app: &App, attention: bool, json: bool) -> Result<String, String> {
     let orders = match attention {
         true => waiting(app).await?,
         false => app.store.orders_since(0).await.map_err(sentence)?,
     };
+    if json {
+        return json_lines(orders.iter().map(OrderLine::of));
+    }
     let line = |order: &Order| {
         let Order { account, price, currency, granted, owed, .. } = order;
         let mut line = format!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Credits;
 use crate::clock::Day;
@@ -46,7 +46,8 @@ pub struct AuditReport {
 }
 
 /// An inconsistency. `Display` describes it in a sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Difference {
     /// The account's own numbers don't add up.
     Account {
